@@ -1,0 +1,38 @@
+# make demo   installs into .venv, trains on the embedded digits, completes, samples, evaluates: about 4 minutes
+# make test   installs into .venv and passes the tests
+PYTHON ?= python3
+BIN = .venv/bin
+RUN = $(BIN)/pixelrnn
+
+.PHONY: demo test lint types benchmark clean
+.DEFAULT_GOAL := demo
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"pixelrnn needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	$(RUN) train experiment=demo hydra.run.dir=outputs/demo
+	$(RUN) complete checkpoint=outputs/demo hydra.run.dir=outputs/demo
+	$(RUN) sample checkpoint=outputs/demo hydra.run.dir=outputs/demo
+	$(RUN) evaluate checkpoint=outputs/demo occlusion=half hydra.run.dir=outputs/demo
+	@echo
+	@echo "Look at outputs/demo/completions.png, outputs/demo/samples.png and outputs/demo/curves.png"
+
+test: .venv/installed
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy pixelrnn
+
+benchmark: .venv/installed
+	$(RUN) benchmark
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,66 @@
+"""Gated recurrent units (Cho et al. 2014), in the two forms that are in use."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.cell.base import Cell, State, sigmoid
+
+
+class GRU(Cell):
+    """torch's form: the reset gate acts after the matrix product.
+
+    r, z = σ(W x_t + U h_{t-1} + b),  n = tanh(W_n x_t + b_n + r ∘ (U_n h_{t-1} + b_un)),  h_t = (1 - z) ∘ n + z ∘ h_{t-1}.
+    """
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__(inputs, width, carried=1)
+        self.layer = nn.GRU(inputs, width, batch_first=True)
+
+    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
+        return W, U, input_bias, recurrent_bias
+
+    def project(self, inputs: Tensor) -> Tensor:
+        W, _, b, _ = self.derived()
+        return F.linear(inputs, W, b)
+
+    def recur(self, projected: Tensor, state: State) -> State:
+        (h,), gates = state, 2 * self.width
+        _, U, _, b = self.derived()
+        recurrent = F.linear(h, U, b)
+        r, z = sigmoid(projected[:, :gates] + recurrent[:, :gates]).chunk(2, dim=-1)
+        n = torch.tanh(torch.addcmul(projected[:, gates:], r, recurrent[:, gates:]))
+        return (torch.lerp(n, h, z),)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs, last = self.layer(inputs, state[0][None].contiguous())
+        return outputs, (last[0],)
+
+
+class GRUResetBefore(Cell):
+    """The original form, and the lecture's: the reset gate acts on h before the matrix product.
+
+    r, z = σ(W x_t + U h_{t-1} + b),  n = tanh(W_n x_t + U_n (r ∘ h_{t-1}) + b_n),  h_t = (1 - z) ∘ n + z ∘ h_{t-1}.
+    torch has no fused layer for it, so training runs it step by step.
+    """
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__(inputs, width, carried=1)
+        self.input = nn.Linear(inputs, 3 * width)
+        self.gates = nn.Linear(width, 2 * width, bias=False)
+        self.candidate = nn.Linear(width, width, bias=False)
+
+    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.input.weight, self.gates.weight, self.candidate.weight, self.input.bias
+
+    def project(self, inputs: Tensor) -> Tensor:
+        W, _, _, b = self.derived()
+        return F.linear(inputs, W, b)
+
+    def recur(self, projected: Tensor, state: State) -> State:
+        (h,), gates = state, 2 * self.width
+        _, U, U_n, _ = self.derived()
+        r, z = sigmoid(torch.addmm(projected[:, :gates], h, U.t())).chunk(2, dim=-1)
+        n = torch.tanh(torch.addmm(projected[:, gates:], r * h, U_n.t()))
+        return (torch.lerp(n, h, z),)

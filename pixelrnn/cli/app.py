@@ -1,0 +1,114 @@
+"""Runs a command under Hydra, and turns what goes wrong into one line and an exit code."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pixelrnn.errors import TrainingDiverged, UserError, nearest
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())  # wheel, source tree
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+class Stopped(Exception):
+    """A command ended early because of a signal, with its work saved."""
+
+
+class _Ended(BaseException):
+    """Carries an expected error past Hydra, which would print its own report of an Exception."""
+
+
+def launch(command: str, run: Callable[[DictConfig], None]) -> int:
+    """Composes the configuration from the command line, calls run(cfg), and returns the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, instead of printing and exiting itself
+
+    def job(cfg: DictConfig) -> None:
+        had_content = any(path.name != ".hydra" for path in output_folder().iterdir())
+        try:
+            run(cfg)
+        except (UserError, TrainingDiverged, Stopped, OmegaConfBaseException) as error:
+            if not had_content:
+                _remove_if_empty(output_folder())
+            raise _Ended(error) from error
+
+    GlobalHydra.instance().clear()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(job)()
+    except _Ended as ended:
+        return _exit_code(ended.args[0], command)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _exit_code(error, command)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    return 0
+
+
+def _exit_code(error: Exception, command: str) -> int:
+    """Prints one line for an expected error, and returns the code to exit with."""
+    if isinstance(error, Stopped):
+        return SIGNALS[str(error)]
+    if isinstance(error, TrainingDiverged):
+        return _fail(error, 1)
+    return _fail(error if isinstance(error, UserError) else explain(error, command), 2)
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"pixelrnn: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def output_folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A mistake leaves no folder behind that holds nothing but its own configuration."""
+    if all(path.name == ".hydra" for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def plain(cfg: Any) -> Any:
+    """A configuration node as plain dicts and lists, with all interpolations resolved."""
+    return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+
+
+def explain(error: Exception, command: str) -> str:
+    """One line for a mistake in an override: what is unknown, and the nearest name that is known."""
+    if isinstance(error, MissingConfigException) and error.options:
+        missing = str(error.missing_cfg_file)
+        group, _, name = missing.rpartition("/")
+        return f"unknown {group or 'configuration'} '{name}'{nearest(name, error.options)} (known: {', '.join(error.options)})"
+    key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
+    reason = str(error).splitlines()[0]
+    if "not in struct" in str(error) or "Could not override" in str(error):
+        key = key or reason.split("'")[1]
+        known = list(_keys(command))
+        return f"unknown option '{key}'{nearest(str(key), known)} (pixelrnn {command} --help lists them)"
+    if isinstance(error, OmegaConfBaseException) and key and str(key) not in reason:
+        return f"{key}: {reason}"
+    return f"{reason} (pixelrnn {command} --help lists the options)"
+
+
+def _keys(command: str) -> Iterator[str]:
+    """All option names of a command with its default groups."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(command)
+
+    def walk(node: Any, prefix: str) -> Iterator[str]:
+        for name, value in node.items() if isinstance(node, dict) else ():
+            yield f"{prefix}{name}"
+            yield from walk(value, f"{prefix}{name}.")
+
+    yield from walk(OmegaConf.to_container(cfg), "")

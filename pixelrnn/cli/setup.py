@@ -1,0 +1,58 @@
+"""What several commands need: the device, the checkpoint, the data it was trained on."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from pixelrnn import checkpoint
+from pixelrnn.cli.app import plain
+from pixelrnn.data import Dataset, load
+from pixelrnn.errors import UserError
+from pixelrnn.model import Model
+
+
+def choose_device(cfg: DictConfig) -> torch.device:
+    """The device that cfg.device names, "auto" being the best that is there; sets the number of threads as well."""
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if cfg.device == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    name = str(cfg.device).split(":")[0]
+    if name not in available:
+        raise UserError(f"device={cfg.device}: it is auto, cpu, cuda or mps")
+    if not available[name]:
+        raise UserError(f"device={cfg.device} is not there on this machine; use device=auto or device=cpu")
+    return torch.device(cfg.device)
+
+
+def load_checkpoint(cfg: DictConfig) -> Model:
+    """The model of cfg.checkpoint on the device of cfg.device."""
+    if not cfg.checkpoint:
+        raise UserError(
+            "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo"
+        )
+    return checkpoint.load(cfg.checkpoint, choose_device(cfg))
+
+
+def load_data(cfg: DictConfig, model: Model) -> Dataset:
+    """The data of cfg.data, or where it is null those of the checkpoint, at cfg.root if given; of the model's form."""
+    spec: dict[str, Any] | None = plain(cfg.data) if "data" in cfg else model.trained_on.get("data")
+    if spec is None:
+        raise UserError(
+            f"checkpoint {cfg.checkpoint} does not say what it was trained on; choose data=digits, data=mnist, …"
+        )
+    if cfg.root is not None:
+        spec = {**spec, "root": cfg.root}
+    data = load(spec)
+    if data.shape != model.shape or data.levels != model.levels:
+        raise UserError(
+            f"{data.name} has images of {describe(data.shape, data.levels)}; checkpoint {cfg.checkpoint} models "
+            f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
+        )
+    return data
+
+
+def describe(shape: tuple[int, int, int], levels: int) -> str:
+    return f"{shape[1]}x{shape[2]} pixels, {shape[0]} channel{'s' if shape[0] > 1 else ''} and {levels} levels"

@@ -1,0 +1,41 @@
+"""pixelrnn train"""
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pixelrnn import data as datasets
+from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
+from pixelrnn.cli.setup import choose_device, describe
+from pixelrnn.model import MODELS
+from pixelrnn.plugins import configure
+from pixelrnn.training import Settings, train
+
+
+def run(cfg: DictConfig) -> None:
+    checked = OmegaConf.merge(OmegaConf.structured(Settings), cfg.training)  # types as declared, or a ValidationError
+    settings = Settings(**plain(checked))
+    device, folder = choose_device(cfg), output_folder()
+    data = datasets.load(plain(cfg.data))
+    torch.manual_seed(cfg.seed)
+    make = configure("model", plain(cfg.model), MODELS)
+    model = make(data.shape, data.levels, ordering=plain(cfg.ordering), likelihood=plain(cfg.likelihood)).to(device)
+    model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    layers = f"{cfg.model.cell}, {cfg.model.depth} x {cfg.model.width}"
+    print(f"data       {data.name}; {describe(data.shape, data.levels)}")
+    print(f"model      {layers}, {cfg.ordering.name}, {parameters:,} parameters, on {device}")
+    print(f"folder     {folder}", flush=True)
+
+    at = train(model, data, settings, folder, cfg.seed)
+
+    reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
+    reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")
+    epochs = at.step * settings.batch_size / len(data.train)
+    print(
+        f"trained    {at.step:,} updates in {at.seconds / 60:.1f} min, {at.seconds / 60 / epochs:.2f} min an epoch ({reason})"
+    )
+    print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits(model):.4f} bits/dim")
+    if at.stopped_by in SIGNALS:
+        print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
+        raise Stopped(at.stopped_by)
+    print(f"pictures   {folder / 'curves.png'}, {folder / 'samples.png'}")

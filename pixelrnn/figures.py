@@ -1,0 +1,139 @@
+"""Pictures: completions beside originals, grids of samples, learning curves, orderings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pixelrnn import ordering as orderings
+from pixelrnn.files import write_whole
+from pixelrnn.pixels import requantise
+
+TINT = np.array([0.93, 0.55, 0.20])  # hidden pixels, in the occluded column
+PAPER = np.array([1.0, 1.0, 1.0])
+
+
+def _as_rgb(images: Tensor, levels: int) -> np.ndarray:
+    """uint8 levels (..., channels, height, width) -> floats in [0, 1], (..., height, width, 3)."""
+    values = requantise(images.cpu(), levels, 256).float().div(255).movedim(-3, -1)
+    return values.expand(*values.shape[:-1], 3).numpy()
+
+
+def _tile(
+    rows: Sequence[Sequence[np.ndarray]], gap: int = 1, wide_after: Sequence[int] = ()
+) -> tuple[np.ndarray, list[float]]:
+    """One picture of equal tiles with thin gaps, wider after some columns; and each column's centre, in pixels."""
+    height, width = rows[0][0].shape[:2]
+    lefts, left = [], gap
+    for column in range(len(rows[0])):
+        lefts.append(left)
+        left += width + (max(2 * gap, width // 4) if column in wide_after else gap)
+    sheet = np.tile(PAPER, (len(rows) * (height + gap) + gap, lefts[-1] + width + gap, 1))
+    for i, row in enumerate(rows):
+        for tile, left in zip(row, lefts, strict=True):
+            top = gap + i * (height + gap)
+            sheet[top : top + height, left : left + width] = tile
+    return sheet, [left + width / 2 - 0.5 for left in lefts]
+
+
+def _show(sheet: np.ndarray, scale: float) -> Figure:
+    """A figure whose one axes shows the sheet pixel-sharp, `scale` inches a pixel."""
+    height, width = sheet.shape[:2]
+    margin = 0.35
+    figure = Figure(figsize=(width * scale, height * scale + margin), dpi=150, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, height * scale / (height * scale + margin)))
+    axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    return figure
+
+
+def completions(images: Tensor | None, hidden: Tensor, completed: Tensor, levels: int) -> Figure:
+    """The lecture's strip, one row an image: occluded | completions | original.
+
+    completed uint8 (batch, count, channels, height, width); hidden bool (batch, height, width), tinted in the occluded
+    column; images the originals (batch, channels, height, width), or None where nobody knows them.
+    """
+    occluded = _as_rgb(completed[:, 0], levels).copy()
+    occluded[hidden.cpu().numpy()] = TINT
+    drawn = _as_rgb(completed, levels)
+    rows = [[occluded[i], *drawn[i]] for i in range(len(drawn))]
+    count = drawn.shape[1]
+    if images is not None:
+        rows = [[*row, original] for row, original in zip(rows, _as_rgb(images, levels), strict=True)]
+    sheet, centres = _tile(rows, wide_after=(0, count))
+    figure = _show(sheet, scale=_inches_a_pixel(drawn.shape[-3]))
+    axes = figure.axes[0]
+    labels = {centres[0]: "occluded", sum(centres[1 : count + 1]) / count: "completions" if count > 1 else "completion"}
+    if images is not None:
+        labels[centres[-1]] = "original"
+    for centre, label in labels.items():
+        axes.annotate(
+            label, (centre, -0.5), (0, 5), textcoords="offset points", ha="center", fontsize=9, annotation_clip=False
+        )
+    return figure
+
+
+def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:
+    """Images uint8 (batch, channels, height, width) in rows and columns."""
+    tiles = list(_as_rgb(images, levels))
+    columns = columns or max(1, int(np.ceil(np.sqrt(len(tiles)))))
+    tiles += [np.tile(PAPER, (*tiles[0].shape[:2], 1))] * (-len(tiles) % columns)
+    sheet, _ = _tile([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
+    figure = _show(sheet, scale=_inches_a_pixel(tiles[0].shape[0]))
+    figure.text(0.5, 1 - 0.1 / figure.get_figheight(), title, ha="center", va="top", fontsize=9)
+    return figure
+
+
+def _inches_a_pixel(height: int) -> float:
+    """Tiles of about 0.8 inches, and never under two screen pixels an image pixel."""
+    return max(0.8 / height, 2 / 150)
+
+
+def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
+    """Learning curves, bits/dim against updates, from the records of metrics.jsonl."""
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    series: list[tuple[str, str, dict[str, Any]]] = [
+        ("train_bits_per_dim", "training", {"color": "0.6", "linewidth": 1}),
+        ("valid_bits_per_dim", "validation, averaged weights", {"color": "tab:blue", "marker": "o", "markersize": 3}),
+    ]
+    for key, label, style in series:
+        points = [(record["step"], record[key]) for record in records if key in record]
+        if points:
+            axes.plot([step for step, _ in points], [bits for _, bits in points], label=label, **style)
+    values = [r[k] for r in records for k in ("train_bits_per_dim", "valid_bits_per_dim") if k in r]
+    if values:  # the first, untrained losses would flatten the rest
+        axes.set_ylim(min(values) * 0.97, min(max(values), float(np.quantile(values, 0.9)) * 1.15))
+    axes.set(xlabel="updates", ylabel="bits/dim", title=title)
+    axes.title.set_fontsize(9)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
+    """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
+    order = orderings.build(ordering, height, width)
+    rows, columns = (order // width).numpy(), (order % width).numpy()
+    figure = Figure(figsize=(0.35 * width + 0.3, 0.35 * height + 0.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(order)))
+    for t in range(len(order) - 1):
+        axes.plot(columns[t : t + 2], rows[t : t + 2], color=colours[t], linewidth=1.5)
+    axes.scatter(columns, rows, c=colours, s=12, zorder=2)
+    axes.scatter(columns[-1], rows[-1], marker="*", s=160, color="crimson", zorder=3)
+    if isinstance(ordering, str):
+        axes.set_title(ordering, fontsize=9)
+    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Writes PNG, SVG or PDF by the path's suffix."""
+    path = Path(path)
+    kind = path.suffix.lstrip(".") or "png"
+    write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.05))

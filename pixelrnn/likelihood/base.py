@@ -1,0 +1,38 @@
+"""What a likelihood is: the distribution of one pixel, all its channels, given the model's features."""
+
+from abc import ABC, abstractmethod
+
+from torch import Generator, Tensor, nn
+
+
+class Likelihood(nn.Module, ABC):
+    """p(pixel | features) = ∏_c p(x_c | x_<c, features): R, then G given R, then B given R and G (the paper's eq. 2).
+
+    All channels are predicted inside one step. That is as exact a factorisation as one step per channel, and takes a
+    third of the steps for RGB. `forward` turns features into parameters, which do not depend on the pixel's own value;
+    the other methods turn parameters into probabilities and draws.
+    """
+
+    def __init__(self, channels: int, levels: int):
+        super().__init__()
+        self.channels, self.levels = channels, levels
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """features (..., width) -> parameters (..., parameters)."""
+
+    @abstractmethod
+    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """log p(x_c = level | x_<c = values) for all levels: values (..., channels) -> (..., channels, levels) nats."""
+
+    def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """log p(values): int64 values (..., channels) -> (...) nats."""
+        log_probs = self.level_log_probs(parameters, values)
+        return log_probs.gather(-1, values[..., None])[..., 0].sum(-1)
+
+    @abstractmethod
+    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """Draws pixels channel by channel: parameters (..., parameters) -> int64 (..., channels).
+
+        temperature divides the logits (and multiplies the scales of a continuous distribution); 1 samples the model.
+        """

@@ -1,0 +1,93 @@
+"""What a sequence model is given at each step: the previous pixel, the place of the next one, and its known surroundings."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.errors import UserError
+from pixelrnn.model.contract import Shape
+from pixelrnn.packing import Packable
+
+
+class PixelInputs(Packable):
+    """Inputs of each step t, which predicts pixel order[t]: the sum of
+
+    - an embedding of the value of the pixel before, order[t-1] (nothing at t = 0), one for each channel;
+    - embeddings of the row and the column of order[t];
+    - with window = k > 0, a linear map of the k×k neighbourhood of order[t]: its values scaled to [-1, 1] and 0 where
+      not yet visited, and which of them have been. In a raster sequence the pixel above is a whole row back; here it
+      is at hand.
+    """
+
+    offsets: Tensor  # (channels,): where each channel's embeddings begin
+    rows: Tensor  # (pixels,): the row of order[t], and its column
+    columns: Tensor
+    neighbours: Tensor  # int64 (pixels, k·k): raster indices around order[t], 0 beyond the border
+    known: Tensor  # (pixels, k·k): 1 where that neighbour is visited before step t, else 0
+
+    def __init__(self, shape: Shape, levels: int, order: Tensor, width: int, window: int):
+        super().__init__()
+        if window < 0 or (window and window % 2 == 0):
+            raise UserError(f"window={window}: the side of the causal window is odd, such as 5 or 7, or 0 for none")
+        self.levels, self.window = levels, window
+        self.visits: list[int] = order.tolist()
+        channels, height, columns = shape
+        self.value = nn.Embedding(channels * levels, width)
+        self.row = nn.Embedding(height, width)
+        self.column = nn.Embedding(columns, width)
+        self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
+        self.register_buffer("rows", order // columns, persistent=False)
+        self.register_buffer("columns", order % columns, persistent=False)
+        if window:
+            neighbours, known = causal_window(order, height, columns, window)
+            self.register_buffer("neighbours", neighbours, persistent=False)
+            self.register_buffer("known", known.to(self.row.weight.dtype), persistent=False)
+            self.surroundings = nn.Linear(channels * window * window, width)
+            self.which_known = nn.Linear(window * window, width, bias=False)
+
+    def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
+        """canvas uint8 (batch, channels, height, width) -> inputs (batch, stop - start, width) of steps start to stop.
+
+        Pixels that are visited at stop - 1 or later are not looked at, whatever the canvas holds there.
+        """
+        flat = canvas.flatten(2)  # (B, C, P)
+        (places,) = self.derived()
+        inputs = self._previous(flat, start, stop) + places[:, start:stop]  # (B, T, D)
+        if self.window:
+            values = flat[:, :, self.neighbours[start:stop]].to(inputs.dtype)  # (B, C, T, k·k)
+            values = (values * (2 / (self.levels - 1)) - 1) * self.known[start:stop]
+            inputs = inputs + self.surroundings(values.transpose(1, 2).flatten(2))
+        return inputs
+
+    def derive(self) -> tuple[Tensor]:
+        """What depends on the step alone, (1, pixels, width): the place of its pixel, and which neighbours are known."""
+        places = self.row(self.rows) + self.column(self.columns)
+        return ((places + self.which_known(self.known) if self.window else places)[None],)
+
+    def _previous(self, flat: Tensor, start: int, stop: int) -> Tensor:
+        """Embedded values of the pixels before steps start to stop: (batch, stop - start, width)."""
+        if stop - start == 1 and start > 0:  # the sampler's case: a view instead of a gather
+            values = flat[:, :, self.visits[start - 1], None]
+        else:
+            values = flat[:, :, self.visits[max(start - 1, 0) : stop - 1]]
+        if len(self.offsets) == 1:
+            embedded = self.value(values[:, 0].int())
+        else:
+            embedded = self.value(values.transpose(1, 2) + self.offsets).sum(2)
+        return F.pad(embedded, (0, 0, 1, 0)) if start == 0 else embedded
+
+
+def causal_window(order: Tensor, height: int, width: int, side: int) -> tuple[Tensor, Tensor]:
+    """For each step, the side × side neighbourhood of its pixel: raster indices (pixels, side²) and which are known.
+
+    A neighbour is known at step t if it lies in the image and is visited before t; an index beyond the border is 0.
+    """
+    reach = torch.arange(side) - side // 2
+    rows = (order // width)[:, None, None] + reach[:, None]  # (P, k, 1)
+    columns = (order % width)[:, None, None] + reach  # (P, 1, k)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    neighbours = torch.where(inside, rows * width + columns, 0).flatten(1)
+    visited_at = torch.empty_like(order)
+    visited_at[order] = torch.arange(len(order))
+    known = inside.flatten(1) & (visited_at[neighbours] < torch.arange(len(order))[:, None])
+    return neighbours, known

@@ -1,0 +1,49 @@
+"""Occlusions: which pixels are hidden. Each is a function (height, width) -> hidden, bool, True where hidden.
+
+This table is the only registry: a new occlusion is one function, one name here and one file in conf/occlusion/.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from pixelrnn.errors import UserError
+from pixelrnn.occlusion.regions import box, centre, everything, half
+from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
+from pixelrnn.pictures import read_mask
+from pixelrnn.plugins import configure
+
+
+def mask_file(height: int, width: int, path: str = "") -> Tensor:
+    """White pixels of a picture file of exactly this size."""
+    hidden = read_mask(path)
+    if tuple(hidden.shape) != (height, width):
+        raise UserError(
+            f"mask {path} is {hidden.shape[0]}x{hidden.shape[1]} (height x width) and the image {height}x{width}: "
+            "they must have the same size"
+        )
+    return hidden
+
+
+OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
+    "half": half,
+    "box": box,
+    "centre": centre,
+    "random_pixels": random_pixels,
+    "random_boxes": random_boxes,
+    "strokes": strokes,
+    "mask": mask_file,
+    "all": everything,
+}
+
+
+def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor:
+    """hidden, bool (height, width), of an occlusion's name or of {"name": …, option: value}.
+
+    Raises UserError for an unknown name or option, a value out of range, and an occlusion that hides nothing.
+    """
+    hidden = configure("occlusion", occlusion, OCCLUSIONS)(height, width)
+    if not bool(hidden.any()):
+        raise UserError(f"occlusion {occlusion} hides nothing of an image of {height}x{width}; hide at least one pixel")
+    return hidden

@@ -1,0 +1,46 @@
+"""Occlusions drawn at random; the same seed hides the same pixels."""
+
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from pixelrnn.errors import UserError
+
+
+def random_pixels(height: int, width: int, fraction: float = 0.5, seed: int = 0) -> Tensor:
+    """Single pixels anywhere, `fraction` of them all."""
+    if not 0 < fraction <= 1:
+        raise UserError(f"occlusion.fraction={fraction}: it is more than 0 and at most 1")
+    pixels = height * width
+    chosen = torch.randperm(pixels, generator=torch.Generator().manual_seed(seed))[: max(1, round(pixels * fraction))]
+    hidden = torch.zeros(pixels, dtype=torch.bool)
+    hidden[chosen] = True
+    return hidden.view(height, width)
+
+
+def random_boxes(height: int, width: int, count: int = 3, seed: int = 0) -> Tensor:
+    """`count` rectangles, each side between an eighth and a half of the image's."""
+    if count < 1:
+        raise UserError(f"occlusion.count={count}: at least one box")
+    draw, hidden = Random(seed), torch.zeros(height, width, dtype=torch.bool)
+    for _ in range(count):
+        rows = draw.randint(max(1, height // 8), max(1, height // 2))
+        columns = draw.randint(max(1, width // 8), max(1, width // 2))
+        top, left = draw.randint(0, height - rows), draw.randint(0, width - columns)
+        hidden[top : top + rows, left : left + columns] = True
+    return hidden
+
+
+def strokes(height: int, width: int, count: int = 3, thickness: float = 0.1, seed: int = 0) -> Tensor:
+    """`count` strokes of a brush, bent lines through four random points; thickness as a fraction of the shorter side."""
+    if count < 1 or not 0 < thickness <= 1:
+        raise UserError(f"occlusion strokes: count={count} and thickness={thickness}; at least 1, and in (0, 1]")
+    draw, canvas = Random(seed), Image.new("1", (width, height))
+    for _ in range(count):
+        points = [(draw.random() * width, draw.random() * height) for _ in range(4)]
+        line_width = max(1, round(thickness * min(height, width)))
+        ImageDraw.Draw(canvas).line(points, fill=1, width=line_width, joint="curve")
+    return torch.from_numpy(np.array(canvas))

@@ -1,0 +1,73 @@
+"""Images, their levels, and the sequences they are read as.
+
+images    uint8 (batch, channels, height, width), integers in [0, levels)
+order     int64 (pixels,): order[t] is the raster index, row · width + column, of the pixel visited at step t
+sequence  int64 (batch, pixels, channels): the images' values gathered along an order
+"""
+
+import torch
+from torch import Tensor
+
+from pixelrnn.errors import UserError
+
+MAX_LEVELS = 256
+
+
+def to_sequence(images: Tensor, order: Tensor) -> Tensor:
+    """images (batch, channels, height, width) along order (pixels,) -> int64 (batch, pixels, channels)."""
+    return images.flatten(2)[:, :, order].transpose(1, 2).long()
+
+
+def to_images(sequence: Tensor, order: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of to_sequence, for any trailing size: (batch, pixels, channels) -> (batch, channels, height, width)."""
+    raster = torch.empty_like(sequence)
+    raster[:, order] = sequence
+    return raster.transpose(1, 2).unflatten(2, (height, width))
+
+
+def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
+    """Maps [0, levels) to the nearest of [0, new_levels), black to black and white to white.
+
+    From few levels to more and back gives the same image, so requantise(x, levels, 256) is how a picture is shown.
+    """
+    if not 2 <= new_levels <= MAX_LEVELS:
+        raise UserError(f"levels={new_levels}: an image has 2 to {MAX_LEVELS} levels")
+    if levels == new_levels:
+        return images
+    steps = levels - 1
+    nearest = (2 * images.long() * (new_levels - 1) + steps) // (2 * steps)  # integer rounding, halves upwards
+    return nearest.to(torch.uint8)
+
+
+def check_images(images: Tensor, shape: tuple[int, int, int], levels: int) -> None:
+    """UserError unless images are uint8 (batch, *shape) with values in [0, levels)."""
+    if images.dtype != torch.uint8:
+        raise UserError(f"images are {images.dtype}; they must be torch.uint8 levels in [0, {levels})")
+    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(shape):
+        raise UserError(
+            f"images have shape {tuple(images.shape)}; this model takes (batch, {shape[0]}, {shape[1]}, {shape[2]}), "
+            "that is (batch, channels, height, width)"
+        )
+    if images.numel() and int(images.max()) >= levels:
+        raise UserError(
+            f"images hold the value {int(images.max())}; this model has {levels} levels, 0 to {levels - 1} "
+            "(pixelrnn.pixels.requantise converts)"
+        )
+
+
+def check_hidden(hidden: Tensor, images: Tensor) -> Tensor:
+    """hidden as bool (batch, height, width), from that or from (height, width) for all the images."""
+    batch, _, height, width = images.shape
+    if hidden.dtype != torch.bool:
+        raise UserError(f"hidden is {hidden.dtype}; it must be torch.bool, True where a pixel is to be completed")
+    if tuple(hidden.shape) == (height, width):
+        hidden = hidden.expand(batch, height, width)
+    if tuple(hidden.shape) != (batch, height, width):
+        raise UserError(
+            f"hidden has shape {tuple(hidden.shape)}; the images need ({height}, {width}) or ({batch}, {height}, {width})"
+        )
+    if not bool(hidden.flatten(1).any(1).all()):
+        raise UserError(
+            "a mask hides nothing; it must be True (white, in a mask file) on at least one pixel of each image"
+        )
+    return hidden

@@ -1,0 +1,88 @@
+"""The state of a training run, from which it goes on with the same numbers as if it had not stopped."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pixelrnn import checkpoint
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation import LN2
+from pixelrnn.files import write_whole
+from pixelrnn.model import Model
+
+STATE = "training.pt"
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_nats: float = math.inf
+    validations_without_gain: int = 0
+    stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
+
+    def best_bits(self, model: Model) -> float:
+        return self.best_nats / (model.dimensions * LN2)
+
+
+def save_state(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, at: Progress) -> None:
+    """Writes folder/last: the averaged model, and in one file all that an exact continuation needs."""
+    checkpoint.save(average, folder / "last")
+    state = {
+        "arguments": json.dumps(model.arguments),
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": asdict(at),
+        "random": torch.get_rng_state(),
+    }
+    write_whole(folder / "last" / STATE, lambda path: torch.save(state, path))
+
+
+def load_state(resume: str, folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer) -> Progress:
+    """Restores the state that `resume` names: "auto" (this folder's, if it has one), "never", or another run's folder.
+
+    Raises UserError where there is none, where it is damaged or of another model, and where "never" would overwrite it.
+    """
+    own = folder / "last" / STATE
+    if resume == "never" and own.exists():
+        raise UserError(
+            f"{folder} already holds a training run; give another hydra.run.dir, or training.resume=auto to go on"
+        )
+    if resume == "never" or (resume == "auto" and not own.exists()):
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        return Progress()
+    path = own if resume == "auto" else Path(resume) / "last" / STATE
+    if not path.is_file():
+        raise UserError(f"training.resume={resume}: {path} is not there; give a run's folder, auto or never")
+    try:
+        state = torch.load(path, map_location=model.order.device, weights_only=True)
+        if state["arguments"] != json.dumps(model.arguments):
+            raise UserError(
+                f"{path} is of another model than the one configured: {state['arguments']}; use the same settings"
+            )
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"].cpu())
+        at = Progress(**state["progress"])
+    except UserError:
+        raise
+    except Exception as error:  # what a damaged file raises depends on where it is damaged
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is damaged or of another version ({reason}); use training.resume=never") from None
+    at.stopped_by = ""
+    _forget_after(path.parent.parent / "metrics.jsonl", folder / "metrics.jsonl", at.step)
+    return at
+
+
+def _forget_after(source: Path, target: Path, step: int) -> None:
+    """Copies the records up to the step of the state: those after it will be made again."""
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True) if source.exists() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    write_whole(target, lambda path: path.write_text("".join(kept), encoding="utf-8"))

@@ -1,0 +1,226 @@
+"""The training loop: maximum likelihood by back-propagation through time, validated on averaged weights."""
+
+import copy
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pixelrnn import checkpoint
+from pixelrnn.completion import sample
+from pixelrnn.data import Dataset
+from pixelrnn.errors import TrainingDiverged, UserError
+from pixelrnn.evaluation import LN2, evaluate
+from pixelrnn.model import Model
+from pixelrnn.resume import Progress, load_state, save_state
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. conf/train.yaml lists the same names and says what each is for."""
+
+    epochs: int = 20
+    max_minutes: float | None = None
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    average_decay: float = 0.999
+    validate_every: int | None = None
+    valid_limit: int | None = 1000
+    patience: int | None = None
+    samples: int = 25
+    bf16: bool = True
+    resume: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"training.{name}={getattr(self, name)}: it must be more than 0")
+        if self.optimizer not in ("adamw", "rmsprop"):
+            raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
+        if not 0 <= self.average_decay < 1:
+            raise UserError(f"training.average_decay={self.average_decay}: it is in [0, 1)")
+
+
+def train(
+    model: Model, data: Dataset, settings: Settings, folder: Path, seed: int = 0, progress: bool = True
+) -> Progress:
+    """Trains `model` on its device and keeps in `folder`: best/ and last/ (models with averaged weights, and the state
+    to resume from), metrics.jsonl, curves.png and samples.png.
+
+    SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss that is not finite raises
+    TrainingDiverged before it touches the weights.
+    """
+    device = model.order.device
+    torch.manual_seed(seed)
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    optimizer = make_optimizer(model, settings)
+    at = load_state(settings.resume, folder, model, average, optimizer)
+    valid = data.valid[: settings.valid_limit]
+    batches = math.ceil(len(data.train) / settings.batch_size)
+    total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
+    started, seconds_before = time.monotonic(), at.seconds
+    bar = tqdm(
+        total=total_steps, initial=at.step, desc="training", unit="update", disable=not progress, dynamic_ncols=True
+    )
+    writer = _tensorboard(folder)
+
+    def record(**values: float) -> None:
+        with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(
+                json.dumps({"step": at.step, "epoch": at.step / batches, "seconds": at.seconds, **values}) + "\n"
+            )
+        for name, value in values.items():
+            if writer:
+                writer.add_scalar(name, value, at.step)
+
+    def validate() -> None:
+        likelihood = evaluate(average, valid, batch_size=settings.batch_size)
+        record(valid_bits_per_dim=likelihood.bits_per_dim, valid_nats=likelihood.nats)
+        at.validations_without_gain += 1
+        if likelihood.nats < at.best_nats:
+            at.best_nats, at.validations_without_gain = likelihood.nats, 0
+            checkpoint.save(average, folder / "best")
+        save_state(folder, model, average, optimizer, at)
+        _draw(folder, average, settings.samples, seed, data.name)
+        bar.set_postfix(
+            train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits(model):.3f}"
+        )
+
+    running = math.nan  # bits/dim over the last updates
+    since_record: list[float] = []
+    with _signals() as received, bar:
+        while at.step < total_steps and not at.stopped_by:
+            epoch, done = divmod(at.step, batches)
+            for index in _epoch(len(data.train), settings.batch_size, seed, epoch)[done:]:
+                time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
+                loss, norm = update(model, optimizer, data.training_batch(index).to(device), settings)
+                if not math.isfinite(loss + norm):
+                    raise TrainingDiverged(
+                        f"the loss or its gradient is not finite after {at.step} updates (loss {loss:.4g}, gradient norm "
+                        f"{norm:.4g}); the last good checkpoint is in {folder}: try a smaller training.learning_rate"
+                    )
+                at.step += 1
+                at.seconds = seconds_before + time.monotonic() - started
+                _average(average, model, min(settings.average_decay, at.step / (at.step + 10)))
+
+                since_record.append(loss)
+                if len(since_record) == 50 or at.step % validate_every == 0 or at.step == total_steps:
+                    running = sum(since_record) / len(since_record)
+                    record(
+                        train_bits_per_dim=running, learning_rate=optimizer.param_groups[0]["lr"], gradient_norm=norm
+                    )
+                    since_record.clear()
+                    bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits(model):.3f}")
+                bar.update()
+
+                if received:
+                    at.stopped_by = received[0]
+                elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
+                    at.stopped_by = "max_minutes"
+                if at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes":
+                    validate()
+                    if settings.patience and at.validations_without_gain >= settings.patience:
+                        at.stopped_by = "patience"
+                if at.stopped_by:
+                    break
+        if at.stopped_by in ("SIGINT", "SIGTERM"):
+            save_state(folder, model, average, optimizer, at)
+    return at
+
+
+def update(model: Model, optimizer: torch.optim.Optimizer, images: Tensor, settings: Settings) -> tuple[float, float]:
+    """One step of gradient descent; returns the loss in bits/dim and the gradient's norm, and takes no step if either is
+    not finite."""
+    model.train()
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16 and images.device.type == "cuda"):
+        loss = -model.log_prob(images).mean() / (model.dimensions * LN2)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+    if torch.isfinite(loss) and torch.isfinite(norm):
+        optimizer.step()
+    return float(loss.detach()), float(norm)
+
+
+def make_optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices alone, or the paper's RMSprop."""
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(model.parameters(), lr=settings.learning_rate)
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+
+
+def learning_rate(settings: Settings, step: int, done: float) -> float:
+    """Linear warm-up, then half a cosine from learning_rate to a hundredth of it as `done` goes from 0 to 1."""
+    warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    return settings.learning_rate * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def _epoch(images: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
+    """The batches' indices; a function of seed and epoch alone, so that a resumed run sees the same ones."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)).split(batch_size)
+
+
+@torch.no_grad()
+def _average(average: Model, model: Model, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
+def _draw(folder: Path, model: Model, count: int, seed: int, name: str) -> None:
+    from pixelrnn import figures  # matplotlib, only where a picture is made
+
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    figures.save_figure(figures.curves([json.loads(line) for line in lines], name), folder / "curves.png")
+    if count:
+        generator = torch.Generator(model.order.device).manual_seed(seed)
+        figures.save_figure(
+            figures.grid(sample(model, count, generator=generator), model.levels), folder / "samples.png"
+        )
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A TensorBoard writer, if TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+@contextmanager
+def _signals() -> Iterator[list[str]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
+    received: list[str] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def receive(number: int, _frame: Any) -> None:
+        received.append(signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, receive)
+    except ValueError:  # not the main thread: signals go elsewhere
+        pass
+    try:
+        yield received
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, handler)

@@ -1,0 +1,122 @@
+"""Does a model keep its promises? The contracts that a user can check on any checkpoint, trained or not."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from pixelrnn.completion import complete
+from pixelrnn.errors import UserError
+from pixelrnn.model import Model
+from pixelrnn.ordering import check_order
+from pixelrnn.packing import packed
+from pixelrnn.pixels import to_sequence
+
+TOLERANCE = 1e-4
+
+
+class VerificationError(UserError):
+    """A model breaks a contract; the message says which, and where."""
+
+
+def verify(model: Model, seed: int = 0) -> list[str]:
+    """Checks the model on random images and returns one line for each contract that holds.
+
+    Raises VerificationError with the first violation: weights that are not finite, an order that is no permutation,
+    parameters that look at a pixel not yet visited, levels whose probabilities do not sum to 1, channels that look
+    ahead, steps that disagree with the parallel pass, an observed pixel that is changed.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return list(_checks(model, Generator().manual_seed(seed)))
+    finally:
+        model.train(was_training)
+
+
+def _checks(model: Model, generator: Generator) -> Iterator[str]:
+    yield _weights_are_finite(model)
+    yield _order_is_a_permutation(model)
+    images = torch.randint(0, model.levels, (4, *model.shape), generator=generator, dtype=torch.uint8)
+    images = images.to(model.order.device)
+    chosen = torch.randperm(model.pixels, generator=generator)[:32].sort().values.tolist()
+    yield _is_causal(model, images, chosen)
+    yield _is_normalised(model, images)
+    yield _channels_are_causal(model, images)
+    yield _steps_equal_forward(model, images, chosen)
+    yield _observed_pixels_are_kept(model, images)
+
+
+def _weights_are_finite(model: Model) -> str:
+    for name, weight in model.state_dict().items():
+        if not bool(torch.isfinite(weight).all()):
+            raise VerificationError(f"the weight {name} holds a value that is not finite")
+    return "the weights are finite"
+
+
+def _order_is_a_permutation(model: Model) -> str:
+    try:
+        check_order(model.order, model.pixels)
+    except UserError as error:
+        raise VerificationError(str(error)) from None
+    return f"the order visits each of the {model.pixels} pixels once"
+
+
+def _is_causal(model: Model, images: Tensor, steps: list[int]) -> str:
+    parameters = model(images)
+    for t in steps:
+        other = images.clone()
+        pixel = other.flatten(2)[:, :, model.visits[t]]
+        other.flatten(2)[:, :, model.visits[t]] = (pixel + 1) % model.levels
+        difference = (model(other) - parameters).abs()[:, : t + 1].amax((0, 2))
+        if float(difference.max()) > TOLERANCE * (1 + float(parameters.abs().max())):
+            raise VerificationError(
+                f"the future leaks: the pixel of step {t} changes the distribution of step {int(difference.argmax())}"
+            )
+    return f"causal: {len(steps)} pixels changed, no distribution at or before theirs did"
+
+
+def _is_normalised(model: Model, images: Tensor) -> str:
+    values = to_sequence(images, model.order)
+    total = model.likelihood.level_log_probs(model(images), values).logsumexp(-1)
+    if float(total.abs().max()) > 1e-4:
+        raise VerificationError(f"the levels' probabilities sum to {float(total.exp().max()):.6f} somewhere, not to 1")
+    return "normalised: the levels' probabilities sum to 1 at every pixel"
+
+
+def _channels_are_causal(model: Model, images: Tensor) -> str:
+    parameters, values = model(images), to_sequence(images, model.order)
+    before = model.likelihood.level_log_probs(parameters, values)
+    for c in range(model.shape[0]):
+        other = values.clone()
+        other[..., c] = (other[..., c] + 1) % model.levels
+        after = model.likelihood.level_log_probs(parameters, other)
+        if not torch.allclose(before[..., : c + 1, :], after[..., : c + 1, :], atol=TOLERANCE):
+            raise VerificationError(
+                f"channel {c} of a pixel changes the distribution of itself or of an earlier channel"
+            )
+    return "the channels of a pixel see earlier channels only"
+
+
+def _steps_equal_forward(model: Model, images: Tensor, steps: list[int]) -> str:
+    parameters = model(images)
+    tolerance = TOLERANCE * (1 + float(parameters.abs().max()))
+    with packed(model):
+        state = model.begin(images, torch.ones_like(images[:, 0], dtype=torch.bool))
+        for t in range(steps[-1] + 1):
+            stepped, state = model.step(images, t, state)
+            difference = float((stepped - parameters[:, t]).abs().max())
+            if difference > tolerance:
+                raise VerificationError(f"the sampler's step {t} differs by {difference:.2e} from the parallel pass")
+    return f"the sampler's steps equal the parallel pass, up to step {steps[-1]}"
+
+
+def _observed_pixels_are_kept(model: Model, images: Tensor) -> str:
+    hidden = torch.zeros(model.pixels, dtype=torch.bool)
+    hidden[model.order.cpu()[-max(1, model.pixels // 16) :]] = True  # the last sixteenth of the visit
+    hidden = hidden.view(model.shape[1:]).to(images.device)
+    completed = complete(model, images, hidden, generator=torch.Generator(images.device).manual_seed(0))[:, 0]
+    if not torch.equal(completed.masked_fill(hidden, 0), images.masked_fill(hidden, 0)):
+        raise VerificationError("a completion changed an observed pixel")
+    return "a completion keeps the observed pixels"

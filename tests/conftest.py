@@ -1,0 +1,129 @@
+"""What the test files share: small images, small models with strong random weights, and combinations of options."""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import combinations, product
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pixelrnn.errors import UserError
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model import Model, SequenceRNN
+
+os.environ["MPLBACKEND"] = "Agg"
+torch.set_num_threads(1)  # several workers share the machine
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test draws the same numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def all_images(channels: int, height: int, width: int, levels: int) -> Tensor:
+    """Every image of this size there is: uint8 (levels ^ values, channels, height, width)."""
+    values = product(range(levels), repeat=channels * height * width)
+    return torch.tensor(list(values), dtype=torch.uint8).view(-1, channels, height, width)
+
+
+def random_images(batch: int, shape: Sequence[int], levels: int, seed: int = 0) -> Tensor:
+    return torch.randint(levels, (batch, *shape), generator=generator(seed), dtype=torch.uint8)
+
+
+def randomise(module: nn.Module, seed: int = 0, gain: float = 1.5) -> nn.Module:
+    """Double precision and strong random numbers in every parameter: initial states, couplings and biases as well.
+
+    A fresh network's outputs hardly depend on its inputs, so that a leak or a mistake would hide in the rounding.
+    """
+    draw = generator(seed)
+    module.double()
+    with torch.no_grad():
+        for p in module.parameters():
+            spread = gain / (p.shape[-1] if p.ndim == 2 else 4) ** 0.5
+            p.copy_(spread * torch.randn(p.shape, generator=draw, dtype=p.dtype))
+    return module.eval()
+
+
+def tiny_model(
+    shape: Sequence[int] = (1, 2, 2), levels: int = 2, seed: int = 0, gain: float = 1.5, **options: Any
+) -> SequenceRNN:
+    """A model small enough to enumerate, with strong random weights."""
+    options = {"cell": "lstm", "width": 6, "depth": 1, "embedding": 5, **options}
+    model = SequenceRNN(tuple(shape), levels, **options)
+    randomise(model, seed, gain)
+    return model
+
+
+def ordering_spec(name: str, height: int, width: int, transforms: Sequence[str] = ()) -> dict[str, Any]:
+    """An ordering by name, with the options that it can't do without."""
+    spec: dict[str, Any] = {"name": name, "transforms": list(transforms)}
+    if name == "permutation":
+        spec["order"] = Random(1).sample(range(height * width), height * width)
+    return spec
+
+
+def accepts(likelihood: str, levels: int) -> bool:
+    """Whether a likelihood is for this number of levels."""
+    try:
+        LIKELIHOODS[likelihood](2, 1, levels)
+    except UserError:
+        return False
+    return True
+
+
+def influence(model: Model, image: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """How far a change of the pixel at step s moves the parameters at step t: [s, t], (pixels, pixels).
+
+    A causal model has zeros on the diagonal and below it: nothing depends on itself or on what comes later.
+    """
+    steps = range(model.pixels)
+    changed = image.flatten(1).int().repeat(model.pixels, 1, 1)  # (steps, channels, pixels); 255 + 1 has to fit
+    for s in steps:
+        pixel = int(model.order[s])
+        changed[s, :, pixel] = (changed[s, :, pixel] + 1) % model.levels
+    images = torch.cat([image[None], changed.view(-1, *image.shape).to(torch.uint8)])
+    with torch.no_grad():
+        parameters = model(images, hidden)
+    return (parameters[1:] - parameters[0]).abs().amax(2)
+
+
+def every_pair(allowed: Callable[[dict[str, Any]], bool] = lambda case: True, **factors: Sequence[Any]) -> list[Any]:
+    """Some combinations of the factors' values in which each allowed pair of values occurs; the same ones every time.
+
+    The full product of cells, orderings, likelihoods and options has thousands of members; mistakes sit in pairs.
+    """
+    draw, cases = Random(0), []
+    missing = {
+        ((a, i), (b, j)): None  # a dict keeps its order from run to run, a set does not
+        for a, b in combinations(factors, 2)
+        for i, j in product(range(len(factors[a])), range(len(factors[b])))
+    }
+    while missing:
+        pair, best = next(iter(missing)), None
+        for _ in range(30):
+            picked = {name: draw.randrange(len(values)) for name, values in factors.items()} | dict(pair)
+            if not allowed({name: factors[name][i] for name, i in picked.items()}):
+                continue
+            covered = [p for p in combinations(picked.items(), 2) if p in missing]
+            if best is None or len(covered) > len(best[1]):
+                best = picked, covered
+        if best is None:
+            del missing[pair]  # no combination with it is allowed
+            continue
+        for p in best[1]:
+            del missing[p]
+        case = {name: factors[name][i] for name, i in best[0].items()}
+        cases.append(pytest.param(case, id="-".join(_label(value) for value in case.values())))
+    return cases
+
+
+def _label(value: Any) -> str:
+    return "x".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)

@@ -1,0 +1,113 @@
+"""Saved models come back the same, and what is missing or damaged is refused in one line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import random_images, tiny_model
+
+import pixelrnn
+from pixelrnn import UserError
+from pixelrnn.cell import CELLS
+from pixelrnn.checkpoint import CONFIG, WEIGHTS
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = tiny_model((1, 4, 4), 3, window=3, ordering="hilbert").float()
+    model.trained_on = {"data": {"name": "digits"}}
+    pixelrnn.save(model, tmp_path / "model")
+    return model, tmp_path / "model"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_loaded_model_is_the_saved_one(cell, tmp_path):
+    model = tiny_model(
+        (3, 3, 4), 4, cell=cell, depth=2, ordering={"name": "random", "seed": 5}, layer_norm=True
+    ).float()
+    pixelrnn.save(model, tmp_path)
+    loaded = pixelrnn.load(tmp_path)
+    images = random_images(5, (3, 3, 4), 4)
+    assert torch.equal(loaded.log_prob(images), model.log_prob(images))
+    assert loaded.arguments == model.arguments
+    assert not loaded.training
+
+
+def test_what_it_was_trained_on_is_kept(saved):
+    assert pixelrnn.load(saved[1]).trained_on == {"data": {"name": "digits"}}
+
+
+def test_the_order_comes_from_the_weights(saved, tmp_path):
+    model, folder = saved
+    config = json.loads((folder / CONFIG).read_text())
+    config["arguments"]["ordering"] = "raster"
+    (folder / CONFIG).write_text(json.dumps(config))
+    loaded = pixelrnn.load(folder)
+    images = random_images(5, (1, 4, 4), 3)
+    assert torch.equal(loaded.order, model.order)
+    assert torch.equal(loaded.log_prob(images), model.log_prob(images)), "the windows follow the order that was loaded"
+
+
+def test_an_order_tensor_serves_as_ordering(tmp_path):
+    model = tiny_model(ordering=torch.tensor([3, 1, 0, 2])).float()
+    pixelrnn.save(model, tmp_path)
+    assert pixelrnn.load(tmp_path).visits == [3, 1, 0, 2]
+
+
+def test_a_run_folder_serves_with_its_best_weights(saved, tmp_path):
+    shutil.copytree(saved[1], tmp_path / "run" / "best")
+    assert pixelrnn.load(tmp_path / "run").arguments == saved[0].arguments
+
+
+def test_saving_leaves_nothing_but_the_two_files(saved):
+    assert sorted(path.name for path in saved[1].iterdir()) == [CONFIG, WEIGHTS]
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _edit(path, **changes):
+    config = json.loads(path.read_text())
+    config["arguments"].update(changes.pop("arguments", {}))
+    path.write_text(json.dumps({**config, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: shutil.rmtree(folder), "no such folder"),
+        (lambda folder: (folder / WEIGHTS).unlink(), "incomplete"),
+        (lambda folder: (folder / CONFIG).unlink(), "incomplete"),
+        (lambda folder: _truncate(folder / WEIGHTS), "damaged"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b""), "damaged"),
+        (lambda folder: (folder / CONFIG).write_text("{"), "damaged"),
+        (lambda folder: (folder / CONFIG).write_text("[]"), "format version None"),
+        (lambda folder: _edit(folder / CONFIG, format=99), "format version 99"),
+        (lambda folder: _edit(folder / CONFIG, model="SequenceRN"), "did you mean 'SequenceRNN'"),
+        (lambda folder: _edit(folder / CONFIG, arguments={"width": 7}), "do not fit together"),
+        (lambda folder: _edit(folder / CONFIG, arguments={"shape": [1, 5, 5]}), "25 pixels"),
+        (lambda folder: _edit(folder / CONFIG, arguments={"height": 7}), "do not fit together"),
+        (lambda folder: _edit(folder / CONFIG, arguments={"cell": "ltsm"}), "did you mean 'lstm'"),
+    ],
+)
+def test_a_bad_checkpoint_is_refused_in_one_line(saved, damage, says):
+    damage(saved[1])
+    with pytest.raises(UserError, match=says) as error:
+        pixelrnn.load(saved[1])
+    assert "\n" not in str(error.value)
+
+
+def test_a_failed_save_keeps_the_model_that_was_there(saved, monkeypatch):
+    folder = saved[1]
+    before = (folder / WEIGHTS).read_bytes()
+
+    def full_disk(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("pixelrnn.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        pixelrnn.save(tiny_model((1, 4, 4), 3, window=3, ordering="hilbert", seed=9).float(), folder)
+    assert (folder / WEIGHTS).read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]

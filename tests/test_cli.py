@@ -1,0 +1,330 @@
+"""The commands, as a user calls them; mistakes get one line and exit code 2, and leave nothing behind."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_model
+from omegaconf import OmegaConf
+from PIL import Image
+
+import pixelrnn
+from pixelrnn import cli
+from pixelrnn.cell import CELLS
+from pixelrnn.data import DATASETS
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model import MODELS
+from pixelrnn.occlusion import OCCLUSIONS
+from pixelrnn.ordering import ORDERINGS
+from pixelrnn.plugins import option_defaults
+from pixelrnn.training import Settings
+
+CONF = Path(__file__).parents[1] / "conf"
+SMALL = ["model.width=16", "model.depth=1", "training.epochs=1", "data.limit=64", "training.samples=4"]
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """call("train", "data=digits", …) runs a command in an empty folder and returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pixelrnn", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained model of the digits' form."""
+    folder = tmp_path_factory.mktemp("model")
+    model = tiny_model((1, 8, 8), 17, depth=2, window=3).float()
+    model.trained_on = {"data": {"name": "digits"}}
+    pixelrnn.save(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def colour_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colour")
+    pixelrnn.save(tiny_model((3, 6, 6), 256).float(), folder)
+    return folder
+
+
+def picture(path, values):
+    Image.fromarray(np.asarray(values, dtype=np.uint8)).save(path)
+    return path
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+# --- what the commands do ---------------------------------------------------------------------------------------------
+
+
+def test_help_lists_the_commands_in_one_line_each(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(sum(line.strip().startswith(word) for line in out.splitlines()) == 1 for word in cli.COMMANDS)
+
+
+def test_train_help_shows_the_groups(call):
+    code, out, _ = call("train", "--help")
+    assert code == 0
+    for group, member in (("data", "binarized_mnist"), ("model", "gru_reset_before"), ("ordering", "hilbert")):
+        assert any(line.startswith(f"{group}:") and member in line for line in out.splitlines())
+
+
+def test_train_evaluate_complete_sample_verify(call, tmp_path):
+    code, out, err = call("train", "hydra.run.dir=run", "ordering=snake", "ordering.transforms=[reverse]", *SMALL)
+    assert code == 0, err
+    assert "digits" in out
+    assert {"best/model.safetensors", "last/training.pt", "metrics.jsonl", "curves.png"} <= files("run")
+    config = OmegaConf.load("run/.hydra/train/config.yaml")
+    assert config.ordering.transforms == ["reverse"]
+
+    code, out, err = call("evaluate", "checkpoint=run", "limit=20", "hydra.run.dir=evaluation")
+    assert code == 0, err
+    results = json.loads(Path("evaluation/evaluation.json").read_text())["results"]
+    assert results["all"]["images"] == 20
+    assert results["bottom half"] is None, "the reversed snake visits the top last"
+    assert results["top half"]["dimensions"] == 32
+
+    code, out, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=3", "hydra.run.dir=c")
+    assert code == 0, err
+    report = json.loads(Path("c/completions.json").read_text())
+    assert report["exact"] is True
+    assert {f"c/{c['file']}" for c in report["completions"]} == {str(p) for p in Path("c/completions").iterdir()}
+    assert len(report["completions"]) == 6
+    assert all(c["log_prob_nats"] < 0 for c in report["completions"])
+
+    code, out, err = call("sample", "checkpoint=run", "count=5", "hydra.run.dir=s")
+    assert code == 0, err
+    assert len(list(Path("s/samples").iterdir())) == 5
+
+    code, out, err = call("verify", "checkpoint=run")
+    assert code == 0, err
+    assert out.count("ok ") == 7
+
+
+def test_multirun_sweeps(call, tmp_path):
+    arguments = ["ordering=raster,spiral", "seed=0,1", "hydra.sweep.dir=sweep", *SMALL]
+    code, _, err = call("train", "-m", *arguments)
+    assert code == 0, err
+    orders = [pixelrnn.load(tmp_path / "sweep" / str(i)).arguments["ordering"]["name"] for i in range(4)]
+    assert orders == ["raster", "raster", "spiral", "spiral"]
+
+
+def test_a_users_own_yaml_needs_no_fork(call, tmp_path):
+    (tmp_path / "mine" / "ordering").mkdir(parents=True)
+    (tmp_path / "mine" / "ordering" / "upwards.yaml").write_text("name: snake\ntransforms: [flip_rows]\n")
+    code, _, err = call("train", "--config-dir", tmp_path / "mine", "ordering=upwards", "hydra.run.dir=run", *SMALL)
+    assert code == 0, err
+    assert pixelrnn.load("run").visits[0] == 56
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_says_its_command_and_composes(call, path):
+    assert f"pixelrnn train experiment={path.stem}" in path.read_text()
+    code, _, err = call("train", f"experiment={path.stem}", "--cfg", "job")
+    assert code == 0, err
+
+
+def test_the_same_seed_gives_the_same_completions(call, checkpoint):
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        code, _, err = call(
+            "complete", f"checkpoint={checkpoint}", "limit=1", f"seed={seed}", f"hydra.run.dir={folder}"
+        )
+        assert code == 0, err
+    a, b, c = (json.loads(Path(f"{f}/completions.json").read_text())["completions"] for f in "abc")
+    assert a == b != c
+    assert Path("a/completions/000-000.png").read_bytes() == Path("b/completions/000-000.png").read_bytes()
+
+
+def test_ones_own_picture_and_mask(call, checkpoint, tmp_path):
+    """At the model's size: observed pixels come back as they were, although the model sees 17 levels only."""
+    values = np.random.default_rng(0).integers(0, 256, (8, 8))
+    mask = np.zeros((8, 8))
+    mask[5:, 2:] = 255
+    arguments = [f"image={picture('photo.png', values)}", f"mask={picture('mask.png', mask)}", "count=2"]
+    code, _, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
+    assert code == 0, err
+    for path in Path("out/completions").iterdir():
+        completed = np.asarray(Image.open(path))
+        assert np.array_equal(completed[mask == 0], values[mask == 0])
+        assert set(completed[mask == 255]) <= set(np.round(np.arange(17) * 255 / 16))
+
+
+def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint):
+    values = np.random.default_rng(0).integers(0, 256, (30, 20))
+    mask = np.zeros((30, 20))
+    mask[21:, 3:9] = 255
+    arguments = [f"image={picture('photo.png', values)}", f"mask={picture('mask.png', mask)}"]
+    code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
+    assert code == 0, err
+    assert "is reduced to the model's 8x8 pixels" in out
+    completed = np.asarray(Image.open("out/completions/000-000.png"))
+    assert completed.shape == (30, 20)
+    assert np.array_equal(completed[mask == 0], values[mask == 0])
+    assert not np.array_equal(completed, values)
+
+
+def test_a_grey_picture_serves_a_colour_model(call, colour_checkpoint):
+    path = picture("photo.png", np.full((6, 6), 100))
+    code, _, err = call("complete", f"checkpoint={colour_checkpoint}", f"image={path}", "hydra.run.dir=out")
+    assert code == 0, err
+    assert np.asarray(Image.open("out/completions/000-000.png")).shape == (6, 6, 3)
+
+
+def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
+    code, out, _ = call("complete", f"checkpoint={checkpoint}", "occlusion.side=top", "limit=1", "hydra.run.dir=out")
+    assert code == 0
+    assert "not a draw from p(hidden | observed): 32 observed pixels" in out
+    assert json.loads(Path("out/completions.json").read_text())["exact"] is False
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "ordering=hilbrt"], "unknown ordering 'hilbrt'; did you mean 'hilbert'"),
+        (["train", "data=minst"], "did you mean 'mnist'"),
+        (["train", "experiment=dem"], "did you mean 'demo'"),
+        (["train", "training.epoch=3"], "unknown option 'training.epoch'; did you mean 'training.epochs'"),
+        (["train", "trainng.epochs=3"], "unknown option 'trainng'; did you mean 'training'"),
+        (["train", "traning=3"], "unknown option 'traning'"),
+        (["train", "training.epochs=many"], "many"),
+        (["train", "training.epochs=0"], "training.epochs=0: it must be more than 0"),
+        (["train", "model.width=wide"], "model.width=wide: it must be a whole number"),
+        (["train", "model.width=0"], "width=0: it is at least 1"),
+        (["train", "model.window=4"], "window=4"),
+        (["train", "ordering=permutation"], "lists 0 pixels; an image of 8x8 has 64"),
+        (["train", "ordering.transforms=[mirror]"], "unknown ordering transform 'mirror'"),
+        (["train", "ordering.transforms=reverse"], "write ordering.transforms=[reverse]"),
+        (["train", "likelihood=bernoulli"], "is for 2 levels; got levels=17"),
+        (["train", "data.levels=1"], "levels=1"),
+        (["train", "device=tpu"], "device=tpu"),
+        (["train", "data=folder"], "data.root"),
+        (["train", "data=folder", "data.root=nowhere"], "nowhere"),
+        (["train", "training.resume=nowhere"], "nowhere"),
+        (["train", "seed=1,2"], "seed"),
+        (["train", "model.width={3"], "--help"),
+        (["evaluate"], "which model? give checkpoint="),
+        (["evaluate", "checkpoint=nowhere"], "nowhere: no such folder"),
+        (["evaluate", "checkpoint=CHECKPOINT", "part=tset"], "part=tset"),
+        (["evaluate", "checkpoint=CHECKPOINT", "data=digits", "data.levels=2"], "8x8 pixels, 1 channel and 2 levels"),
+        (["evaluate", "checkpoint=COLOUR"], "does not say what it was trained on"),
+        (["complete", "checkpoint=CHECKPOINT", "image=nowhere.png"], "nowhere.png: no such file"),
+        (["complete", "checkpoint=CHECKPOINT", "image=text.png"], "text.png is not a picture"),
+        (["complete", "checkpoint=CHECKPOINT", "image=truncated.png"], "truncated"),
+        (["complete", "checkpoint=CHECKPOINT", "image=colour.png"], "is in colour"),
+        (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=small.png"], "is 4x4 (height x width)"),
+        (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=black.png"], "hides nothing"),
+        (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion.side=under"], "occlusion.side=under"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion=box", "occlusion.top=7"], "does not lie in an image of 8x8"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion=centre", "occlusion.fraction=big"], "it must be a number"),
+        (["complete", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
+        (["complete", "checkpoint=CHECKPOINT", "temperature=-1"], "temperature=-1"),
+        (["complete", "checkpoint=CHECKPOINT", "strategy=ancestrl"], "did you mean 'ancestral'"),
+        (["sample", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
+        (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(call, checkpoint, colour_checkpoint, arguments, says):
+    picture("grey.png", np.full((8, 8), 90))
+    picture("black.png", np.zeros((8, 8)))
+    picture("small.png", np.full((4, 4), 255))
+    picture("colour.png", np.random.default_rng(0).integers(0, 256, (8, 8, 3)))
+    noise = picture("noise.png", np.random.default_rng(0).integers(0, 256, (64, 64))).__str__()
+    Path("truncated.png").write_bytes(Path(noise).read_bytes()[:1500])
+    Path("text.png").write_text("no picture")
+    before = files(".")
+    replaced = [a.replace("CHECKPOINT", str(checkpoint)).replace("COLOUR", str(colour_checkpoint)) for a in arguments]
+    code, _, err = call(*replaced)
+    lines = [line for line in err.splitlines() if line.startswith("pixelrnn: ")]
+    assert code == 2, err
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert "Traceback" not in err
+    assert files(".") == before
+
+
+def test_a_failure_of_ours_is_not_blamed_on_the_user(call, monkeypatch, checkpoint):
+    def bug(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("pixelrnn.cli.verify.verify", bug)
+    with pytest.raises(ZeroDivisionError):  # the interpreter prints the traceback and exits with 1
+        call("verify", f"checkpoint={checkpoint}")
+
+
+# --- configuration and code say the same ------------------------------------------------------------------------------
+
+
+def group(name):
+    return {path.stem: OmegaConf.load(path) for path in (CONF / name).glob("*.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [("ordering", ORDERINGS), ("occlusion", OCCLUSIONS), ("likelihood", LIKELIHOODS), ("data", DATASETS)],
+    ids=["ordering", "occlusion", "likelihood", "data"],
+)
+def test_every_member_of_a_family_has_a_yaml_with_all_its_options(name, members):
+    configs = group(name)
+    assert set(configs) == set(members)
+    for member, config in configs.items():
+        assert config.pop("name") == member
+        config.pop("transforms", None)
+        options = option_defaults(members[member])
+        assert set(config) == set(options)
+        for key, default in options.items():
+            assert default in (config[key], "", ()) or default is None, f"{name}/{member}.yaml: {key}"
+
+
+def test_every_cell_has_a_model_yaml_with_all_options_of_the_model():
+    configs = group("model")
+    assert {config.cell for config in configs.values()} == set(CELLS)
+    options = set(option_defaults(MODELS["SequenceRNN"])) - {"ordering", "likelihood"}
+    assert set(configs["lstm"]) == options | {"name"}
+
+
+def test_train_yaml_has_the_settings_with_their_defaults():
+    training = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml").training)
+    assert training == vars(Settings())
+
+
+def test_an_interrupted_run_exits_with_the_signal(call, monkeypatch):
+    import os
+    import signal
+
+    from pixelrnn.data import Dataset
+
+    batch = Dataset.training_batch
+
+    def interrupted(self, index):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return batch(self, index)
+
+    monkeypatch.setattr(Dataset, "training_batch", interrupted)
+    code, out, _ = call("train", "hydra.run.dir=run", *SMALL)
+    assert code == 143
+    assert "training.resume=run" in out.replace(str(Path.cwd()) + "/", "")
+    assert torch.load("run/last/training.pt")["progress"]["step"] == 1

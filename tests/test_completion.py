@@ -1,0 +1,220 @@
+"""Completion: the draws of a naive sampler, the exact conditional, and observed pixels as they were."""
+
+import pytest
+import torch
+from conftest import accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
+
+from pixelrnn.cell import CELLS
+from pixelrnn.completion import complete, is_exact, sample
+from pixelrnn.errors import UserError
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.occlusion import build as occlude
+from pixelrnn.ordering import ORDERINGS
+from pixelrnn.packing import Packable
+
+CASES = every_pair(
+    lambda case: accepts(case["likelihood"], case["images"][-1]),
+    cell=list(CELLS),
+    likelihood=list(LIKELIHOODS),
+    ordering=list(ORDERINGS),
+    window=[0, 3],
+    images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
+)
+BINARY = every_pair(cell=list(CELLS), likelihood=list(LIKELIHOODS), window=[0, 3])
+MASKS = torch.tensor([[bits >> i & 1 for i in range(4)] for bits in range(1, 16)]).bool().view(-1, 2, 2)
+DRAWS = 20_000
+
+
+def make(case, **options):
+    channels, height, width, levels = case.get("images", (1, 2, 2, 2))
+    ordering = ordering_spec(case.get("ordering", "snake"), height, width)
+    options |= {key: case[key] for key in ("cell", "likelihood", "window")}
+    return tiny_model((channels, height, width), levels, ordering=ordering, depth=2, **options)
+
+
+def naive(model, images, hidden, count, temperature, draw):
+    """Ancestral completion that runs the whole model again for each pixel."""
+    canvas, hidden = images.repeat_interleave(count, 0), hidden.repeat_interleave(count, 0)
+    canvas = torch.where(hidden[:, None], torch.randint(model.levels, canvas.shape, dtype=torch.uint8), canvas)
+    for t, pixel in enumerate(model.order.tolist()):
+        row, column = divmod(pixel, model.shape[2])
+        here = hidden[:, row, column]
+        if here.any():
+            with torch.no_grad():
+                drawn = model.likelihood.sample(model(canvas)[:, t], temperature, draw).to(torch.uint8)
+            canvas[here, :, row, column] = drawn[here]
+    return canvas.unflatten(0, (-1, count))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_draws_of_a_naive_sampler(case):
+    model = make(case)
+    height, width = model.shape[1:]
+    images = random_images(3, model.shape, model.levels)
+    each_its_own = torch.stack([occlude({"name": "random_pixels", "seed": seed}, height, width) for seed in range(3)])
+    for seed, (hidden, count, temperature) in enumerate(
+        [
+            (occlude("all", height, width), 2, 1.0),
+            (occlude("half", height, width), 3, 0.7),
+            (occlude({"name": "half", "side": "top"}, height, width), 1, 1.0),
+            (each_its_own, 1, 1.3),
+            (each_its_own, 4, 1.0),
+        ]
+    ):
+        got = complete(model, images, hidden, count, "ancestral", temperature, generator(seed))
+        whole = hidden.expand(3, height, width)
+        expected = naive(model, images, whole, count, temperature, generator(seed))
+        assert got.dtype == torch.uint8 and got.shape == (3, count, *model.shape)
+        assert torch.equal(got, expected)
+        observed = ~whole[:, None, None].expand_as(got)
+        assert torch.equal(got[observed], images[:, None].expand_as(got)[observed])
+        garbage = torch.where(whole[:, None], model.levels - 1 - images, images)
+        assert torch.equal(complete(model, garbage, hidden, count, "ancestral", temperature, generator(seed)), got)
+
+
+def count_images(drawn):
+    """How often each of the 16 binary 2x2 images is among them, in the order of all_images."""
+    return torch.bincount((drawn.flatten(1).long() * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16).double()
+
+
+def fill_errors(model):
+    """For each mask, by how much the plain fill misses p(hidden | observed), the worst of all 2x2 images: (15,)."""
+    images, errors = all_images(1, 2, 2, 2), []
+    with torch.no_grad():
+        joint = model.log_prob(images).exp()
+        for hidden in MASKS:
+            share = ((images[:, None] == images) | hidden).flatten(2).all(2).double()  # (16, 16): the same is observed
+            errors.append((model.fill_log_prob(images, hidden).exp() - joint / (share @ joint)).abs().max())
+    return torch.stack(errors)
+
+
+def strong(case):
+    """Of ten models, the one that goes most wrong where it ignores the observed pixels ahead."""
+    return max((make(case, seed=seed, gain=3.0) for seed in range(10)), key=lambda model: fill_errors(model).max())
+
+
+@pytest.mark.parametrize("case", BINARY)
+def test_the_exact_distribution_for_every_mask(case):
+    """Frequencies are those of fill_log_prob everywhere, and p(hidden | observed) where is_exact says so."""
+    model, images = strong(case), all_images(1, 2, 2, 2)
+    errors, exact = fill_errors(model), torch.tensor([is_exact(model, hidden) for hidden in MASKS])
+    assert exact.sum() == 4 and errors[exact].max() < 1e-9  # the masks whose hidden pixels the order visits last
+    assert errors[~exact].max() > 0.1  # what is_exact guards against
+    with torch.no_grad():
+        joint = model.log_prob(images).exp()
+    for seed, hidden in enumerate(MASKS):
+        draws, margin = (DRAWS, 0.015) if exact[seed] else (DRAWS // 5, 0.035)
+        prefixes = images.masked_fill(hidden, 0).unique(dim=0)
+        completions = complete(model, prefixes, hidden, draws, "ancestral", 1.0, generator(seed))
+        for prefix, drawn in zip(prefixes, completions, strict=True):
+            agrees = ((images == prefix) | hidden).flatten(1).all(1)
+            frequencies = count_images(drawn) / draws
+            assert frequencies[~agrees].sum() == 0
+            with torch.no_grad():
+                expected = model.fill_log_prob(images, hidden).exp() * agrees
+            assert (frequencies - expected).abs().max() < margin
+            if exact[seed]:
+                conditional = joint * agrees / joint[agrees].sum()
+                assert (frequencies - conditional).abs().max() < margin
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_is_exact_where_the_hidden_pixels_come_last(name):
+    model = tiny_model((1, 3, 4), ordering=ordering_spec(name, 3, 4))
+    flat = torch.zeros(12, dtype=torch.bool)
+    for seen in range(12):
+        hidden = flat.scatter(0, model.order[seen:], True).view(3, 4)
+        assert is_exact(model, hidden) and is_exact(model, hidden[None].expand(2, 3, 4))
+        if seen < 11:
+            ahead = hidden.flatten().scatter(0, model.order[-1:], False).view(3, 4)
+            assert not is_exact(model, ahead)
+            assert not is_exact(model, torch.stack([hidden, ahead]))  # one image of the batch is enough
+            assert model.observed_ahead(ahead[None]).tolist() == [1]
+
+
+def test_only_the_hidden_span_is_computed(monkeypatch):
+    model, steps, reports = tiny_model((1, 4, 4)), [], []
+    step = model.step
+
+    def counted(canvas, t, state):
+        steps.append((t, len(canvas)))
+        return step(canvas, t, state)
+
+    monkeypatch.setattr(model, "step", counted)
+    hidden = torch.zeros(2, 4, 4, dtype=torch.bool)
+    hidden[0, 1, 1] = hidden[1, 2, 3] = True  # steps 5 and 11
+    images = random_images(2, model.shape, 2)
+    complete(model, images, hidden, 3, "ancestral", progress=lambda done, total: reports.append((done, total)))
+    assert steps == [(t, 6) for t in range(5, 12)]
+    assert reports == [(done, 7) for done in range(1, 8)]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_model_is_left_as_it_was(training, monkeypatch):
+    model = tiny_model((1, 4, 4), dropout=0.9).train(training)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    images, hidden = random_images(1, model.shape, 2), occlude("half", 4, 4)
+    given = images.clone(), hidden.clone()
+    one, two = (complete(model, images, hidden, 5, "ancestral", generator=generator(3)) for _ in range(2))
+    assert torch.equal(one, two)  # no dropout while it draws
+    monkeypatch.setattr(model.likelihood, "sample", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        complete(model, images, hidden, strategy="ancestral")
+    assert all(module.training == training for module in model.modules())
+    assert all(module._kept is None for module in model.modules() if isinstance(module, Packable))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(images, given[0]) and torch.equal(hidden, given[1])
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_the_seed_decides(likelihood):
+    model = tiny_model((3, 4, 4), 2, likelihood=likelihood)
+    images, hidden = random_images(2, model.shape, 2), occlude("half", 4, 4)
+    draws = [complete(model, images, hidden, 20, "ancestral", generator=generator(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert len(draws[0][0].flatten(1).unique(dim=0)) > 1  # the completions of one image differ
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 5), (3, 4, 3)])
+def test_samples_are_completions_of_everything(shape):
+    model = tiny_model(shape, 3)
+    drawn = sample(model, 7, generator=generator(1))
+    assert drawn.dtype == torch.uint8 and drawn.shape == (7, *shape) and drawn.max() <= 2
+    blank, hidden = torch.zeros(1, *shape, dtype=torch.uint8), occlude("all", *shape[1:])
+    assert torch.equal(drawn, complete(model, blank, hidden, 7, "ancestral", generator=generator(1))[0])
+    cold = sample(model, 3, temperature=1e-6)
+    assert torch.equal(cold[0], cold[1]) and torch.equal(cold[0], cold[2])
+
+
+def test_samples_have_the_models_probabilities():
+    model, images = tiny_model((1, 2, 2)), all_images(1, 2, 2, 2)
+    frequencies = count_images(sample(model, DRAWS, generator=generator())) / DRAWS
+    with torch.no_grad():
+        expected = model.log_prob(images).exp()
+    assert (frequencies - expected).abs().max() < 0.015
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 0}, "count=0"),
+        ({"count": -2}, "count=-2"),
+        ({"temperature": 0}, "temperature=0"),
+        ({"temperature": -1.0}, "temperature=-1.0"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"strategy": "ancestrall"}, "unknown strategy 'ancestrall'; did you mean 'ancestral'"),
+        ({"hidden": torch.zeros(2, 2, dtype=torch.bool)}, "hides nothing"),
+        ({"hidden": torch.ones(3, 2, dtype=torch.bool)}, r"\(3, 2\)"),
+        ({"hidden": torch.ones(2, 2)}, "torch.bool"),
+        ({"images": torch.zeros(1, 1, 2, 2)}, "torch.uint8"),
+        ({"images": torch.zeros(1, 1, 2, 3, dtype=torch.uint8)}, r"\(1, 1, 2, 3\)"),
+        ({"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8)}, "value 2.*2 levels"),
+    ],
+)
+def test_mistakes_are_named(options, message):
+    usual = {"images": torch.zeros(1, 1, 2, 2, dtype=torch.uint8), "hidden": torch.ones(2, 2, dtype=torch.bool)}
+    with pytest.raises(UserError, match=message):
+        complete(tiny_model((1, 2, 2)), **{**usual, **options})
+    if options.keys() <= {"count", "temperature"}:
+        with pytest.raises(UserError, match=message):
+            sample(tiny_model((1, 2, 2)), **{"count": 1, **options})

@@ -1,0 +1,67 @@
+"""Figures show what they should, where they should."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import ordering_spec, random_images
+from PIL import Image
+
+from pixelrnn import figures
+from pixelrnn.ordering import ORDERINGS
+
+
+def _pixels(figure):
+    figure.canvas.draw() if hasattr(figure.canvas, "draw") else None
+    return figure.axes[0].images[0].get_array()
+
+
+def test_the_strip_tints_what_is_hidden_and_nothing_else():
+    completed = torch.ones(2, 3, 1, 8, 8, dtype=torch.uint8)
+    hidden = torch.zeros(2, 8, 8, dtype=torch.bool)
+    hidden[:, 4:] = True
+    sheet = _pixels(figures.completions(completed[:, 0], hidden, completed, 2))
+    tinted = (np.abs(sheet - figures.TINT) < 1e-6).all(-1)
+    assert tinted.sum() == hidden.sum()
+    assert tinted[5 : 1 + 8, 1:9].all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_strip_has_a_column_for_each_completion_and_the_original(channels):
+    completed = torch.zeros(2, 3, channels, 8, 8, dtype=torch.uint8)  # black, on white paper
+    hidden = torch.ones(2, 8, 8, dtype=torch.bool)
+    for originals, columns in ((completed[:, 0], 4), (None, 3)):
+        sheet = _pixels(figures.completions(originals, hidden, completed, 2))
+        assert (sheet == 0).all(-1).sum() == 2 * columns * 64
+
+
+def test_a_grid_shows_every_image():
+    sheet = _pixels(figures.grid(torch.zeros(7, 1, 4, 4, dtype=torch.uint8), 2))
+    assert (sheet == 0).all(-1).sum() == 7 * 16
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_an_ordering_is_drawn_with_a_star_on_its_last_pixel(name):
+    spec = ordering_spec(name, 4, 6)
+    figure = figures.draw_ordering(spec if name == "permutation" else name, 4, 6)
+    star = figure.axes[0].collections[-1].get_offsets()[0]
+    last = int(figures.orderings.build(spec, 4, 6)[-1])
+    assert tuple(star) == (last % 6, last // 6)
+    assert len(figure.axes[0].lines) == 23
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_figures_are_written_whole(tmp_path, suffix):
+    figure = figures.grid(random_images(4, (3, 8, 8), 256), 256, "four")
+    path = tmp_path / "new" / f"grid{suffix}"
+    figures.save_figure(figure, path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    if suffix == ".png":
+        assert Image.open(path).size[0] > 100
+
+
+def test_curves_take_any_records():
+    records = [{"step": s, "train_bits_per_dim": 3.0 / s} for s in range(1, 9)] + [
+        {"step": 8, "valid_bits_per_dim": 0.5}
+    ]
+    lines = figures.curves(records).axes[0].lines
+    assert [len(line.get_xdata()) for line in lines] == [8, 1]

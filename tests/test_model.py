@@ -1,0 +1,262 @@
+"""Contract of the models: normalised, causal, and the same step by step as in one pass.
+
+Run over combinations of cell, ordering, likelihood and options in which every pair of them occurs.
+"""
+
+import pytest
+import torch
+from conftest import accepts, all_images, every_pair, influence, ordering_spec, random_images, tiny_model
+
+from pixelrnn.cell import CELLS
+from pixelrnn.errors import UserError
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model import SequenceRNN
+from pixelrnn.model import inputs as model_inputs
+from pixelrnn.model.inputs import PixelInputs, causal_window
+from pixelrnn.ordering import ORDERINGS, TRANSFORMS, build
+
+OPTIONS = {
+    "cell": list(CELLS),
+    "ordering": list(ORDERINGS),
+    "likelihood": list(LIKELIHOODS),
+    "window": [0, 3, 5],
+    "transforms": [(), *((name,) for name in TRANSFORMS)],
+    "depth": [1, 2],
+    "residual": [False, True],
+    "layer_norm": [False, True],
+}
+
+
+def fits(case):
+    return accepts(case["likelihood"], case["images"][-1])
+
+
+# (channels, height, width, levels); the first have few enough images to list them all: 16, 81, 4096 and 729.
+COUNTABLE = every_pair(fits, images=[(1, 2, 2, 2), (1, 2, 2, 3), (3, 2, 2, 2), (3, 1, 2, 3)], **OPTIONS)
+LARGER = every_pair(fits, images=[(1, 3, 5, 2), (1, 4, 4, 256), (3, 4, 3, 2), (3, 3, 3, 17)], **OPTIONS)
+
+
+def make(case):
+    channels, height, width, levels = case["images"]
+    ordering = ordering_spec(case["ordering"], height, width, case["transforms"])
+    options = {key: value for key, value in case.items() if key not in ("images", "ordering", "transforms")}
+    return tiny_model((channels, height, width), levels, ordering=ordering, **options)
+
+
+def prefix_masks(model):
+    """Every mask whose hidden pixels come last in the order, by how many are observed: bool (pixels, height, width)."""
+    visited_at = torch.empty_like(model.order)
+    visited_at[model.order] = torch.arange(model.pixels)
+    return torch.stack([visited_at >= seen for seen in range(model.pixels)]).view(-1, *model.shape[1:])
+
+
+def test_the_combinations_hold_every_pair():
+    assert len(LARGER) < 150
+    for cases in (COUNTABLE, LARGER):
+        pairs = {(case.values[0]["cell"], case.values[0]["ordering"]) for case in cases}
+        assert len(pairs) == len(CELLS) * len(ORDERINGS)
+
+
+@pytest.mark.parametrize("case", COUNTABLE)
+def test_the_probabilities_of_all_images_sum_to_one(case):
+    model = make(case)
+    with torch.no_grad():
+        log_probs = model.log_prob(all_images(*case["images"]))
+    assert abs(float(log_probs.exp().sum()) - 1) < 1e-5
+    assert log_probs.std() > 0.1  # and are not all the same, as a fresh model's are
+
+
+@pytest.mark.parametrize("case", COUNTABLE)
+def test_the_chain_rule_over_every_prefix(case):
+    """log p(prefix) + log p(rest | prefix) = log p(x), log p(prefix) by adding up the images that share it."""
+    model, images = make(case), all_images(*case["images"])
+    with torch.no_grad():
+        whole = model.log_prob(images)
+        for hidden in prefix_masks(model):
+            seen = images.masked_fill(hidden, 0).flatten(1)
+            same = torch.unique(seen, dim=0, return_inverse=True)[1]
+            prefix = torch.zeros(int(same.max()) + 1).double().index_add(0, same, whole.exp()).log()[same]
+            torch.testing.assert_close(prefix + model.log_prob(images, hidden), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_no_pixel_looks_ahead(case):
+    model = make(case)
+    moved = torch.stack([influence(model, image) for image in random_images(3, model.shape, model.levels)]).amax(0)
+    assert moved.tril().max() == 0  # the change of a pixel moves nothing at or before it in the order,
+    assert bool((moved.triu(1).amax(1)[:-1] > 1e-9).all())  # but something after it
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_steps_equal_the_pass_over_the_whole_image(case):
+    model = make(case)
+    images = random_images(3, model.shape, model.levels)
+    with torch.no_grad():
+        expected = model(images)
+        for seen in range(0, model.pixels, 4):
+            hidden = prefix_masks(model)[seen].expand(3, -1, -1)
+            canvas = torch.where(hidden[:, None], 0, images)  # pixels appear on it as they are visited
+            state = model.begin(canvas.clone(), hidden)
+            for t in range(seen, model.pixels):
+                parameters, state = model.step(canvas, t, state)
+                torch.testing.assert_close(parameters, expected[:, t], rtol=0, atol=1e-8)
+                row, column = divmod(int(model.order[t]), model.shape[2])
+                canvas[:, :, row, column] = images[:, :, row, column]
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_steps_equal_the_pass_in_single_precision(case):
+    model = make(case).float()
+    images = random_images(3, model.shape, model.levels)
+    with torch.no_grad():
+        expected, state = model(images), model.begin(images, prefix_masks(model)[:1].expand(3, -1, -1))
+        for t in range(model.pixels):
+            parameters, state = model.step(images, t, state)
+            torch.testing.assert_close(parameters, expected[:, t], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_log_prob_is_the_sum_over_the_pixels(case):
+    model = make(case)
+    images = random_images(4, model.shape, model.levels)
+    with torch.no_grad():
+        pixels = model.pixel_log_probs(images)
+        assert pixels.shape == (4, model.pixels) and bool((pixels <= 0).all())
+        torch.testing.assert_close(model.log_prob(images), pixels.sum(1))
+        hidden = torch.rand(4, *model.shape[1:]) < 0.5
+        hidden[:, 0, 0] = True
+        filled = torch.stack([row[mask.flatten()[model.order]].sum() for row, mask in zip(pixels, hidden, strict=True)])
+        torch.testing.assert_close(model.fill_log_prob(images, hidden), filled)
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_every_parameter_learns(case):
+    model = make(case)
+    model.log_prob(random_images(8, model.shape, model.levels)).sum().backward()
+    for name, p in model.named_parameters():  # DistributedDataParallel stops at a parameter without a gradient
+        assert p.grad is not None and bool(p.grad.isfinite().all()), name
+
+
+def test_the_window_holds_what_has_been_visited():
+    height, width, side = 4, 5, 3
+    order = build("spiral", height, width)
+    visited = order.tolist()
+    neighbours, known = causal_window(order, height, width, side)
+    for t, pixel in enumerate(visited):
+        row, column = divmod(pixel, width)
+        for i in range(side * side):
+            r, c = row + i // side - 1, column + i % side - 1
+            expected = 0 <= r < height and 0 <= c < width and r * width + c in visited[:t]
+            assert bool(known[t, i]) == expected
+            assert not expected or neighbours[t, i] == r * width + c
+
+
+@pytest.mark.parametrize("window", [0, 3])
+def test_a_pixel_is_seen_at_the_next_step(window):
+    model = tiny_model((1, 4, 4), 2, window=window, ordering="hilbert")
+    moved = influence(model, random_images(1, model.shape, 2)[0])
+    assert moved.diagonal(1).min() > 1e-6
+
+
+def unshifted(previous):
+    """A mutant: each step is given the value of the pixel that it predicts."""
+    return lambda self, flat, start, stop: previous(self, flat, start + 1, stop + 1)
+
+
+def sees_itself(window):
+    """A mutant: the pixel that is predicted counts as known in its own window."""
+
+    def leaking(order, height, width, side):
+        neighbours, known = window(order, height, width, side)
+        known[:, side * side // 2] = True
+        return neighbours, known
+
+    return leaking
+
+
+def sees_ahead(window):
+    """A mutant: every neighbour counts as known, visited or not."""
+
+    def leaking(order, height, width, side):
+        neighbours, known = window(order, height, width, side)
+        return neighbours, torch.ones_like(known)
+
+    return leaking
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "mutant", "window"),
+    [
+        (PixelInputs, "_previous", unshifted, 0),
+        (model_inputs, "causal_window", sees_itself, 3),
+        (model_inputs, "causal_window", sees_ahead, 3),
+    ],
+)
+def test_the_tests_catch_a_leak(owner, name, mutant, window, monkeypatch):
+    def leak_and_mass():
+        model, images = tiny_model((1, 2, 2), 2, window=window), all_images(1, 2, 2, 2)
+        with torch.no_grad():
+            return influence(model, images[5]).tril().max(), model.log_prob(images).exp().sum()
+
+    leak, mass = leak_and_mass()
+    assert leak == 0 and abs(mass - 1) < 1e-5
+    monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
+    leak, mass = leak_and_mass()
+    assert leak > 1e-3 and abs(mass - 1) > 1e-3
+
+
+def test_the_conditional_is_refused_where_it_is_not_exact():
+    model, image = tiny_model((1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    for bits in range(1, 16):
+        hidden = torch.tensor([bits >> i & 1 for i in range(4)]).bool().view(2, 2)
+        if bits in (0b1000, 0b1100, 0b1110, 0b1111):  # the last ones of the raster
+            assert model.log_prob(image, hidden).shape == (1,)
+        else:
+            with pytest.raises(UserError, match=r"observed pixels come after the first hidden.*ordering") as error:
+                model.log_prob(image, hidden)
+            assert "\n" not in str(error.value)
+
+
+def test_what_log_prob_takes_is_checked():
+    model, images = tiny_model((1, 2, 3)), torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
+    for bad, hidden in [
+        (images.float(), None),
+        (images + 2, None),
+        (images[0], None),
+        (images[..., :2], None),
+        (images, torch.zeros(2, 3, dtype=torch.bool)),
+        (images, torch.ones(3, 2, dtype=torch.bool)),
+        (images, torch.ones(2, 3)),
+    ]:
+        with pytest.raises(UserError):
+            model.log_prob(bad, hidden)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width=0"),
+        ({"depth": 0}, "depth=0"),
+        ({"embedding": 0}, "embedding=0"),
+        ({"window": 4}, "window=4.*odd"),
+        ({"window": -1}, "window=-1"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"dropout": -0.1}, "dropout=-0.1"),
+        ({"levels": 1}, "levels=1.*2 to 256"),
+        ({"levels": 257}, "levels=257.*2 to 256"),
+        ({"shape": (2, 4, 4)}, r"shape=\(2, 4, 4\).*1 or 3 channels"),
+        ({"shape": (1, 4, 4, 4)}, "channels, height, width"),
+        ({"shape": (1, 4)}, "channels, height, width"),
+        ({"shape": (1, 0, 4), "ordering": "spiral"}, "channels, height, width"),
+        ({"cell": "ltsm"}, "unknown cell 'ltsm'; did you mean 'lstm'"),
+        ({"ordering": "rasta"}, "unknown ordering 'rasta'; did you mean 'raster'"),
+        ({"ordering": torch.arange(3)}, "each of the 16 pixels"),
+        ({"likelihood": "bernouli"}, "unknown likelihood 'bernouli'; did you mean 'bernoulli'"),
+        ({"likelihood": {"name": "logistic_mixture", "component": 3}}, "'component'; did you mean 'components'"),
+        ({"likelihood": "bernoulli", "levels": 3}, "levels=3"),
+    ],
+)
+def test_what_no_model_can_be_made_of(options, message):
+    options = {"shape": (1, 4, 4), "levels": 2, "width": 8, **options}
+    with pytest.raises(UserError, match=message):
+        SequenceRNN(options.pop("shape"), options.pop("levels"), **options)

@@ -1,0 +1,188 @@
+"""Training learns, stops when it should, and goes on exactly where it stopped."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from conftest import random_images
+
+from pixelrnn import SequenceRNN, UserError, load
+from pixelrnn.data import Dataset
+from pixelrnn.errors import TrainingDiverged
+from pixelrnn.evaluation import evaluate
+from pixelrnn.training import Settings, learning_rate, make_optimizer, train
+
+FAST = {"epochs": 4, "batch_size": 8, "validate_every": 3, "warmup_steps": 2, "samples": 4}
+
+
+def stripes(dynamic: bool = False) -> Dataset:
+    """Images whose rows are all 0 or all 1: a quarter of a bit a pixel is all they hold."""
+    rows = torch.randint(2, (60, 1, 4, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = rows.expand(60, 1, 4, 4).contiguous()
+    return Dataset("stripes", 2, images[:40] * (255 if dynamic else 1), images[40:50], images[50:], dynamic)
+
+
+def new_model(**options) -> SequenceRNN:
+    torch.manual_seed(1)
+    return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
+
+
+def run(folder, model=None, data=None, **settings):
+    folder.mkdir(exist_ok=True)
+    return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_training_finds_the_entropy_of_the_data(tmp_path, cell, optimizer):
+    at = run(tmp_path, new_model(cell=cell), optimizer=optimizer, epochs=60, learning_rate=0.01, average_decay=0.9)
+    model = load(tmp_path)
+    bits = evaluate(model, stripes().test).bits_per_dim
+    assert 0.2 < bits < 0.4, "the rows are fair coins: 4 bits on 16 pixels"
+    assert at.best_bits(model) < 0.4
+
+
+def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
+    at = run(tmp_path)
+    assert at.step == 20
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
+    assert names - {n for n in names if n.startswith("tensorboard")} == models | {
+        "last/training.pt",
+        "metrics.jsonl",
+        "curves.png",
+        "samples.png",
+    }
+    valid = [record["step"] for record in records(tmp_path) if "valid_nats" in record]
+    assert valid == [3, 6, 9, 12, 15, 18, 20]
+
+
+def test_the_saved_model_is_the_averaged_one(tmp_path):
+    model = new_model()
+    run(tmp_path, model)
+    weights = torch.cat([p.flatten() for p in model.parameters()])
+    averaged = torch.cat([p.flatten() for p in load(tmp_path / "last").parameters()])
+    assert not torch.allclose(weights, averaged)
+    assert float((weights - averaged).abs().max()) < 0.1
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 13])
+def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(tmp_path, monkeypatch, dynamic, stop_at):
+    """Bit for bit, dropout and dynamic binarisation included, wherever it is stopped."""
+    data = stripes(dynamic)
+    run(tmp_path / "whole", data=data)
+
+    batches = Dataset.training_batch
+
+    def interrupted(self, index, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        if calls[0] == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batches(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "training_batch", interrupted)
+        at = run(tmp_path / "parts", data=data)
+    assert (at.step, at.stopped_by) == (stop_at, "SIGTERM")
+    torch.manual_seed(99)  # what happens between the parts must not matter
+    at = run(tmp_path / "parts", new_model(), data)
+    assert (at.step, at.stopped_by) == (20, "")
+
+    whole, parts = (torch.load(tmp_path / name / "last" / "training.pt") for name in ("whole", "parts"))
+    for name in ("model", "average"):
+        assert all(torch.equal(whole[name][key], parts[name][key]) for key in whole[name])
+    without_time = [[{**r, "seconds": 0} for r in records(tmp_path / name)] for name in ("whole", "parts")]
+    validations = [[r for r in rs if "valid_nats" in r] for rs in without_time]
+    assert validations[0] == validations[1]
+
+
+def test_resume_from_another_folder_leaves_that_one_alone(tmp_path):
+    run(tmp_path / "first", epochs=2)
+    before = (tmp_path / "first" / "metrics.jsonl").read_text()
+    at = run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first"))
+    assert at.step == 20
+    assert (tmp_path / "first" / "metrics.jsonl").read_text() == before
+    assert records(tmp_path / "second")[0] == records(tmp_path / "first")[0]
+
+
+@pytest.mark.parametrize(
+    ("resume", "prepare", "says"),
+    [
+        ("never", lambda folder: None, "already holds a training run"),
+        ("nowhere", lambda folder: None, "is not there"),
+        ("auto", lambda folder: (folder / "last" / "training.pt").write_bytes(b"x"), "damaged"),
+    ],
+)
+def test_bad_resumes_are_refused_and_overwrite_nothing(tmp_path, resume, prepare, says):
+    run(tmp_path)
+    prepare(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=says):
+        run(tmp_path, resume=resume)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_another_model_does_not_resume(tmp_path):
+    run(tmp_path)
+    with pytest.raises(UserError, match="of another model"):
+        run(tmp_path, new_model(width=8))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path):
+    run(tmp_path, epochs=2)
+    good = (tmp_path / "last" / "training.pt").read_bytes()
+    model = new_model()
+    forward = model.forward
+    model.forward = lambda images, hidden=None: forward(images, hidden) * (torch.nan if model.training else 1.0)
+    with pytest.raises(TrainingDiverged, match="not finite after 10 updates") as error:
+        run(tmp_path, model)
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "last" / "training.pt").read_bytes() == good
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_patience_ends_a_run_without_gain(tmp_path):
+    at = run(tmp_path, learning_rate=1e-12, patience=3, epochs=50, average_decay=0.0, data=stripes())
+    assert at.stopped_by == "patience"
+    assert at.step < 100
+
+
+def test_max_minutes_ends_a_run_with_a_validation(tmp_path):
+    at = run(tmp_path, epochs=10_000, max_minutes=1e-3)
+    assert at.stopped_by == "max_minutes"
+    assert records(tmp_path)[-1]["step"] == at.step
+    assert load(tmp_path)
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    settings = Settings(learning_rate=1.0, warmup_steps=10)
+    rates = [learning_rate(settings, step, step / 100) for step in range(101)]
+    assert rates[0] < rates[5] < rates[9] > rates[50] > rates[99]
+    assert rates[100] == pytest.approx(0.01)
+
+
+def test_weight_decay_spares_vectors():
+    model = new_model()
+    decayed, spared = make_optimizer(model, Settings()).param_groups
+    assert spared["weight_decay"] == 0 < decayed["weight_decay"]
+    assert all(p.ndim == 2 for p in decayed["params"])
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"learning_rate": -1.0}, {"optimizer": "sgd"}, {"average_decay": 1.0}])
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(UserError, match=next(iter(bad))):
+        Settings(**bad)
+
+
+def test_images_of_the_wrong_shape_are_refused(tmp_path):
+    images = random_images(10, (1, 5, 5), 2)
+    with pytest.raises(UserError, match=r"this model takes \(batch, 1, 4, 4\)"):
+        run(tmp_path, data=Dataset("other", 2, images, images, images))
