@@ -1,5 +1,8 @@
 """pixelrnn: pixel recurrent neural networks that complete and sample images, and say when a completion is exact."""
 
+from importlib import import_module
+from types import ModuleType
+
 from pixelrnn.checkpoint import load, save
 from pixelrnn.completion import complete, sample
 from pixelrnn.errors import UserError
@@ -8,3 +11,10 @@ from pixelrnn.verify import VerificationError, verify
 
 __version__ = "0.1.0"
 __all__ = ["Model", "SequenceRNN", "UserError", "VerificationError", "complete", "load", "sample", "save", "verify"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """pixelrnn.figures after `import pixelrnn` alone: matplotlib is imported when it is first asked for."""
+    if name == "figures":
+        return import_module("pixelrnn.figures")
+    raise AttributeError(f"module 'pixelrnn' has no attribute '{name}'")

@@ -54,7 +54,7 @@ def evaluate(model: Model, images: Tensor, hidden: Tensor | None = None, batch_s
     hidden = None if hidden is None else hidden.to(device)
     with torch.inference_mode():
         log_probs = torch.cat(
-            [model.log_prob(batch.to(device), hidden).double().cpu() for batch in images.split(batch_size)]
+            [model.log_prob(batch.to(device), hidden).cpu().double() for batch in images.split(batch_size)]
         )
     model.train(was_training)
     dimensions = model.dimensions if hidden is None else model.shape[0] * int(hidden.sum())

@@ -140,6 +140,8 @@ def train(
                     break
         if at.stopped_by in ("SIGINT", "SIGTERM"):
             save_state(folder, model, average, optimizer, at)
+    if writer:
+        writer.close()
     return at
 
 
