@@ -38,8 +38,8 @@ class LSTM(Cell):
     def recur(self, projected: Tensor, state: State) -> State:
         h, c = state
         _, U, _ = self.derived()
-        gates = torch.addmm(projected, h, U.t()).mul_(self.scale).tanh_().mul(self.scale).add_(self.shift)
-        i, f, g, o = gates.chunk(4, dim=-1)
+        gates = torch.addmm(projected, h, U.t()).mul_(self.scale).tanh_()
+        i, f, g, o = torch.addcmul(self.shift, self.scale, gates).chunk(4, dim=-1)
         c = torch.addcmul(f * c, i, g)
         return o * torch.tanh(c), c
 

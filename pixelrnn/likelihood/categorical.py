@@ -24,13 +24,12 @@ class Categorical(Likelihood):
     def forward(self, features: Tensor) -> Tensor:
         return self.hidden(features)
 
-    def channel_logits(self, parameters: Tensor, earlier: Tensor) -> Tensor:
-        """Logits (..., levels) of the channel that follows `earlier`, int64 (..., c)."""
-        c = earlier.shape[-1]
-        hidden = parameters.chunk(self.channels, dim=-1)[c]
+    def channel_logits(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        """Logits (..., levels) of channel c, given the channels before it in values, int64 (..., channels)."""
+        hidden = parameters.chunk(self.channels, dim=-1)[c] if self.channels > 1 else parameters
         if c:
-            offsets = torch.arange(c, device=earlier.device) * self.levels
-            hidden = hidden + self.embeddings[c - 1](earlier + offsets).sum(-2)
+            offsets = torch.arange(c, device=values.device) * self.levels
+            hidden = hidden + self.embeddings[c - 1](values[..., :c] + offsets).sum(-2)
         return self.logits[c](torch.relu(hidden))
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
@@ -38,20 +37,20 @@ class Categorical(Likelihood):
             values.shape[:-1], dtype=torch.promote_types(parameters.dtype, torch.float32), device=values.device
         )
         for c in range(self.channels):
-            logits = self.channel_logits(parameters, values[..., :c]).to(total.dtype)
+            logits = self.channel_logits(parameters, values, c).to(total.dtype)
             nats = F.cross_entropy(logits.flatten(0, -2), values[..., c].flatten(), reduction="none")
             total = total - nats.view(total.shape)
         return total
 
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        logits = [self.channel_logits(parameters, values[..., :c]) for c in range(self.channels)]
+        logits = [self.channel_logits(parameters, values, c) for c in range(self.channels)]
         return torch.stack(logits, dim=-2).log_softmax(-1)
 
     def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        values = torch.empty((*parameters.shape[:-1], 0), dtype=torch.long, device=parameters.device)
-        for _ in range(self.channels):
-            logits = self.channel_logits(parameters, values) / temperature
+        values = torch.zeros((*parameters.shape[:-1], self.channels), dtype=torch.long, device=parameters.device)
+        for c in range(self.channels):
+            logits = self.channel_logits(parameters, values, c) / temperature
             # The Gumbel-max trick: -log of an exponential variable has Gumbel's distribution.
             gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
-            values = torch.cat([values, (logits + gumbel).argmax(-1, keepdim=True)], dim=-1)
+            values[..., c] = (logits + gumbel).argmax(-1)
         return values
