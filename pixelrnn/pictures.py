@@ -22,7 +22,7 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own, lower limit follows
+            warnings.simplefilter("ignore")  # what is wrong is said below, in one line; a lower limit follows
             with Image.open(path) as picture:
                 if picture.width * picture.height > max_pixels:
                     raise UserError(

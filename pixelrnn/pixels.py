@@ -58,6 +58,8 @@ def check_images(images: Tensor, shape: tuple[int, int, int], levels: int) -> No
 def check_hidden(hidden: Tensor, images: Tensor) -> Tensor:
     """hidden as bool (batch, height, width), from that or from (height, width) for all the images."""
     batch, _, height, width = images.shape
+    if batch == 0:
+        raise UserError("there are no images to complete; give at least one")
     if hidden.dtype != torch.bool:
         raise UserError(f"hidden is {hidden.dtype}; it must be torch.bool, True where a pixel is to be completed")
     if tuple(hidden.shape) == (height, width):

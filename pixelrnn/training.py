@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint
 from pixelrnn.completion import sample
-from pixelrnn.data import Dataset
+from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError
 from pixelrnn.evaluation import LN2, evaluate
 from pixelrnn.model import Model
@@ -68,7 +68,7 @@ def train(
     average = copy.deepcopy(model).requires_grad_(False).eval()
     optimizer = make_optimizer(model, settings)
     at = load_state(settings.resume, folder, model, average, optimizer)
-    valid = data.valid[: settings.valid_limit]
+    valid = limited(data.valid, settings.valid_limit)
     batches = math.ceil(len(data.train) / settings.batch_size)
     total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
     started, seconds_before = time.monotonic(), at.seconds

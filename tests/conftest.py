@@ -15,7 +15,7 @@ from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import Model, SequenceRNN
 
 os.environ["MPLBACKEND"] = "Agg"
-torch.set_num_threads(1)  # several workers share the machine
+torch.set_num_threads(1)  # the workers of pytest -n share the cores
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import describe, load_checkpoint, load_data
 from pixelrnn.completion import complete, is_exact
+from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
@@ -26,7 +27,7 @@ def run(cfg: DictConfig) -> None:
         raise UserError("mask= and occlusion= both say what to hide; give one of them")
     model = load_checkpoint(cfg)
     own = from_file(cfg.image, model.shape, model.levels) if cfg.image else None
-    images = own.image[None] if own else load_data(cfg, model).test[: cfg.limit]
+    images = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
     own_hidden, hidden = _hidden(cfg, model, own)
     device = model.order.device
     images, hidden = images.to(device), hidden.to(device).expand(len(images), -1, -1)

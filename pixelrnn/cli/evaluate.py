@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data
+from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_all
 from pixelrnn.files import write_json
@@ -20,7 +21,7 @@ def run(cfg: DictConfig) -> None:
     data = load_data(cfg, model)
     if cfg.part not in ("train", "valid", "test"):
         raise UserError(f"part={cfg.part}: it is train, valid or test")
-    images = getattr(data, cfg.part)[: cfg.limit]
+    images = limited(getattr(data, cfg.part), cfg.limit)
     chosen = {_describe(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
 

@@ -11,6 +11,7 @@ from pixelrnn.data.binarized_mnist import binarized_mnist
 from pixelrnn.data.digits import digits
 from pixelrnn.data.downloaded import cifar10, fashion_mnist, mnist
 from pixelrnn.data.folder import folder
+from pixelrnn.data.prepare import limited
 from pixelrnn.plugins import configure
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -32,4 +33,4 @@ def load(spec: str | Mapping[str, Any]) -> Dataset:
     return configure("dataset", spec, DATASETS)()
 
 
-__all__ = ["DATASETS", "Dataset", "load"]
+__all__ = ["DATASETS", "Dataset", "limited", "load"]

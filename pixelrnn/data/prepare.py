@@ -50,7 +50,9 @@ def shuffled(count: int) -> Tensor:
 
 
 def limited(images: Tensor, limit: int | None) -> Tensor:
-    """At most `limit` of the images, shuffled first because some files are sorted by class."""
+    """At most `limit` of the images, shuffled first because some files are sorted by class; None is all."""
+    if limit is not None and limit < 1:
+        raise UserError(f"limit={limit}: at least 1 image, or null for all")
     return images if limit is None or len(images) <= limit else images[shuffled(len(images))[:limit]]
 
 

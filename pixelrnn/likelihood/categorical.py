@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood
 
 
@@ -15,6 +16,8 @@ class Categorical(Likelihood):
     """
 
     def __init__(self, features: int, channels: int, levels: int, hidden: int = 128):
+        if hidden < 1:
+            raise UserError(f"likelihood.hidden={hidden}: at least 1")
         super().__init__(channels, levels)
         self.hidden = nn.Linear(features, channels * hidden)
         self.logits = nn.ModuleList([nn.Linear(hidden, levels) for _ in range(channels)])

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood
 
 LOG_SCALES = (-7.0, 7.0)  # of a logistic over [-1, 1]; the bounds keep exp and log finite
@@ -19,6 +20,8 @@ class LogisticMixture(Likelihood):
     """
 
     def __init__(self, features: int, channels: int, levels: int, components: int = 10):
+        if components < 1:
+            raise UserError(f"likelihood.components={components}: at least 1")
         super().__init__(channels, levels)
         self.components = components
         couplings = channels * (channels - 1) // 2

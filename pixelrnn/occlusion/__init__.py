@@ -17,6 +17,8 @@ from pixelrnn.plugins import configure
 
 def mask_file(height: int, width: int, path: str = "") -> Tensor:
     """White pixels of a picture file of exactly this size."""
+    if not path:
+        raise UserError("occlusion=mask needs a file: occlusion.path=mask.png")
     hidden = read_mask(path)
     if tuple(hidden.shape) != (height, width):
         raise UserError(

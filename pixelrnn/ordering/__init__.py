@@ -47,7 +47,7 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
         check_order(ordering, height * width)
         return ordering
     spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
-    transforms = spec.pop("transforms", ())
+    transforms = spec.pop("transforms", None) or ()
     if isinstance(transforms, str):
         raise UserError(f"ordering.transforms={transforms}: it is a list; write ordering.transforms=[{transforms}]")
     visit: Ordering = configure("ordering", spec, ORDERINGS)
@@ -60,7 +60,11 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
 
 def check_order(order: Tensor, pixels: int) -> None:
     """UserError unless order (int64) visits each of `pixels` pixels exactly once."""
-    if order.shape != (pixels,) or not torch.equal(order.sort().values, torch.arange(pixels, device=order.device)):
+    if (
+        order.dtype != torch.int64
+        or order.shape != (pixels,)
+        or not torch.equal(order.sort().values, torch.arange(pixels, device=order.device))
+    ):
         raise UserError(
-            f"an ordering must visit each of the {pixels} pixels (0 to {pixels - 1}) once; this one does not"
+            f"an ordering must visit each of the {pixels} pixels (int64, 0 to {pixels - 1}) once; this one does not"
         )

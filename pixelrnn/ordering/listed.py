@@ -20,4 +20,6 @@ def permutation(height: int, width: int, order: Sequence[int] = ()) -> Tensor:
             f"ordering 'permutation' lists {len(order)} pixels; an image of {height}x{width} has {height * width}: "
             "list each once in ordering.order, or set data.size to the size it was made for"
         )
+    if not all(isinstance(index, int) for index in order):
+        raise UserError("ordering 'permutation': ordering.order is a list of raster indices, whole numbers")
     return torch.tensor(list(order))

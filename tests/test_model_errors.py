@@ -1,0 +1,65 @@
+"""What the models refuse, each with a line that names the value and the way out."""
+
+import pytest
+import torch
+from conftest import tiny_model
+
+from pixelrnn.errors import UserError
+from pixelrnn.model import SequenceRNN
+
+
+def test_the_conditional_is_refused_where_it_is_not_exact():
+    model, image = tiny_model((1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    for bits in range(1, 16):
+        hidden = torch.tensor([bits >> i & 1 for i in range(4)]).bool().view(2, 2)
+        if bits in (0b1000, 0b1100, 0b1110, 0b1111):  # the last ones of the raster
+            assert model.log_prob(image, hidden).shape == (1,)
+        else:
+            with pytest.raises(UserError, match=r"observed pixels come after the first hidden.*ordering") as error:
+                model.log_prob(image, hidden)
+            assert "\n" not in str(error.value)
+
+
+def test_what_log_prob_takes_is_checked():
+    model, images = tiny_model((1, 2, 3)), torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
+    for bad, hidden in [
+        (images.float(), None),
+        (images + 2, None),
+        (images[0], None),
+        (images[..., :2], None),
+        (images, torch.zeros(2, 3, dtype=torch.bool)),
+        (images, torch.ones(3, 2, dtype=torch.bool)),
+        (images, torch.ones(2, 3)),
+    ]:
+        with pytest.raises(UserError):
+            model.log_prob(bad, hidden)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width=0"),
+        ({"depth": 0}, "depth=0"),
+        ({"embedding": 0}, "embedding=0"),
+        ({"window": 4}, "window=4.*odd"),
+        ({"window": -1}, "window=-1"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"dropout": -0.1}, "dropout=-0.1"),
+        ({"levels": 1}, "levels=1.*2 to 256"),
+        ({"levels": 257}, "levels=257.*2 to 256"),
+        ({"shape": (2, 4, 4)}, r"shape=\(2, 4, 4\).*1 or 3 channels"),
+        ({"shape": (1, 4, 4, 4)}, "channels, height, width"),
+        ({"shape": (1, 4)}, "channels, height, width"),
+        ({"shape": (1, 0, 4), "ordering": "spiral"}, "channels, height, width"),
+        ({"cell": "ltsm"}, "unknown cell 'ltsm'; did you mean 'lstm'"),
+        ({"ordering": "rasta"}, "unknown ordering 'rasta'; did you mean 'raster'"),
+        ({"ordering": torch.arange(3)}, "each of the 16 pixels"),
+        ({"likelihood": "bernouli"}, "unknown likelihood 'bernouli'; did you mean 'bernoulli'"),
+        ({"likelihood": {"name": "logistic_mixture", "component": 3}}, "'component'; did you mean 'components'"),
+        ({"likelihood": "bernoulli", "levels": 3}, "levels=3"),
+    ],
+)
+def test_what_no_model_can_be_made_of(options, message):
+    options = {"shape": (1, 4, 4), "levels": 2, "width": 8, **options}
+    with pytest.raises(UserError, match=message):
+        SequenceRNN(options.pop("shape"), options.pop("levels"), **options)
