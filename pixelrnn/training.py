@@ -72,6 +72,8 @@ def train(
     batches = math.ceil(len(data.train) / settings.batch_size)
     total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
     started, seconds_before = time.monotonic(), at.seconds
+    if settings.max_minutes and at.seconds > 60 * settings.max_minutes:
+        at.stopped_by = "max_minutes"  # a resumed run whose time was up already
     bar = tqdm(
         total=total_steps, initial=at.step, desc="training", unit="update", disable=not progress, dynamic_ncols=True
     )

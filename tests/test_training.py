@@ -160,6 +160,8 @@ def test_max_minutes_ends_a_run_with_a_validation(tmp_path):
     assert at.stopped_by == "max_minutes"
     assert records(tmp_path)[-1]["step"] == at.step
     assert load(tmp_path)
+    again = run(tmp_path, epochs=10_000, max_minutes=1e-3)
+    assert again.step == at.step, "its time is up already"
 
 
 def test_the_learning_rate_warms_up_and_decays():
