@@ -67,8 +67,8 @@ def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
 def test_the_saved_model_is_the_averaged_one(tmp_path):
     model = new_model()
     run(tmp_path, model)
-    weights = torch.cat([p.flatten() for p in model.parameters()])
-    averaged = torch.cat([p.flatten() for p in load(tmp_path / "last").parameters()])
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    averaged = torch.cat([p.detach().flatten() for p in load(tmp_path / "last").parameters()])
     assert not torch.allclose(weights, averaged)
     assert float((weights - averaged).abs().max()) < 0.1
 

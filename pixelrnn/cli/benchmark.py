@@ -15,7 +15,7 @@ def run(cfg: DictConfig) -> None:
     device = choose_device(cfg)
     options = {name: value for name, value in plain(cfg.model).items() if name != "name"}
     print(
-        f"{options['cell']} {options['depth']} x {options['width']}, {cfg.size}x{cfg.size}, 2 levels, batch {cfg.batch_size}, "
+        f"{options['cell']} {options['depth']} x {options['width']}, {cfg.size}x{cfg.size}, 2 levels, batch {cfg.batch_size}"
     )
     print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; medians of {cfg.repeats} ratios")
     print(f"{'':<66}{'ratio':>8}  {'least to most':>16}{'target':>8}")

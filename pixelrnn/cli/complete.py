@@ -61,7 +61,18 @@ def run(cfg: DictConfig) -> None:
     figures.save_figure(figure, folder / "completions.png")
     settings = {
         key: plain(cfg[key])
-        for key in ("checkpoint", "image", "mask", "occlusion", "count", "temperature", "strategy", "seed")
+        for key in (
+            "checkpoint",
+            "image",
+            "mask",
+            "occlusion",
+            "root",
+            "limit",
+            "count",
+            "temperature",
+            "strategy",
+            "seed",
+        )
     }
     if cfg.mask:
         settings["occlusion"] = None
