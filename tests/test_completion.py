@@ -220,3 +220,16 @@ def test_mistakes_are_named(options, message):
     if options.keys() <= {"count", "temperature"}:
         with pytest.raises(UserError, match=message):
             sample(tiny_model((1, 2, 2)), **{"count": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("ordering", "occlusion"),
+    [
+        ("raster", "half"),
+        ({"name": "raster", "transforms": ["flip_rows"]}, {"name": "half", "side": "top"}),
+        ("column", {"name": "half", "side": "right"}),
+        ("spiral", "centre"),
+    ],
+)
+def test_the_orderings_that_the_readme_recommends_leave_the_region_last(ordering, occlusion):
+    assert is_exact(tiny_model((1, 8, 8), ordering=ordering), occlude(occlusion, 8, 8))
