@@ -166,11 +166,15 @@ def test_ones_own_picture_and_mask(call, checkpoint, tmp_path):
         assert set(completed[mask == 255]) <= set(np.round(np.arange(17) * 255 / 16))
 
 
-def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint):
+@pytest.mark.parametrize(
+    "hide", [["mask=mask.png"], ["occlusion=mask", "occlusion.path=mask.png"]], ids=["mask", "occlusion"]
+)
+def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
     values = np.random.default_rng(0).integers(0, 256, (30, 20))
     mask = np.zeros((30, 20))
     mask[21:, 3:9] = 255
-    arguments = [f"image={picture('photo.png', values)}", f"mask={picture('mask.png', mask)}"]
+    picture("mask.png", mask)
+    arguments = [f"image={picture('photo.png', values)}", *hide]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
     assert code == 0, err
     assert "is reduced to the model's 8x8 pixels" in out

@@ -1,7 +1,5 @@
 """pixelrnn complete"""
 
-from pathlib import Path
-
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -18,7 +16,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.own_picture import OwnPicture, from_file
-from pixelrnn.pictures import read_mask, save_picture
+from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
 
 
@@ -59,21 +57,7 @@ def run(cfg: DictConfig) -> None:
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
     figure = figures.completions(None if own else images, hidden, completed, model.levels)
     figures.save_figure(figure, folder / "completions.png")
-    settings = {
-        key: plain(cfg[key])
-        for key in (
-            "checkpoint",
-            "image",
-            "mask",
-            "occlusion",
-            "root",
-            "limit",
-            "count",
-            "temperature",
-            "strategy",
-            "seed",
-        )
-    }
+    settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     if cfg.mask:
         settings["occlusion"] = None
     report = {"settings": settings, "strategy": "ancestral", "exact": exact, "completions": records}
@@ -84,22 +68,12 @@ def run(cfg: DictConfig) -> None:
 
 def _hidden(cfg: DictConfig, model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:
     """What is hidden, bool, at the picture's own size and at the model's."""
-    height, width = model.shape[1:]
-    if not cfg.mask:
-        hidden = occlusions.build(plain(cfg.occlusion), height, width)
-        return (own.enlarge(hidden) if own else hidden), hidden
-    own_hidden = read_mask(Path(cfg.mask))
-    size = tuple(own.picture.shape[1:]) if own else (height, width)
-    if tuple(own_hidden.shape) != size:
-        raise UserError(
-            f"mask {cfg.mask} is {own_hidden.shape[0]}x{own_hidden.shape[1]} (height x width) and the image {size[0]}x{size[1]}: "
-            "they must have the same size"
-        )
-    if not bool(own_hidden.any()):
-        raise UserError(
-            f"mask {cfg.mask} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel"
-        )
-    return own_hidden, (own.reduce(own_hidden) if own else own_hidden)
+    spec = {"name": "mask", "path": str(cfg.mask)} if cfg.mask else plain(cfg.occlusion)
+    if own and spec["name"] == "mask":  # a mask file is of the picture's size
+        own_hidden = occlusions.build(spec, *own.picture.shape[1:])
+        return own_hidden, own.reduce(own_hidden)
+    hidden = occlusions.build(spec, *model.shape[1:])
+    return (own.enlarge(hidden) if own else hidden), hidden
 
 
 def _log_probs(model: Model, completed: Tensor, hidden: Tensor) -> list[list[float]]:

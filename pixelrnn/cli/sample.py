@@ -28,7 +28,7 @@ def run(cfg: DictConfig) -> None:
         save_picture(image, path)
         records.append({"file": f"samples/{path.name}", "log_prob_nats": log_probs[i]})
     figures.save_figure(figures.grid(images, model.levels), folder / "samples.png")
-    settings = {key: plain(cfg[key]) for key in ("checkpoint", "count", "temperature", "seed")}
+    settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     write_json(folder / "samples.json", {"settings": settings, "samples": records})
     print(f"pictures   {folder / 'samples.png'}; each image in {folder / 'samples'}")
     print(f"written    {folder / 'samples.json'}")

@@ -25,6 +25,8 @@ def mask_file(height: int, width: int, path: str = "") -> Tensor:
             f"mask {path} is {hidden.shape[0]}x{hidden.shape[1]} (height x width) and the image {height}x{width}: "
             "they must have the same size"
         )
+    if not bool(hidden.any()):
+        raise UserError(f"mask {path} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel")
     return hidden
 
 
