@@ -6,11 +6,25 @@ from types import ModuleType
 from pixelrnn.checkpoint import load, save
 from pixelrnn.completion import complete, sample
 from pixelrnn.errors import UserError
-from pixelrnn.model import Model, SequenceRNN
+from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
 from pixelrnn.verify import VerificationError, verify
 
 __version__ = "0.1.0"
-__all__ = ["Model", "SequenceRNN", "UserError", "VerificationError", "complete", "load", "sample", "save", "verify"]
+__all__ = [
+    "DiagonalBiLSTM",
+    "Model",
+    "MultiScale",
+    "PixelCNN",
+    "RowLSTM",
+    "SequenceRNN",
+    "UserError",
+    "VerificationError",
+    "complete",
+    "load",
+    "sample",
+    "save",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model import Model, SequenceRNN
+from pixelrnn.model import MODELS, Model
+from pixelrnn.plugins import option_defaults
 
 os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)  # the workers of pytest -n share the cores
@@ -52,14 +53,45 @@ def randomise(module: nn.Module, seed: int = 0, gain: float = 1.5) -> nn.Module:
     return module.eval()
 
 
+TINY: dict[str, dict[str, Any]] = {
+    "SequenceRNN": {"cell": "lstm", "width": 6, "depth": 1, "embedding": 5},
+    "RowLSTM": {"width": 4, "depth": 1, "head": 8},
+    "DiagonalBiLSTM": {"width": 4, "depth": 1, "head": 8},
+    "PixelCNN": {"width": 5, "depth": 1, "head": 8},
+    "MultiScale": {"width": 4, "depth": 1, "head": 8, "small_width": 3, "small_depth": 1, "upsampled": 4},
+}
+SYMMETRIES = [  # the raster's eight
+    {"name": name, "transforms": list(flips)}
+    for name in ("raster", "column")
+    for flips in ((), ("flip_rows",), ("flip_columns",), ("reverse",))
+]
+PAPER = {  # the factors of the paper's models; a model takes those that it has
+    "model": ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"],
+    "layer": ["row_lstm", "diagonal_bilstm", "pixelcnn"],
+    "ordering": SYMMETRIES,
+    "likelihood": list(LIKELIHOODS),
+    "depth": [1, 2, 3],
+    "kernel": [3, 5],
+    "residual": [True, False],
+    "skip": [False, True],
+}
+
+
 def tiny_model(
-    shape: Sequence[int] = (1, 2, 2), levels: int = 2, seed: int = 0, gain: float = 1.5, **options: Any
-) -> SequenceRNN:
-    """A model small enough to enumerate, with strong random weights."""
-    options = {"cell": "lstm", "width": 6, "depth": 1, "embedding": 5, **options}
-    model = SequenceRNN(tuple(shape), levels, **options)
-    randomise(model, seed, gain)
-    return model
+    shape: Sequence[int] = (1, 2, 2),
+    levels: int = 2,
+    seed: int = 0,
+    gain: float = 1.5,
+    model: str = "SequenceRNN",
+    **options: Any,
+) -> Model:
+    """A model small enough to enumerate, with strong random weights; options that it does not have are left away."""
+    known = option_defaults(MODELS[model]).keys() | {"ordering"}
+    if model != "SequenceRNN":  # one table of factors serves several models
+        options = {name: value for name, value in options.items() if name in known}
+    made = MODELS[model](tuple(shape), levels, **{**TINY[model], **options})
+    randomise(made, seed, gain)
+    return made
 
 
 def ordering_spec(name: str, height: int, width: int, transforms: Sequence[str] = ()) -> dict[str, Any]:
@@ -126,4 +158,6 @@ def every_pair(allowed: Callable[[dict[str, Any]], bool] = lambda case: True, **
 
 
 def _label(value: Any) -> str:
+    if isinstance(value, dict):
+        return "_".join([value["name"], *value["transforms"]])
     return "x".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)

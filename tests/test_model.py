@@ -1,11 +1,12 @@
 """Contract of the models: normalised, causal, and the same step by step as in one pass.
 
-Run over combinations of cell, ordering, likelihood and options in which every pair of them occurs.
+Run over combinations of cell, ordering, likelihood and options in which every pair of them occurs; likewise of the
+paper's two-dimensional models, the raster's symmetries, depths and likelihoods.
 """
 
 import pytest
 import torch
-from conftest import accepts, all_images, every_pair, influence, ordering_spec, random_images, tiny_model
+from conftest import PAPER, accepts, all_images, every_pair, influence, ordering_spec, random_images, tiny_model
 
 from pixelrnn.cell import CELLS
 from pixelrnn.likelihood import LIKELIHOODS
@@ -30,13 +31,18 @@ def fits(case):
 
 
 # (channels, height, width, levels); the first have few enough images to list them all: 16, 81, 4096 and 729.
-COUNTABLE = every_pair(fits, images=[(1, 2, 2, 2), (1, 2, 2, 3), (3, 2, 2, 2), (3, 1, 2, 3)], **OPTIONS)
-LARGER = every_pair(fits, images=[(1, 3, 5, 2), (1, 4, 4, 256), (3, 4, 3, 2), (3, 3, 3, 17)], **OPTIONS)
+FEW = [(1, 2, 2, 2), (1, 2, 2, 3), (3, 2, 2, 2), (3, 1, 2, 3)]
+MANY = [(1, 3, 5, 2), (1, 4, 4, 256), (3, 4, 3, 2), (3, 3, 3, 17)]
+SEQUENCE = {"few": every_pair(fits, images=FEW, **OPTIONS), "many": every_pair(fits, images=MANY, **OPTIONS)}
+COUNTABLE = SEQUENCE["few"] + every_pair(fits, images=FEW, scale=[2], **PAPER)
+LARGER = SEQUENCE["many"] + every_pair(fits, images=MANY, scale=[2, 3], **PAPER)
 
 
 def make(case):
     channels, height, width, levels = case["images"]
-    ordering = ordering_spec(case["ordering"], height, width, case["transforms"])
+    ordering = case["ordering"]
+    if isinstance(ordering, str):
+        ordering = ordering_spec(ordering, height, width, case["transforms"])
     options = {key: value for key, value in case.items() if key not in ("images", "ordering", "transforms")}
     return tiny_model((channels, height, width), levels, ordering=ordering, **options)
 
@@ -49,10 +55,15 @@ def prefix_masks(model):
 
 
 def test_the_combinations_hold_every_pair():
-    assert len(LARGER) < 150
-    for cases in (COUNTABLE, LARGER):
+    assert len(LARGER) < 250
+    for cases in SEQUENCE.values():
         pairs = {(case.values[0]["cell"], case.values[0]["ordering"]) for case in cases}
         assert len(pairs) == len(CELLS) * len(ORDERINGS)
+    for cases in (COUNTABLE, LARGER):
+        pairs = {
+            (case.values[0]["model"], str(case.values[0]["ordering"])) for case in cases if "model" in case.values[0]
+        }
+        assert len(pairs) == 4 * 8
 
 
 @pytest.mark.parametrize("case", COUNTABLE)
@@ -80,7 +91,7 @@ def test_the_chain_rule_over_every_prefix(case):
 @pytest.mark.parametrize("case", LARGER)
 def test_no_pixel_looks_ahead(case):
     model = make(case)
-    moved = torch.stack([influence(model, image) for image in random_images(3, model.shape, model.levels)]).amax(0)
+    moved = torch.stack([influence(model, image) for image in random_images(8, model.shape, model.levels)]).amax(0)
     assert moved.tril().max() == 0  # the change of a pixel moves nothing at or before it in the order,
     assert bool((moved.triu(1).amax(1)[:-1] > 1e-9).all())  # but something after it
 

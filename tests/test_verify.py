@@ -31,7 +31,7 @@ def test_a_leak_is_named(monkeypatch):
 
 def test_a_window_that_looks_ahead_is_named():
     model = tiny_model((1, 4, 4), window=3).float()
-    model.inputs.known.fill_(1.0)
+    model.inputs.window.known.fill_(1.0)
     with pytest.raises(VerificationError, match="the future leaks"):
         verify(model)
 

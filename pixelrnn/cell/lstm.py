@@ -22,11 +22,9 @@ class LSTM(Cell):
         with torch.no_grad():  # gates that remember until they have learned to forget (Jozefowicz et al. 2015)
             input_bias = self.layer.all_weights[0][2]
             input_bias[width : 2 * width] = 1.0
-        # σ(x) = (1 + tanh(x/2)) / 2 makes all four gates one call of tanh, which on a CPU is several times as fast as
-        # torch's sigmoid: gates = scale · tanh(scale · x) + shift, for i, f, g, o in turn. The weights take the inner
-        # scale before the sampling loop begins.
-        self.register_buffer("scale", torch.tensor([0.5, 0.5, 1.0, 0.5]).repeat_interleave(width), persistent=False)
-        self.register_buffer("shift", torch.tensor([0.5, 0.5, 0.0, 0.5]).repeat_interleave(width), persistent=False)
+        # The weights take the gates' inner scale before the sampling loop begins.
+        self.register_buffer("scale", gate_scale(width), persistent=False)
+        self.register_buffer("shift", 1 - self.scale, persistent=False)
 
     def derive(self) -> tuple[Tensor, Tensor, Tensor]:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
@@ -40,11 +38,23 @@ class LSTM(Cell):
     def recur(self, projected: Tensor, state: State) -> State:
         h, c = state
         _, U, _ = self.derived()
-        gates = torch.addmm(projected, h, U.t()).tanh_()
-        i, f, g, o = torch.addcmul(self.shift, self.scale, gates).chunk(4, dim=-1)
-        c = torch.addcmul(f * c, i, g)
-        return o * torch.tanh(c), c
+        return lstm_gates(torch.addmm(projected, h, U.t()), c, self.scale, self.shift)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (h, c) = self.layer(inputs, tuple(part[None].contiguous() for part in state))
         return outputs, (h[0], c[0])
+
+
+def gate_scale(width: int) -> Tensor:
+    """(4·width,): σ(x) = (1 + tanh(x/2)) / 2 makes all four gates, i, f, g and o in turn, one call of tanh,
+
+    gates = scale · tanh(scale · x) + shift, where shift = 1 - scale. On a CPU it is several times as fast as sigmoid.
+    """
+    return torch.tensor([0.5, 0.5, 1.0, 0.5]).repeat_interleave(width)
+
+
+def lstm_gates(scaled: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """h and c from the gates' scaled arguments (…, 4·width), which are overwritten, and c before, (…, width)."""
+    i, f, g, o = torch.addcmul(shift, scale, scaled.tanh_()).chunk(4, dim=-1)
+    c = torch.addcmul(f * c, i, g)
+    return o * torch.tanh(c), c

@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     chosen = {_describe(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
 
-    results = evaluate_all(model, images, hidden, cfg.batch_size)
+    results = evaluate_all(model, images, {**model.parts, **hidden}, cfg.batch_size)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")

@@ -21,7 +21,7 @@ def run(cfg: DictConfig) -> None:
     model = make(data.shape, data.levels, ordering=plain(cfg.ordering), likelihood=plain(cfg.likelihood)).to(device)
     model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    layers = f"{cfg.model.cell}, {cfg.model.depth} x {cfg.model.width}"
+    layers = f"{cfg.model.get('cell') or cfg.model.name}, {cfg.model.depth} x {cfg.model.width}"
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
     print(f"model      {layers}, {cfg.ordering.name}, {parameters:,} parameters, on {device}")
     print(f"folder     {folder}", flush=True)

@@ -1,8 +1,18 @@
 """Models. Each is a class (shape, levels, …) -> Model; this table is the only registry."""
 
 from pixelrnn.model.contract import Model
+from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
+from pixelrnn.model.multiscale import MultiScale
+from pixelrnn.model.pixelcnn import PixelCNN
+from pixelrnn.model.row_lstm import RowLSTM
 from pixelrnn.model.sequence import SequenceRNN
 
-MODELS: dict[str, type[Model]] = {"SequenceRNN": SequenceRNN}
+MODELS: dict[str, type[Model]] = {
+    "SequenceRNN": SequenceRNN,
+    "RowLSTM": RowLSTM,
+    "DiagonalBiLSTM": DiagonalBiLSTM,
+    "PixelCNN": PixelCNN,
+    "MultiScale": MultiScale,
+}
 
-__all__ = ["MODELS", "Model", "SequenceRNN"]
+__all__ = ["MODELS", "DiagonalBiLSTM", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"]

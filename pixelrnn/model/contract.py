@@ -49,6 +49,11 @@ class Model(nn.Module, ABC):
         """The number of values of an image, by which bits_per_dim divides."""
         return self.shape[0] * self.pixels
 
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """Hidden regions, bool (height, width), whose likelihood given the rest is a property of the model worth a report."""
+        return {}
+
     @abstractmethod
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Parameters of every pixel's distribution given the pixels before it, teacher-forced.
@@ -67,7 +72,10 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def step(self, canvas: Tensor, t: int, state: Any) -> tuple[Tensor, Any]:
-        """Parameters (batch, parameters) of pixel order[t], given those before it on the canvas, and the next state."""
+        """Parameters (batch, parameters) of pixel order[t], given those before it on the canvas, and the next state.
+
+        The state that it is given may be overwritten: to branch, copy it first.
+        """
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x_t | what is known at t) of every pixel: (batch, pixels) nats, in the order of the visit."""

@@ -9,27 +9,55 @@ from pixelrnn.model.contract import Shape
 from pixelrnn.packing import Packable
 
 
+class CausalWindow(nn.Module):
+    """What is known around each pixel: a linear map of its side × side neighbourhood, the field's masked convolution.
+
+    The values are scaled to [-1, 1], and 0 where not yet visited or outside the image; beside them a map of ones says
+    which are known, so that a border differs from grey. In raster order this is van den Oord's mask A: the rows above,
+    and to the left in the same row. Places of the neighbourhood that no pixel ever knows have no weights.
+    """
+
+    neighbours: Tensor  # int64 (pixels, places): where on the canvas each step's neighbours lie, 0 where unknown
+    known: Tensor  # (pixels, places): 1 where that neighbour is visited before step t, else 0
+
+    def __init__(self, channels: int, levels: int, neighbours: Tensor, known: Tensor, outputs: int):
+        super().__init__()
+        self.levels = levels
+        ever = known.any(0)
+        ever[0] |= not ever.any()  # an image of one pixel knows nothing, and its weights are not none
+        self.register_buffer("neighbours", torch.where(known, neighbours, 0)[:, ever], persistent=False)
+        self.register_buffer("known", known[:, ever].to(torch.get_default_dtype()), persistent=False)
+        self.values = nn.Linear(channels * int(ever.sum()), outputs)
+        self.which = nn.Linear(int(ever.sum()), outputs, bias=False)
+
+    def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
+        """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
+        values = canvas.flatten(2)[:, :, self.neighbours[start:stop]].to(self.known.dtype)  # (B, C, T, places)
+        values = (values * (2 / (self.levels - 1)) - 1) * self.known[start:stop]
+        return self.values(values.transpose(1, 2).flatten(2))
+
+    def places(self) -> Tensor:
+        """The part of which are known, the same for all images: (pixels, outputs)."""
+        return self.which(self.known)
+
+
 class PixelInputs(Packable):
     """Inputs of each step t, which predicts pixel order[t]: the sum of
 
     - an embedding of the value of the pixel before, order[t-1] (nothing at t = 0), one for each channel;
     - embeddings of the row and the column of order[t];
-    - with window = k > 0, a linear map of the k×k neighbourhood of order[t]: its values scaled to [-1, 1] and 0 where
-      not yet visited, and which of them have been. In a raster sequence the pixel above is a whole row back; here it
-      is at hand.
+    - with window = k > 0, its causal k×k neighbourhood. In a raster sequence the pixel above is a whole row back; here
+      it is at hand.
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin
     rows: Tensor  # (pixels,): the row of order[t], and its column
     columns: Tensor
-    neighbours: Tensor  # int64 (pixels, k·k): raster indices around order[t], 0 beyond the border
-    known: Tensor  # (pixels, k·k): 1 where that neighbour is visited before step t, else 0
 
     def __init__(self, shape: Shape, levels: int, order: Tensor, width: int, window: int):
         super().__init__()
         if window < 0 or (window and window % 2 == 0):
             raise UserError(f"window={window}: the side of the causal window is odd, such as 5 or 7, or 0 for none")
-        self.levels, self.window = levels, window
         self.visits: list[int] = order.tolist()
         channels, height, columns = shape
         self.value = nn.Embedding(channels * levels, width)
@@ -38,31 +66,24 @@ class PixelInputs(Packable):
         self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
         self.register_buffer("rows", order // columns, persistent=False)
         self.register_buffer("columns", order % columns, persistent=False)
+        self.window: CausalWindow | None = None
         if window:
             neighbours, known = causal_window(order, height, columns, window)
-            self.register_buffer("neighbours", neighbours, persistent=False)
-            self.register_buffer("known", known.to(self.row.weight.dtype), persistent=False)
-            self.surroundings = nn.Linear(channels * window * window, width)
-            self.which_known = nn.Linear(window * window, width, bias=False)
+            self.window = CausalWindow(channels, levels, neighbours, known, width)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """canvas uint8 (batch, channels, height, width) -> inputs (batch, stop - start, width) of steps start to stop.
 
         Pixels that are visited at stop - 1 or later are not looked at, whatever the canvas holds there.
         """
-        flat = canvas.flatten(2)  # (B, C, P)
         (places,) = self.derived()
-        inputs = self._previous(flat, start, stop) + places[:, start:stop]  # (B, T, D)
-        if self.window:
-            values = flat[:, :, self.neighbours[start:stop]].to(inputs.dtype)  # (B, C, T, k·k)
-            values = (values * (2 / (self.levels - 1)) - 1) * self.known[start:stop]
-            inputs = inputs + self.surroundings(values.transpose(1, 2).flatten(2))
-        return inputs
+        inputs = self._previous(canvas.flatten(2), start, stop) + places[:, start:stop]  # (B, T, D)
+        return inputs + self.window(canvas, start, stop) if self.window else inputs
 
     def derive(self) -> tuple[Tensor]:
         """What depends on the step alone, (1, pixels, width): the place of its pixel, and which neighbours are known."""
         places = self.row(self.rows) + self.column(self.columns)
-        return ((places + self.which_known(self.known) if self.window else places)[None],)
+        return ((places + self.window.places() if self.window else places)[None],)
 
     def _previous(self, flat: Tensor, start: int, stop: int) -> Tensor:
         """Embedded values of the pixels before steps start to stop: (batch, stop - start, width)."""

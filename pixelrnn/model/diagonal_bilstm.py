@@ -1,0 +1,137 @@
+"""Diagonal BiLSTM (van den Oord et al. 2016, section 3.2).
+
+The paper: the map is skewed so that a diagonal becomes a column; the state of a pixel comes from its left neighbour and
+the one above. A second direction does the same on the mirrored map, and its output is moved down one row before it is
+added, since it has seen pixels to the right. Together they see all pixels before. Where we differ: the skewed map is
+packed, without its empty half; outside the image the states are the learned initial ones, not zero; and what all models
+here share (pixelrnn/model/raster.py).
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.cell.lstm import gate_scale, lstm_gates
+from pixelrnn.model.layers import Layer, LineState, pack, unpack
+from pixelrnn.model.lines import Line, LineLSTM
+from pixelrnn.model.raster import RasterModel
+
+
+class DiagonalBiLSTMLayer(Layer):
+    """Of each direction: i, f, o = σ(W x + U_own h_before + U_above h_above + b), g = tanh(…), c = f ∘ c_before + i ∘ g,
+
+    h = o ∘ tanh(c), where `before` is the neighbour in the row on the side that the direction comes from (eq. 3).
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width, self.states = width, 8 * width
+        self.input_to_state = nn.Linear(2 * width, 8 * width)  # 4 gates of 2 directions
+        bound = (2 * width) ** -0.5
+        self.state_to_state = nn.Parameter(torch.empty(2, 2 * width, 4 * width).uniform_(-bound, bound))
+        self.initial = nn.Parameter(torch.zeros(2, 2, width))  # h and cell of each direction
+        self.register_buffer("scale", gate_scale(width), persistent=False)
+        self.register_buffer("shift", 1 - self.scale, persistent=False)
+        with torch.no_grad():  # gates that remember until they have learned to forget
+            self.input_to_state.bias.view(2, 4, width)[:, 1] = 1.0
+
+    def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
+        batch, rows, columns, _ = maps.shape
+        projected = (self.input_to_state(maps) + condition) * self.scale.repeat(2)
+        skew, lines = diagonals(rows, columns)
+        skew = skew.to(maps.device)
+        entries = (
+            pack(projected).unflatten(-1, (2, -1)).transpose(1, 2).flatten(0, 1)[skew]
+        )  # pixel 0's two directions, …
+        hidden, _ = LineLSTM.apply(entries, self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1))
+        unskewed = hidden[skew.argsort()].unflatten(0, (-1, 2))
+        rightwards, leftwards = (unpack(unskewed[:, d], rows, columns) for d in (0, 1))
+        moved = moved_down(leftwards)
+        _, own_h, own_cell, _, _ = self.begin(batch, columns)
+        return rightwards + moved, (projected[:, -1].clone(), own_h, own_cell, rightwards[:, -1].clone(), moved[:, -1])
+
+    def begin(self, batch: int, columns: int) -> LineState:
+        """The row's gates of both directions so far; h and cell of the pixel before; h of this row where visited, else of
+        the row above; the second direction's h of the row above, moved down."""
+        h, cell = self.initial[:, 0, None].expand(-1, batch, -1)
+        gates = h.new_zeros(batch, columns, 8 * self.width)
+        above = h[:, None].expand(-1, columns, -1).clone()
+        return gates, h.clone(), cell.clone(), above, torch.zeros_like(above)
+
+    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        scale, width = self.scale[:, None], self.width
+        own, above = (self.state_to_state.transpose(1, 2) * scale).split(width, -1)  # (2, 4·width, width) each
+        inputs = self.input_to_state.weight * scale.repeat(2, 1)
+        step = torch.cat([inputs, F.pad(own[0], (0, 0, 0, 4 * width))], 1)  # of x and h before, for both directions
+        return step, own[1], above[0], above[1], self.input_to_state.bias * self.scale.repeat(2)
+
+    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
+        gates, _, _, h, moved = state
+        _, _, above, later_above, bias = self.derived()
+        batch, columns, _ = h.shape
+        if row:
+            initial = self.initial[0, 1].expand(batch, columns, -1)
+            moved = self._second_direction(gates[..., 4 * self.width :], initial if row == 1 else moved, later_above)
+        gates = (bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
+        gates[..., : 4 * self.width] += F.linear(h, above)
+        _, own_h, own_cell, _, _ = self.begin(batch, columns)
+        return gates, own_h, own_cell, h, moved
+
+    def _second_direction(self, gates: Tensor, above: Tensor, weight: Tensor) -> Tensor:
+        """h of a whole row, (batch, columns, width), from right to left; `above` is that of the row above it."""
+        _, own, _, _, _ = self.derived()
+        arguments = gates + F.linear(above, weight)
+        h, cell = self.initial[:, 1, None].expand(-1, len(gates), -1)
+        outputs = torch.empty_like(above)
+        for column in reversed(range(gates.shape[1])):
+            h, cell = lstm_gates(torch.addmm(arguments[:, column], h, own.t()), cell, self.scale, self.shift)
+            outputs[:, column] = h
+        return outputs
+
+    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+        gates, own_h, own_cell, h, moved = state
+        step, _, _, _, _ = self.derived()
+        arguments = torch.addmm(gates[:, column], torch.cat([inputs, own_h], 1), step.t())
+        gates[:, column] = arguments
+        output, cell = lstm_gates(arguments[:, : 4 * self.width], own_cell, self.scale, self.shift)
+        own_h.copy_(output)
+        own_cell.copy_(cell)
+        h[:, column] = output
+        return output + moved[:, column]
+
+
+def moved_down(maps: Tensor) -> Tensor:
+    """(batch, rows, columns, features) one row down, under a row of zeros: what row r is given comes from row r - 1."""
+    return F.pad(maps[:, :-1], (0, 0, 0, 0, 1, 0))
+
+
+@cache
+def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
+    """The skew: its lines, and which entry of (pixel, direction) each packed entry is, int64 (pixels · directions,).
+
+    Line d holds the pixels of the d-th diagonal, from top to bottom, of the map and then of the mirrored map.
+    """
+    skew: list[int] = []
+    lines = []
+    for d in range(rows + columns - 1):
+        first, last = max(0, d - columns + 1), min(rows - 1, d)
+        start = len(skew)
+        for direction in (0, 1):
+            for row in range(first, last + 1):
+                column = d - row if direction == 0 else columns - 1 - (d - row)
+                skew.append(2 * (row * columns + column) + direction)
+        lines.append(Line(start, len(skew), first))
+    return torch.tensor(skew), tuple(lines)
+
+
+class DiagonalBiLSTM(RasterModel):
+    """`depth` layers of Diagonal BiLSTM, `width` units a gate in each direction; else as RasterModel."""
+
+    @staticmethod
+    def make_layer(width: int) -> Layer:
+        return DiagonalBiLSTMLayer(width)

@@ -1,0 +1,97 @@
+"""What the paper's two-dimensional models share: what a layer promises, the masked convolution, the residual block.
+
+Maps are (batch, rows, columns, features), in the frame in which pixels are visited row by row from left to right.
+"""
+
+from abc import abstractmethod
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.packing import Packable
+
+LineState = tuple[Tensor, ...]  # what one layer carries from pixel to pixel and from row to row, batch first in each
+
+
+class Layer(Packable):
+    """One layer: maps of 2·width features -> maps of `width` features, where a pixel sees itself and those before it.
+
+    `forward` runs over a whole map. The sampler's way is `begin`, then `open_row` before each row, which computes for
+    all its columns at once what comes from the rows above, then `step` for each pixel. The state is changed in place.
+    `condition` is what the multi-scale model adds to the layer's input-to-state map, 0 for nothing.
+    """
+
+    width: int
+    states: int  # features of its input-to-state map
+
+    @abstractmethod
+    def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
+        """maps (batch, rows, columns, 2·width) -> outputs (batch, rows, columns, width), and the state after the last row."""
+
+    @abstractmethod
+    def begin(self, batch: int, columns: int) -> LineState:
+        """The state before the first row."""
+
+    @abstractmethod
+    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
+        """The state before the row's first pixel; condition (batch, columns, states)."""
+
+    @abstractmethod
+    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+        """One pixel: inputs (batch, 2·width) -> output (batch, width)."""
+
+
+class MaskedConv(nn.Module):
+    """A convolution that sees the pixel, `reach` pixels to its left, and 2·reach + 1 in each of `above` rows: mask B.
+
+    The weights that the paper's mask hides do not exist, so nothing can write into them: `weight` (outputs, inputs,
+    taps) holds the visible ones in raster order.
+    """
+
+    def __init__(self, inputs: int, outputs: int, above: int, reach: int):
+        super().__init__()
+        self.above, self.reach = above, reach
+        self.side = (
+            2 * reach + 1 if above else reach + 1
+        )  # of the kernel: without rows above, nothing lies to the right
+        taps = above * self.side + reach + 1
+        like = nn.Linear(inputs * taps, outputs)  # for its way of drawing weights
+        self.weight = nn.Parameter(like.weight.detach().view(outputs, inputs, taps))
+        self.bias = nn.Parameter(like.bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, rows, columns, inputs) -> (batch, rows, columns, outputs)."""
+        missing = (self.above + 1) * self.side - self.weight.shape[-1]
+        kernel = F.pad(self.weight, (0, missing)).unflatten(-1, (-1, self.side))
+        right = self.reach if self.above else 0
+        padded = F.pad(maps, (0, 0, self.reach, right, self.above, 0))
+        return F.conv2d(padded.permute(0, 3, 1, 2), kernel, self.bias).permute(0, 2, 3, 1)
+
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """The taps above and those of the pixel's own row, each as a matrix (outputs, taps · inputs)."""
+        above = self.above * self.side
+        return self.weight[..., :above].transpose(1, 2).flatten(1), self.weight[..., above:].transpose(1, 2).flatten(1)
+
+
+def pack(maps: Tensor, entries: Tensor | None = None) -> Tensor:
+    """A map, (batch, rows, columns, features), as one entry for each pixel, (pixels, batch, features), or those chosen."""
+    packed = maps.flatten(1, 2).transpose(0, 1)
+    return packed.contiguous() if entries is None else packed[entries]
+
+
+def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
+    """The inverse of pack: (pixels, batch, features) -> (batch, rows, columns, features)."""
+    return packed.transpose(0, 1).unflatten(1, (rows, columns))
+
+
+class ResidualBlock(nn.Module):
+    """A layer, a 1×1 convolution up to 2·width features, and the input added (Figure 5); both ways give the same."""
+
+    def __init__(self, layer: Layer, residual: bool):
+        super().__init__()
+        self.layer, self.residual = layer, residual
+        self.up = nn.Linear(layer.width, 2 * layer.width)
+
+    def add(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """From the block's inputs and the layer's outputs to the block's outputs."""
+        return inputs + self.up(outputs) if self.residual else self.up(outputs)

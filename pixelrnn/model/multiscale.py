@@ -1,0 +1,163 @@
+"""Multi-scale (van den Oord et al. 2016, section 3.4): first a small image, then the full one given it.
+
+The paper: an unconditional PixelRNN draws a small image, taken from the full one by leaving pixels out; a conditional
+PixelRNN draws the full image, with a small network's up-sampled features of the small image added to every layer's
+input-to-state map. Where we differ: the pixels of the small image are pixels of the full one, so they are not predicted
+a second time. The whole is then an autoregressive model with an ordering of its own, the small image's pixels first,
+and p(x) = p(small) p(rest | small) is exact and sums to 1, where predicting them twice gives a lower bound.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn import ordering as orderings
+from pixelrnn.errors import UserError
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model.contract import Model, check_form
+from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
+from pixelrnn.model.inputs import CausalWindow, causal_window
+from pixelrnn.model.layers import LineState
+from pixelrnn.model.network import FIRST, Network
+from pixelrnn.model.pixelcnn import PixelCNN
+from pixelrnn.model.raster import RasterModel, frame, symmetries
+from pixelrnn.model.row_lstm import RowLSTM
+from pixelrnn.plugins import configure, lookup
+
+LAYERS: dict[str, type[RasterModel]] = {"row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM, "pixelcnn": PixelCNN}
+
+
+class MultiScale(Model):
+    """p(x) = p(small) p(rest | small), where `small` is every scale-th pixel of every scale-th row.
+
+    Both networks have layers of the same kind and the same likelihood; `width`, `depth` and `head` are the full
+    image's, `small_width` and `small_depth` the small one's; `upsampled` is the number of features that the full one
+    is given of the small image. `ordering` is any of the raster's symmetries, and that of both. Raises UserError for a
+    bad value.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        layer: str = "row_lstm",
+        scale: int = 2,
+        width: int = 16,
+        depth: int = 7,
+        small_width: int = 16,
+        small_depth: int = 7,
+        ordering: str | Mapping[str, Any] | Tensor = "raster",
+        likelihood: str | Mapping[str, Any] = "categorical",
+        head: int = 64,
+        upsampled: int = 32,
+        residual: bool = True,
+        skip: bool = False,
+    ):
+        shape = check_form(shape, levels)
+        channels, height, columns = shape
+        if not 2 <= scale <= max(2, min(height, columns)):
+            raise UserError(f"scale={scale}: the small image keeps every scale-th pixel; it is 2 to the image's side")
+        for name, value in {"small_width": small_width, "small_depth": small_depth, "upsampled": upsampled}.items():
+            if value < 1:
+                raise UserError(f"{name}={value}: it is at least 1")
+        arguments = {
+            "shape": list(shape),
+            "levels": levels,
+            "layer": layer,
+            "scale": scale,
+            "width": width,
+            "depth": depth,
+            "small_width": small_width,
+            "small_depth": small_depth,
+            "ordering": {"name": "custom"} if isinstance(ordering, Tensor) else ordering,
+            "likelihood": likelihood,
+            "head": head,
+            "upsampled": upsampled,
+            "residual": residual,
+            "skip": skip,
+        }
+        raster = _raster(orderings.build(ordering, height, columns), shape, scale)
+        grid = frame(raster, height, columns)
+        chosen, rest = coarse_to_fine(grid, scale)
+        super().__init__(shape, levels, raster[torch.cat([chosen, rest])], arguments)
+        self.scale, self.grid = scale, grid
+        self.small_grid = (-(-grid[0] // scale), -(-grid[1] // scale))
+        self.small_pixels = len(chosen)
+        self.register_buffer("rest", rest, persistent=False)  # places in the full frame, in the order of the visit
+        self.places: list[int] = rest.tolist()
+
+        make_layer = lookup("layer", layer, LAYERS).make_layer
+        neighbours, known = causal_window(torch.arange(self.small_pixels), *self.small_grid, FIRST)
+        window = partial(CausalWindow, channels, levels, self.order[: self.small_pixels][neighbours], known)
+        self.small = Network(make_layer, window, self.small_grid, small_width, small_depth, head, residual, skip)
+        window = partial(CausalWindow, channels, levels, *causal_window(raster, height, columns, FIRST))
+        self.full = Network(make_layer, window, grid, width, depth, head, residual, skip, upsampled)
+        self.upsample = nn.Sequential(
+            nn.Conv2d(channels + 1, upsampled, 3, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(upsampled, upsampled, scale, stride=scale),
+            nn.ReLU(),
+            nn.Conv2d(upsampled, upsampled, 3, padding=1),
+        )
+        self.likelihood = configure("likelihood", likelihood, LIKELIHOODS)(head, channels, levels)
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        hidden = torch.ones(self.pixels, dtype=torch.bool, device=self.order.device)
+        hidden[self.order[: self.small_pixels]] = False
+        return {f"all but the small {self.small_grid[0]}x{self.small_grid[1]} image": hidden.view(self.shape[1:])}
+
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        full = self.full(images, self._condition(images))
+        return self.likelihood(torch.cat([self.small(images), full[:, self.rest]], 1))
+
+    def _condition(self, canvas: Tensor) -> Tensor:
+        """What the full image is told of the small one, in its frame: (batch, rows, columns, upsampled)."""
+        weight = self.upsample[0].weight
+        values = canvas.flatten(2)[:, :, self.order[: self.small_pixels]].unflatten(-1, self.small_grid)
+        small = F.pad(values.to(weight.dtype) * (2 / (self.levels - 1)) - 1, (0, 0, 0, 0, 0, 1), value=1.0)  # and ones
+        return self.upsample(small)[..., : self.grid[0], : self.grid[1]].permute(0, 2, 3, 1)
+
+    def begin(self, canvas: Tensor, hidden: Tensor) -> list[LineState]:
+        first, _ = self.hidden_span(hidden)
+        if first <= self.small_pixels:
+            return self.small.begin(canvas, first)
+        return self.full.begin(canvas, self._reached(first), self._condition(canvas))
+
+    def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
+        """As in all models; the step after the small image's last one begins the full image."""
+        if t < self.small_pixels:
+            features, state = self.small.step(canvas, t, state)
+            return self.likelihood(features), state
+        if t == self.small_pixels:
+            state = self.full.begin(canvas, 0, self._condition(canvas))
+        for place in range(
+            self._reached(t), self.places[t - self.small_pixels] + 1
+        ):  # pixels of the small image, and t's
+            features, state = self.full.step(canvas, place, state)
+        return self.likelihood(features), state
+
+    def _reached(self, t: int) -> int:
+        """The place in the full frame up to which its network has read before step t."""
+        return self.places[t - self.small_pixels - 1] + 1 if t > self.small_pixels else 0
+
+
+def coarse_to_fine(grid: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
+    """The places in a frame of the small image's pixels, and of all others: int64, each in raster order."""
+    places = torch.arange(grid[0] * grid[1]).view(grid)
+    is_small = torch.zeros(grid, dtype=torch.bool)
+    is_small[::scale, ::scale] = True
+    return places[is_small], places[~is_small]
+
+
+def _raster(order: Tensor, shape: tuple[int, int, int], scale: int) -> Tensor:
+    """The symmetry of the raster that an order means: itself, or the one whose coarse-to-fine order it is (a saved one)."""
+    for symmetry, grid in symmetries(*shape[1:]):
+        if torch.equal(symmetry[torch.cat(coarse_to_fine(grid, scale))], order.cpu()):
+            return symmetry
+    frame(order, *shape[1:])
+    return order.cpu()

@@ -1,0 +1,110 @@
+"""The network of the paper's two-dimensional models (Table 1): first convolution, residual blocks, head."""
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pixelrnn.errors import UserError
+from pixelrnn.model.inputs import CausalWindow
+from pixelrnn.model.layers import Layer, LineState, ResidualBlock
+from pixelrnn.packing import Packable
+
+FIRST = 7  # the side of the first convolution
+
+
+class Network(Packable):
+    """Features of every pixel from the pixels before it, where these come row by row.
+
+    The first convolution is masked, 7×7, without the centre (mask A), up to 2·width features; then `depth` blocks; then
+    ReLU, a 1×1 convolution to `head` features, and ReLU. `skip` adds a 1×1 convolution of each layer's outputs to the
+    head's. With condition > 0, a map of so many features is mapped by a 1×1 convolution and added to each layer's
+    input-to-state map (section 3.4).
+    """
+
+    def __init__(
+        self,
+        make_layer: Callable[[int], Layer],
+        window: Callable[[int], CausalWindow],
+        grid: tuple[int, int],
+        width: int,
+        depth: int,
+        head: int,
+        residual: bool,
+        skip: bool,
+        condition: int = 0,
+    ):
+        super().__init__()
+        for name, value in {"width": width, "depth": depth, "head": head}.items():
+            if value < 1:
+                raise UserError(f"{name}={value}: it is at least 1")
+        self.rows, self.columns = grid
+        self.first = window(2 * width)
+        self.blocks = nn.ModuleList([ResidualBlock(make_layer(width), residual) for _ in range(depth)])
+        self.skips = nn.ModuleList([nn.Linear(width, head, bias=False) for _ in range(depth if skip else 0)])
+        self.head = nn.Linear(2 * width, head)
+        states = [block.layer.states for block in self._blocks()]
+        self.conditions = nn.ModuleList([nn.Linear(condition, n, bias=False) for n in states if condition])
+
+    def _blocks(self) -> Iterable[ResidualBlock]:
+        return cast(Iterable[ResidualBlock], self.blocks)
+
+    def forward(self, canvas: Tensor, condition: Tensor | None = None, rows: int | None = None) -> Tensor:
+        """canvas uint8 (batch, channels, height, width) -> features (batch, pixels, head) in the order of the visit.
+
+        condition (batch, rows, columns, condition). With `rows`, the first rows alone.
+        """
+        return self._pass(canvas, condition, self.rows if rows is None else rows)[0]
+
+    def _pass(self, canvas: Tensor, condition: Tensor | None, rows: int) -> tuple[Tensor, list[LineState]]:
+        (places,) = self.derived()
+        pixels = rows * self.columns
+        maps = (self.first(canvas, 0, pixels) + places[:, :pixels]).unflatten(1, (rows, self.columns))
+        head, states = maps.new_zeros(()), []
+        for i, block in enumerate(self._blocks()):
+            added = 0.0 if condition is None else self.conditions[i](condition[:, :rows])
+            outputs, state = block.layer(maps, added)
+            maps = block.add(maps, outputs)
+            head = head + self.skips[i](outputs) if self.skips else head
+            states.append(state)
+        return torch.relu(head + self.head(torch.relu(maps))).flatten(1, 2), states
+
+    def derive(self) -> tuple[Tensor]:
+        return (self.first.places()[None],)
+
+    def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:
+        """The state before pixel `first`: whole rows are read in one pass, the rest of its row pixel by pixel."""
+        rows = first // self.columns
+        if rows:
+            states = self._pass(canvas, condition, rows)[1]
+        else:
+            states = [block.layer.begin(len(canvas), self.columns) for block in self._blocks()]
+        state = [*states, () if condition is None else (condition,)]
+        for t in range(rows * self.columns, first):
+            _, state = self.step(canvas, t, state)
+        return state
+
+    def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
+        """Features (batch, head) of pixel t, and the next state; the state that it is given may be overwritten."""
+        row, column = divmod(t, self.columns)
+        if column == 0:
+            state = self._open_row(row, state)
+        (places,) = self.derived()
+        stream = (self.first(canvas, t, t + 1) + places[:, t : t + 1])[:, 0]
+        head: Tensor | None = None
+        for i, (block, cache) in enumerate(zip(self._blocks(), state[:-1], strict=True)):
+            outputs = block.layer.step(stream, column, cache)
+            stream = block.add(stream, outputs)
+            if self.skips:
+                head = self.skips[i](outputs) if head is None else head + self.skips[i](outputs)
+        features = self.head(torch.relu(stream))
+        return torch.relu_(features if head is None else head + features), state
+
+    def _open_row(self, row: int, state: list[LineState]) -> list[LineState]:
+        *states, condition = state
+        opened = []
+        for i, (block, cache) in enumerate(zip(self._blocks(), states, strict=True)):
+            added = self.conditions[i](condition[0][:, row]) if condition else 0.0
+            opened.append(block.layer.open_row(row, cache, added))
+        return [*opened, condition]

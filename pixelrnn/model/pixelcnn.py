@@ -1,0 +1,59 @@
+"""PixelCNN (van den Oord et al. 2016, sections 3.3 and 3.5).
+
+The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees what a growing triangle above it holds, but not
+what the blind spot of stacked masked convolutions hides. Where we differ: what all models here share
+(pixelrnn/model/raster.py).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.model.layers import Layer, LineState, MaskedConv
+from pixelrnn.model.raster import RasterModel
+
+
+class PixelCNNLayer(Layer):
+    """ReLU, 1×1 convolution to `width` features, ReLU, masked 3×3 convolution, ReLU (Figure 5, left)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width, self.states = width, width
+        self.down = nn.Linear(2 * width, width)
+        self.conv = MaskedConv(width, width, above=1, reach=1)
+
+    def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
+        reduced = torch.relu(self.down(torch.relu(maps)))
+        above, line = self.begin(len(maps), maps.shape[2])
+        line[:, 1:-1] = reduced[:, -1]
+        return torch.relu(self.conv(reduced) + condition), (above, line)
+
+    def begin(self, batch: int, columns: int) -> LineState:
+        """What comes from the row above; the convolution's inputs, with margins: of this row where visited, else above."""
+        bias = self.conv.bias
+        return bias.new_zeros(batch, columns, self.width), bias.new_zeros(batch, columns + 2, self.width)
+
+    def derive(self) -> tuple[Tensor, Tensor]:
+        return self.conv.matrices()
+
+    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
+        _, line = state
+        above, _ = self.derived()
+        columns = line.shape[1] - 2
+        seen = torch.cat([line[:, j : j + columns] for j in range(3)], -1)
+        return F.linear(seen, above, self.conv.bias) + condition, line
+
+    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+        above, line = state
+        _, own_row = self.derived()
+        line[:, column + 1] = torch.relu_(self.down(torch.relu(inputs)))
+        seen = line[:, column : column + 2].flatten(1)
+        return torch.addmm(above[:, column], seen, own_row.t()).relu_()
+
+
+class PixelCNN(RasterModel):
+    """`depth` residual blocks of masked convolutions of `width` features; else as RasterModel."""
+
+    @staticmethod
+    def make_layer(width: int) -> Layer:
+        return PixelCNNLayer(width)

@@ -1,0 +1,109 @@
+"""Row LSTM (van den Oord et al. 2016, section 3.1).
+
+The paper: a row at a time from top to bottom; a k×1 masked convolution along the row gives the input's part of the
+gates for the whole map, and a k×1 convolution of the row above's h, without a mask, the state's part. A pixel so sees a
+triangle above it. Where we differ: outside the image the states are the learned initial ones, not zero; and what all
+models here share (pixelrnn/model/raster.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelrnn.cell.lstm import gate_scale, lstm_gates
+from pixelrnn.errors import UserError
+from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack
+from pixelrnn.model.lines import Line, LineLSTM
+from pixelrnn.model.raster import RasterModel
+
+
+class RowLSTMLayer(Layer):
+    """i, f, o = σ(K_is ∗ x_r + K_ss ∗ h_{r-1}), g = tanh(…), c_r = f ∘ c_{r-1} + i ∘ g, h_r = o ∘ tanh(c_r) (eq. 3)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, width: int, kernel: int = 3):
+        super().__init__()
+        if kernel < 3 or kernel % 2 == 0:
+            raise UserError(f"kernel={kernel}: the width of Row LSTM's convolutions is odd and at least 3")
+        self.width, self.states, self.reach = width, 4 * width, kernel // 2
+        self.input_to_state = MaskedConv(2 * width, 4 * width, above=0, reach=self.reach)
+        self.state_to_state = nn.Parameter(nn.Linear(kernel * width, 4 * width).weight.detach().t().contiguous())
+        self.initial = nn.Parameter(torch.zeros(2, width))
+        self.register_buffer("scale", gate_scale(width), persistent=False)
+        self.register_buffer("shift", 1 - self.scale, persistent=False)
+        with torch.no_grad():  # gates that remember until they have learned to forget
+            self.input_to_state.bias[width : 2 * width] = 1.0
+
+    def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
+        batch, rows, columns, _ = maps.shape
+        projected = (self.input_to_state(maps) + condition) * self.scale
+        lines = tuple(Line(r * columns, (r + 1) * columns, 0) for r in range(rows))
+        hidden, cells = LineLSTM.apply(
+            pack(projected),
+            (self.state_to_state * self.scale)[None],
+            self.initial[:, None],
+            self.scale,
+            lines,
+            tuple(range(-self.reach, self.reach + 1)),
+        )
+        hidden, cells = unpack(hidden, rows, columns), unpack(cells, rows, columns)
+        unopened = self.begin(batch, columns)[:2]
+        return hidden, (*unopened, hidden[:, -1].clone(), cells[:, -1].clone())
+
+    def begin(self, batch: int, columns: int) -> LineState:
+        """The row's gates so far, its inputs after a margin, and h and cell: of this row where visited, else of the row above."""
+        h, cell = self.initial[:, None, None].expand(-1, batch, columns, -1)
+        gates = h.new_zeros(batch, columns, 4 * self.width)
+        inputs = h.new_zeros(batch, self.reach + columns, 2 * self.width)
+        return gates, inputs, h.clone(), cell.clone()
+
+    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+        _, own_row = self.input_to_state.matrices()
+        column = self.scale[:, None]
+        return own_row * column, self.state_to_state.t() * column, self.input_to_state.bias * self.scale
+
+    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
+        _, inputs, h, cell = state
+        _, state_to_state, bias = self.derived()
+        margin = self.initial[0].expand(len(h), self.reach, -1)
+        padded = torch.cat([margin, h, margin], 1)
+        seen = torch.cat([padded[:, j : j + h.shape[1]] for j in range(2 * self.reach + 1)], -1)
+        return F.linear(seen, state_to_state, bias) + condition * self.scale, inputs, h, cell
+
+    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+        gates, row_inputs, h, cell = state
+        input_to_state, _, _ = self.derived()
+        row_inputs[:, self.reach + column] = inputs
+        seen = row_inputs[:, column : column + self.reach + 1].flatten(1)
+        arguments = torch.addmm(gates[:, column], seen, input_to_state.t())
+        output, cell[:, column] = lstm_gates(arguments, cell[:, column], self.scale, self.shift)
+        h[:, column] = output
+        return output
+
+
+class RowLSTM(RasterModel):
+    """`depth` layers of Row LSTM, `width` units a gate, with convolutions of `kernel` pixels; else as RasterModel."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        width: int = 16,
+        depth: int = 7,
+        ordering: str | Mapping[str, Any] | Tensor = "raster",
+        likelihood: str | Mapping[str, Any] = "categorical",
+        kernel: int = 3,
+        head: int = 64,
+        residual: bool = True,
+        skip: bool = False,
+    ):
+        super().__init__(shape, levels, width, depth, ordering, likelihood, head, residual, skip, kernel=kernel)
+
+    @staticmethod
+    def make_layer(width: int, kernel: int = 3) -> Layer:
+        return RowLSTMLayer(width, kernel)
