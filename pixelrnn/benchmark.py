@@ -17,6 +17,7 @@ from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
 from pixelrnn.training import Settings, make_optimizer, update
 
+BATCHES = {16: 20.0, 256: 3.0}  # of the paper's models: small operations cost most, arithmetic does; targets
 SIDES = (8, 16, 32, 64)  # images whose sampling times show the growth with the number of pixels
 
 
@@ -83,6 +84,29 @@ def benchmark(
         )
     )
     rows.append(_growth(options, batch, repeats, device))
+    return rows
+
+
+def benchmark_paper_model(
+    make: Callable[..., Model], size: int = 28, repeats: int = 5, device: str = "cpu"
+) -> list[Row]:
+    """Measures one of the paper's models, make(shape, levels), on binary images of size × size, as `benchmark` does."""
+    model = make((1, size, size), 2).to(device).eval()
+    run = partial(_ratio, repeats=repeats, device=device)
+    rows, images = [], torch.randint(0, 2, (max(BATCHES), 1, size, size), dtype=torch.uint8, device=device)
+    for batch, target in BATCHES.items():
+        forward = _forward(model, images[:batch])
+        rows.append(run(f"sampling {batch} / one log_prob of {batch}", partial(sample, model, batch), forward, target))
+    few = min(BATCHES)
+    what = f"sampling {few} by forward passes / by steps (at least 50)"
+    rows.append(run(what, partial(_naive_sample, model, few), partial(sample, model, few), repeats=1))
+
+    settings, trained = Settings(), make((1, size, size), 2).to(device)
+    step = partial(update, trained, make_optimizer(trained, settings), images[:few], settings)
+    step()
+    rates = [1 / _seconds(step, device) for _ in range(repeats)]
+    what = f"training updates a second, batch {few}: no ratio, this machine's"
+    rows.append(Row(what, statistics.median(rates), min(rates), max(rates)))
     return rows
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import random_images, tiny_model
+from conftest import generator, random_images, tiny_model
 
 import pixelrnn
 from pixelrnn import UserError
@@ -32,6 +32,20 @@ def test_a_loaded_model_is_the_saved_one(cell, tmp_path):
     assert torch.equal(loaded.log_prob(images), model.log_prob(images))
     assert loaded.arguments == model.arguments
     assert not loaded.training
+
+
+@pytest.mark.parametrize("name", ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"])
+def test_a_loaded_model_of_the_paper_is_the_saved_one(name, tmp_path):
+    ordering = {"name": "column", "transforms": ["flip_rows"]}
+    model = tiny_model((3, 5, 4), 4, model=name, depth=2, ordering=ordering, kernel=5, layer="pixelcnn").float()
+    pixelrnn.save(model, tmp_path)
+    loaded = pixelrnn.load(tmp_path)
+    images = random_images(5, (3, 5, 4), 4)
+    assert type(loaded).__name__ == name and torch.equal(loaded.order, model.order)
+    assert torch.equal(loaded.log_prob(images), model.log_prob(images))
+    assert torch.equal(
+        pixelrnn.sample(loaded, 3, generator=generator()), pixelrnn.sample(model, 3, generator=generator())
+    )
 
 
 def test_what_it_was_trained_on_is_kept(saved):

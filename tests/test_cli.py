@@ -118,6 +118,40 @@ def test_train_evaluate_complete_sample_verify(call, tmp_path):
     assert out.count("ok ") == 7
 
 
+@pytest.mark.parametrize("model", ["row_lstm", "diagonal_bilstm", "pixelcnn", "multiscale"])
+def test_the_papers_models_do_all_of_it(call, model):
+    small = ["model.small_width=4", "model.small_depth=1"] if model == "multiscale" else []
+    options = ["model.width=8", "model.head=16", "ordering.transforms=[flip_rows]", *small]
+    code, out, err = call("train", f"model={model}", "hydra.run.dir=run", *SMALL, *options)
+    assert code == 0, err
+    code, out, err = call("evaluate", "checkpoint=run", "limit=20", "hydra.run.dir=evaluation")
+    assert code == 0, err
+    results = json.loads(Path("evaluation/evaluation.json").read_text())["results"]
+    if model == "multiscale":
+        assert results["top half"] is None, "the small image of the top comes before the lower half's other pixels"
+        assert results["all but the small 4x4 image"]["dimensions"] == 48
+    else:
+        assert results["top half"]["dimensions"] == 32
+    code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=2", "hydra.run.dir=c")
+    assert code == 0, err
+    assert json.loads(Path("c/completions.json").read_text())["exact"] is (model != "multiscale")
+    code, _, err = call("sample", "checkpoint=run", "count=3", "hydra.run.dir=s")
+    assert code == 0, err
+    code, out, err = call("verify", "checkpoint=run")
+    assert code == 0, err
+    assert out.count("ok ") == 7
+
+
+@pytest.mark.parametrize("model", ["lstm", "row_lstm"])
+def test_benchmark_prints_its_rows(call, model, monkeypatch):
+    monkeypatch.setattr("pixelrnn.benchmark.SIDES", (2, 3))
+    arguments = ["size=4", "repeats=1", "batch_size=8", "threads=1", "model.width=8", "model.depth=1"]
+    code, out, err = call("benchmark", f"model={model}", *arguments, "hydra.run.dir=b")
+    assert code == 0, err
+    rows = json.loads(Path("b/benchmark.json").read_text())["rows"]
+    assert rows and all(row["ratio"] is not None and row["what"] in out for row in rows)
+
+
 def test_multirun_sweeps(call, tmp_path):
     arguments = ["ordering=raster,spiral", "seed=0,1", "hydra.sweep.dir=sweep", *SMALL]
     code, _, err = call("train", "-m", *arguments)
@@ -216,6 +250,11 @@ def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
         (["train", "model.width=wide"], "model.width=wide: it must be a whole number"),
         (["train", "model.width=0"], "width=0: it is at least 1"),
         (["train", "model.window=4"], "window=4"),
+        (["train", "model=row_lstn"], "did you mean 'row_lstm'"),
+        (["train", "model=row_lstm", "ordering=spiral"], "take ordering=raster or ordering=column"),
+        (["train", "model=row_lstm", "model.kernel=4"], "kernel=4"),
+        (["train", "model=multiscale", "model.scale=9"], "scale=9"),
+        (["train", "model=pixelcnn", "model.kernel=3"], "unknown option 'model.kernel'"),
         (["train", "ordering=permutation"], "lists 0 pixels; an image of 8x8 has 64"),
         (["train", "ordering.transforms=[mirror]"], "unknown ordering transform 'mirror'"),
         (["train", "ordering.transforms=reverse"], "write ordering.transforms=[reverse]"),
@@ -308,11 +347,14 @@ def test_every_member_of_a_family_has_a_yaml_with_all_its_options(name, members)
             assert default in (config[key], "", ()) or default is None, f"{name}/{member}.yaml: {key}"
 
 
-def test_every_cell_has_a_model_yaml_with_all_options_of_the_model():
+def test_every_cell_and_model_has_a_yaml_with_all_its_options():
     configs = group("model")
-    assert {config.cell for config in configs.values()} == set(CELLS)
-    options = set(option_defaults(MODELS["SequenceRNN"])) - {"ordering", "likelihood"}
-    assert set(configs["lstm"]) == options | {"name"}
+    assert {config.cell for config in configs.values() if "cell" in config} == set(CELLS)
+    whole = [config for config in configs.values() if "name" in config]  # the other cells take theirs from lstm.yaml
+    assert {config.name for config in whole} == set(MODELS)
+    for config in whole:
+        options = set(option_defaults(MODELS[config.name])) - {"ordering", "likelihood"}
+        assert set(config) == options | {"name"}
 
 
 def test_train_yaml_has_the_settings_with_their_defaults():

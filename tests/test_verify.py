@@ -17,6 +17,18 @@ def test_a_sound_model_passes(shape, options):
     assert len(verify(tiny_model(shape, 4, **options).float())) == 7
 
 
+@pytest.mark.parametrize("model", ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"])
+@pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 3)])
+def test_a_sound_model_of_the_paper_passes(shape, model):
+    assert len(verify(tiny_model(shape, 4, model=model, depth=2).float())) == 7
+
+
+def test_the_second_direction_that_is_not_moved_is_named(monkeypatch):
+    monkeypatch.setattr("pixelrnn.model.diagonal_bilstm.moved_down", lambda maps: maps)
+    with pytest.raises(VerificationError, match="the future leaks"):
+        verify(tiny_model((1, 4, 4), model="DiagonalBiLSTM").float())
+
+
 def test_a_leak_is_named(monkeypatch):
     def unshifted(self, flat, start, stop):
         values = flat[:, :, self.visits[start:stop]]

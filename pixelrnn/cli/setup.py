@@ -56,3 +56,9 @@ def load_data(cfg: DictConfig, model: Model) -> Dataset:
 
 def describe(shape: tuple[int, int, int], levels: int) -> str:
     return f"{shape[1]}x{shape[2]} pixels, {shape[0]} channel{'s' if shape[0] > 1 else ''} and {levels} levels"
+
+
+def describe_model(spec: dict[str, Any]) -> str:
+    kind = spec.get("cell") or spec.get("name")
+    layers = f" ({spec['layer']})" if "layer" in spec else ""
+    return f"{kind}{layers}, {spec.get('depth')} x {spec.get('width')}"

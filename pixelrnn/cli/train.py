@@ -5,7 +5,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
-from pixelrnn.cli.setup import choose_device, describe
+from pixelrnn.cli.setup import choose_device, describe, describe_model
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
 from pixelrnn.training import Settings, train
@@ -21,9 +21,8 @@ def run(cfg: DictConfig) -> None:
     model = make(data.shape, data.levels, ordering=plain(cfg.ordering), likelihood=plain(cfg.likelihood)).to(device)
     model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    layers = f"{cfg.model.get('cell') or cfg.model.name}, {cfg.model.depth} x {cfg.model.width}"
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    print(f"model      {layers}, {cfg.ordering.name}, {parameters:,} parameters, on {device}")
+    print(f"model      {describe_model(plain(cfg.model))}, {cfg.ordering.name}, {parameters:,} parameters, on {device}")
     print(f"folder     {folder}", flush=True)
 
     at = train(model, data, settings, folder, cfg.seed)

@@ -45,10 +45,10 @@ class DiagonalBiLSTMLayer(Layer):
         projected = (self.input_to_state(maps) + condition) * self.scale.repeat(2)
         skew, lines = diagonals(rows, columns)
         skew = skew.to(maps.device)
-        entries = (
-            pack(projected).unflatten(-1, (2, -1)).transpose(1, 2).flatten(0, 1)[skew]
-        )  # pixel 0's two directions, …
-        hidden, _ = LineLSTM.apply(entries, self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1))
+        both = pack(projected).unflatten(-1, (2, -1)).transpose(1, 2).flatten(0, 1)  # entries 2p + direction
+        hidden, _ = LineLSTM.apply(
+            both[skew], self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1)
+        )
         unskewed = hidden[skew.argsort()].unflatten(0, (-1, 2))
         rightwards, leftwards = (unpack(unskewed[:, d], rows, columns) for d in (0, 1))
         moved = moved_down(leftwards)
@@ -126,7 +126,8 @@ def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
                 column = d - row if direction == 0 else columns - 1 - (d - row)
                 skew.append(2 * (row * columns + column) + direction)
         lines.append(Line(start, len(skew), first))
-    return torch.tensor(skew), tuple(lines)
+    with torch.inference_mode(False):  # the cache serves training as well, whoever asks first
+        return torch.tensor(skew), tuple(lines)
 
 
 class DiagonalBiLSTM(RasterModel):

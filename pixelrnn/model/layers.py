@@ -73,10 +73,9 @@ class MaskedConv(nn.Module):
         return self.weight[..., :above].transpose(1, 2).flatten(1), self.weight[..., above:].transpose(1, 2).flatten(1)
 
 
-def pack(maps: Tensor, entries: Tensor | None = None) -> Tensor:
-    """A map, (batch, rows, columns, features), as one entry for each pixel, (pixels, batch, features), or those chosen."""
-    packed = maps.flatten(1, 2).transpose(0, 1)
-    return packed.contiguous() if entries is None else packed[entries]
+def pack(maps: Tensor) -> Tensor:
+    """A map, (batch, rows, columns, features), as one entry for each pixel, (pixels, batch, features)."""
+    return maps.flatten(1, 2).transpose(0, 1).contiguous()
 
 
 def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:

@@ -50,12 +50,12 @@ class Network(Packable):
     def _blocks(self) -> Iterable[ResidualBlock]:
         return cast(Iterable[ResidualBlock], self.blocks)
 
-    def forward(self, canvas: Tensor, condition: Tensor | None = None, rows: int | None = None) -> Tensor:
+    def forward(self, canvas: Tensor, condition: Tensor | None = None) -> Tensor:
         """canvas uint8 (batch, channels, height, width) -> features (batch, pixels, head) in the order of the visit.
 
-        condition (batch, rows, columns, condition). With `rows`, the first rows alone.
+        condition (batch, rows, columns, condition).
         """
-        return self._pass(canvas, condition, self.rows if rows is None else rows)[0]
+        return self._pass(canvas, condition, self.rows)[0]
 
     def _pass(self, canvas: Tensor, condition: Tensor | None, rows: int) -> tuple[Tensor, list[LineState]]:
         (places,) = self.derived()
