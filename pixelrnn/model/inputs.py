@@ -19,21 +19,24 @@ class CausalWindow(nn.Module):
 
     neighbours: Tensor  # int64 (pixels, places): where on the canvas each step's neighbours lie, 0 where unknown
     known: Tensor  # (pixels, places): 1 where that neighbour is visited before step t, else 0
+    factors: Tensor  # what scales levels to [-1, 1] there, and to 0 elsewhere
 
     def __init__(self, channels: int, levels: int, neighbours: Tensor, known: Tensor, outputs: int):
         super().__init__()
-        self.levels = levels
         ever = known.any(0)
         ever[0] |= not ever.any()  # an image of one pixel knows nothing, and its weights are not none
         self.register_buffer("neighbours", torch.where(known, neighbours, 0)[:, ever], persistent=False)
         self.register_buffer("known", known[:, ever].to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("factors", self.known * (2 / (levels - 1)), persistent=False)
         self.values = nn.Linear(channels * int(ever.sum()), outputs)
         self.which = nn.Linear(int(ever.sum()), outputs, bias=False)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
-        values = canvas.flatten(2)[:, :, self.neighbours[start:stop]].to(self.known.dtype)  # (B, C, T, places)
-        values = (values * (2 / (self.levels - 1)) - 1) * self.known[start:stop]
+        neighbours = self.neighbours[start:stop]
+        values = canvas.flatten(2).index_select(2, neighbours.flatten()).to(self.known.dtype)
+        values = values.unflatten(2, neighbours.shape)  # (B, C, T, places)
+        values = values * self.factors[start:stop] - self.known[start:stop]
         return self.values(values.transpose(1, 2).flatten(2))
 
     def places(self) -> Tensor:

@@ -51,9 +51,7 @@ class MaskedConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, above: int, reach: int):
         super().__init__()
         self.above, self.reach = above, reach
-        self.side = (
-            2 * reach + 1 if above else reach + 1
-        )  # of the kernel: without rows above, nothing lies to the right
+        self.side = 2 * reach + 1 if above else reach + 1  # without rows above, nothing lies to the right
         taps = above * self.side + reach + 1
         like = nn.Linear(inputs * taps, outputs)  # for its way of drawing weights
         self.weight = nn.Parameter(like.weight.detach().view(outputs, inputs, taps))
@@ -84,7 +82,7 @@ def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """A layer, a 1×1 convolution up to 2·width features, and the input added (Figure 5); both ways give the same."""
+    """A layer, then a 1×1 convolution up to 2·width features, to which with `residual` the input is added (Figure 5)."""
 
     def __init__(self, layer: Layer, residual: bool):
         super().__init__()

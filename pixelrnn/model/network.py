@@ -61,18 +61,26 @@ class Network(Packable):
         (places,) = self.derived()
         pixels = rows * self.columns
         maps = (self.first(canvas, 0, pixels) + places[:, :pixels]).unflatten(1, (rows, self.columns))
-        head, states = maps.new_zeros(()), []
+        outputs, states = [], []
         for i, block in enumerate(self._blocks()):
             added = 0.0 if condition is None else self.conditions[i](condition[:, :rows])
-            outputs, state = block.layer(maps, added)
-            maps = block.add(maps, outputs)
-            head = head + self.skips[i](outputs) if self.skips else head
+            output, state = block.layer(maps, added)
+            maps = block.add(maps, output)
+            outputs.append(output)
             states.append(state)
-        return torch.relu(head + self.head(torch.relu(maps))).flatten(1, 2), states
+        return self._head(maps, outputs).flatten(1, 2), states
+
+    def _head(self, stream: Tensor, outputs: list[Tensor]) -> Tensor:
+        """From the last block's outputs, and by the skip connections from every layer's: (…, head) features."""
+        features = self.head(torch.relu(stream))
+        for skip, output in zip(self.skips, outputs, strict=False):  # none without `skip`
+            features = features + skip(output)
+        return torch.relu(features)
 
     def derive(self) -> tuple[Tensor]:
         return (self.first.places()[None],)
 
+    @torch.no_grad()  # the states are written in place
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:
         """The state before pixel `first`: whole rows are read in one pass, the rest of its row pixel by pixel."""
         rows = first // self.columns
@@ -85,6 +93,7 @@ class Network(Packable):
             _, state = self.step(canvas, t, state)
         return state
 
+    @torch.no_grad()
     def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
         """Features (batch, head) of pixel t, and the next state; the state that it is given may be overwritten."""
         row, column = divmod(t, self.columns)
@@ -92,14 +101,12 @@ class Network(Packable):
             state = self._open_row(row, state)
         (places,) = self.derived()
         stream = (self.first(canvas, t, t + 1) + places[:, t : t + 1])[:, 0]
-        head: Tensor | None = None
-        for i, (block, cache) in enumerate(zip(self._blocks(), state[:-1], strict=True)):
-            outputs = block.layer.step(stream, column, cache)
-            stream = block.add(stream, outputs)
-            if self.skips:
-                head = self.skips[i](outputs) if head is None else head + self.skips[i](outputs)
-        features = self.head(torch.relu(stream))
-        return torch.relu_(features if head is None else head + features), state
+        outputs = []
+        for block, cache in zip(self._blocks(), state[:-1], strict=True):
+            output = block.layer.step(stream, column, cache)
+            stream = block.add(stream, output)
+            outputs.append(output)
+        return self._head(stream, outputs), state
 
     def _open_row(self, row: int, state: list[LineState]) -> list[LineState]:
         *states, condition = state
