@@ -115,6 +115,29 @@ def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
     return figure
 
 
+def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") -> Figure:
+    """Validation nats against updates and against minutes, one curve for each run: {its name: records of metrics.jsonl}."""
+    figure = Figure(figsize=(9, 3.4), dpi=150, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for name, records in runs.items():
+        validated = [record for record in records if "valid_nats" in record]
+        nats = [record["valid_nats"] for record in validated]
+        for axes, key, unit in ((left, "step", 1), (right, "seconds", 60)):
+            axes.plot(
+                [record[key] / unit for record in validated], nats, label=name, marker="o", markersize=2.5, linewidth=1
+            )
+    ends = [nats for records in runs.values() for nats in (r["valid_nats"] for r in records if "valid_nats" in r)]
+    if ends:  # the first validations would flatten the rest
+        left.set_ylim(min(ends) * 0.98, float(np.quantile(ends, 0.95)) * 1.02)
+    left.set(xlabel="updates", ylabel="nats per validation image")
+    right.set(xlabel="minutes")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    right.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
 def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
     """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
     order = orderings.build(ordering, height, width)

@@ -65,3 +65,12 @@ def test_curves_take_any_records():
     ]
     lines = figures.curves(records).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [8, 1]
+
+
+def test_runs_are_compared_by_updates_and_by_minutes():
+    records = [{"step": s, "seconds": 60.0 * s, "valid_nats": 90.0 / s} for s in range(1, 5)] + [
+        {"step": 5, "seconds": 9.0}
+    ]
+    by_updates, by_minutes = figures.compare({"one": records, "two": records[:2], "none": []}).axes
+    assert [len(line.get_xdata()) for line in by_updates.lines] == [4, 2, 0]
+    assert list(by_minutes.lines[0].get_xdata()) == [1, 2, 3, 4]
