@@ -9,7 +9,7 @@ from pixelrnn.model.contract import Shape
 from pixelrnn.packing import Packable
 
 
-class CausalWindow(nn.Module):
+class CausalWindow(Packable):
     """What is known around each pixel: a linear map of its side × side neighbourhood, the field's masked convolution.
 
     The values are scaled to [-1, 1], and 0 where not yet visited or outside the image; beside them a map of ones says
@@ -37,7 +37,10 @@ class CausalWindow(nn.Module):
         values = canvas.flatten(2).index_select(2, neighbours.flatten()).to(self.known.dtype)
         values = values.unflatten(2, neighbours.shape)  # (B, C, T, places)
         values = values * self.factors[start:stop] - self.known[start:stop]
-        return self.values(values.transpose(1, 2).flatten(2))
+        return F.linear(values.transpose(1, 2).flatten(2), *self.derived())
+
+    def derive(self) -> tuple[Tensor, Tensor]:
+        return self.values.weight, self.values.bias
 
     def places(self) -> Tensor:
         """The part of which are known, the same for all images: (pixels, outputs)."""

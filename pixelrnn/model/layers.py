@@ -81,7 +81,7 @@ def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
     return packed.transpose(0, 1).unflatten(1, (rows, columns))
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Packable):
     """A layer, then a 1×1 convolution up to 2·width features, to which with `residual` the input is added (Figure 5)."""
 
     def __init__(self, layer: Layer, residual: bool):
@@ -89,6 +89,10 @@ class ResidualBlock(nn.Module):
         self.layer, self.residual = layer, residual
         self.up = nn.Linear(layer.width, 2 * layer.width)
 
+    def derive(self) -> tuple[Tensor, Tensor]:
+        return self.up.weight, self.up.bias
+
     def add(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """From the block's inputs and the layer's outputs to the block's outputs."""
-        return inputs + self.up(outputs) if self.residual else self.up(outputs)
+        up = F.linear(outputs, *self.derived())
+        return inputs + up if self.residual else up

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
@@ -58,7 +59,7 @@ class Network(Packable):
         return self._pass(canvas, condition, self.rows)[0]
 
     def _pass(self, canvas: Tensor, condition: Tensor | None, rows: int) -> tuple[Tensor, list[LineState]]:
-        (places,) = self.derived()
+        places, _, _ = self.derived()
         pixels = rows * self.columns
         maps = (self.first(canvas, 0, pixels) + places[:, :pixels]).unflatten(1, (rows, self.columns))
         outputs, states = [], []
@@ -72,13 +73,14 @@ class Network(Packable):
 
     def _head(self, stream: Tensor, outputs: list[Tensor]) -> Tensor:
         """From the last block's outputs, and by the skip connections from every layer's: (…, head) features."""
-        features = self.head(torch.relu(stream))
+        _, weight, bias = self.derived()
+        features = F.linear(torch.relu(stream), weight, bias)
         for skip, output in zip(self.skips, outputs, strict=False):  # none without `skip`
             features = features + skip(output)
         return torch.relu(features)
 
-    def derive(self) -> tuple[Tensor]:
-        return (self.first.places()[None],)
+    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.first.places()[None], self.head.weight, self.head.bias
 
     @torch.no_grad()  # the states are written in place
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:
@@ -99,7 +101,7 @@ class Network(Packable):
         row, column = divmod(t, self.columns)
         if column == 0:
             state = self._open_row(row, state)
-        (places,) = self.derived()
+        places, _, _ = self.derived()
         stream = (self.first(canvas, t, t + 1) + places[:, t : t + 1])[:, 0]
         outputs = []
         for block, cache in zip(self._blocks(), state[:-1], strict=True):

@@ -33,20 +33,20 @@ class PixelCNNLayer(Layer):
         bias = self.conv.bias
         return bias.new_zeros(batch, columns, self.width), bias.new_zeros(batch, columns + 2, self.width)
 
-    def derive(self) -> tuple[Tensor, Tensor]:
-        return self.conv.matrices()
+    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return *self.conv.matrices(), self.down.weight, self.down.bias
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, line = state
-        above, _ = self.derived()
+        above, _, _, _ = self.derived()
         columns = line.shape[1] - 2
         seen = torch.cat([line[:, j : j + columns] for j in range(3)], -1)
         return F.linear(seen, above, self.conv.bias) + condition, line
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         above, line = state
-        _, own_row = self.derived()
-        line[:, column + 1] = torch.relu_(self.down(torch.relu(inputs)))
+        _, own_row, down, bias = self.derived()
+        torch.clamp_min(F.linear(torch.relu(inputs), down, bias), 0, out=line[:, column + 1])
         seen = line[:, column : column + 2].flatten(1)
         return torch.addmm(above[:, column], seen, own_row.t()).relu_()
 
