@@ -22,6 +22,13 @@ def check_form(shape: Sequence[int], levels: int) -> Shape:
     return (int(shape[0]), int(shape[1]), int(shape[2]))
 
 
+def check_sizes(**sizes: int) -> None:
+    """UserError unless each of these numbers of units, layers, … is at least 1."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise UserError(f"{name}={value}: it is at least 1")
+
+
 class Model(nn.Module, ABC):
     """An autoregressive model of images of one shape and number of levels, in one ordering.
 
@@ -35,7 +42,9 @@ class Model(nn.Module, ABC):
     def __init__(self, shape: Shape, levels: int, order: Tensor, arguments: dict[str, Any]):
         super().__init__()
         self.shape, self.levels = shape, levels
-        self.arguments = arguments  # plain values that make the same model again, for config.json
+        # Plain values that make the same model again, for config.json; an order tensor is in the weights.
+        custom = {"ordering": {"name": "custom"}} if isinstance(arguments["ordering"], Tensor) else {}
+        self.arguments = {"shape": list(shape), "levels": levels, **arguments, **custom}
         self.trained_on: dict[str, Any] = {}  # the configuration of its data, if it was trained
         self.register_buffer("order", order.clone())
         self.visits: list[int] = order.tolist()  # the same for Python's loops, without a copy from the device

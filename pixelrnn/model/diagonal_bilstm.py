@@ -133,6 +133,4 @@ def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
 class DiagonalBiLSTM(RasterModel):
     """`depth` layers of Diagonal BiLSTM, `width` units a gate in each direction; else as RasterModel."""
 
-    @staticmethod
-    def make_layer(width: int) -> Layer:
-        return DiagonalBiLSTMLayer(width)
+    make_layer = DiagonalBiLSTMLayer

@@ -5,6 +5,7 @@ Maps are (batch, rows, columns, features), in the frame in which pixels are visi
 
 from abc import abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -79,6 +80,12 @@ def pack(maps: Tensor) -> Tensor:
 def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
     """The inverse of pack: (pixels, batch, features) -> (batch, rows, columns, features)."""
     return packed.transpose(0, 1).unflatten(1, (rows, columns))
+
+
+def windows(line: Tensor, side: int) -> Tensor:
+    """Each `side` columns in a row, side by side: (batch, columns, n) -> (batch, columns - side + 1, side · n)."""
+    count = line.shape[1] - side + 1
+    return torch.cat([line[:, j : j + count] for j in range(side)], -1)
 
 
 class ResidualBlock(Packable):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, check_form
+from pixelrnn.model.contract import Model, check_form, check_sizes
 from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
 from pixelrnn.model.inputs import CausalWindow, causal_window
 from pixelrnn.model.layers import LineState
@@ -61,19 +61,15 @@ class MultiScale(Model):
         channels, height, columns = shape
         if not 2 <= scale <= max(2, min(height, columns)):
             raise UserError(f"scale={scale}: the small image keeps every scale-th pixel; it is 2 to the image's side")
-        for name, value in {"small_width": small_width, "small_depth": small_depth, "upsampled": upsampled}.items():
-            if value < 1:
-                raise UserError(f"{name}={value}: it is at least 1")
+        check_sizes(small_width=small_width, small_depth=small_depth, upsampled=upsampled)
         arguments = {
-            "shape": list(shape),
-            "levels": levels,
             "layer": layer,
             "scale": scale,
             "width": width,
             "depth": depth,
             "small_width": small_width,
             "small_depth": small_depth,
-            "ordering": {"name": "custom"} if isinstance(ordering, Tensor) else ordering,
+            "ordering": ordering,
             "likelihood": likelihood,
             "head": head,
             "upsampled": upsampled,
@@ -159,5 +155,4 @@ def _raster(order: Tensor, shape: tuple[int, int, int], scale: int) -> Tensor:
     for symmetry, grid in symmetries(*shape[1:]):
         if torch.equal(symmetry[torch.cat(coarse_to_fine(grid, scale))], order.cpu()):
             return symmetry
-    frame(order, *shape[1:])
     return order.cpu()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.errors import UserError
+from pixelrnn.model.contract import check_sizes
 from pixelrnn.model.inputs import CausalWindow
 from pixelrnn.model.layers import Layer, LineState, ResidualBlock
 from pixelrnn.packing import Packable
@@ -37,9 +37,7 @@ class Network(Packable):
         condition: int = 0,
     ):
         super().__init__()
-        for name, value in {"width": width, "depth": depth, "head": head}.items():
-            if value < 1:
-                raise UserError(f"{name}={value}: it is at least 1")
+        check_sizes(width=width, depth=depth, head=head)
         self.rows, self.columns = grid
         self.first = window(2 * width)
         self.blocks = nn.ModuleList([ResidualBlock(make_layer(width), residual) for _ in range(depth)])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.model.layers import Layer, LineState, MaskedConv
+from pixelrnn.model.layers import Layer, LineState, MaskedConv, windows
 from pixelrnn.model.raster import RasterModel
 
 
@@ -39,9 +39,7 @@ class PixelCNNLayer(Layer):
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, line = state
         above, _, _, _ = self.derived()
-        columns = line.shape[1] - 2
-        seen = torch.cat([line[:, j : j + columns] for j in range(3)], -1)
-        return F.linear(seen, above, self.conv.bias) + condition, line
+        return F.linear(windows(line, 3), above, self.conv.bias) + condition, line
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         above, line = state
@@ -54,6 +52,4 @@ class PixelCNNLayer(Layer):
 class PixelCNN(RasterModel):
     """`depth` residual blocks of masked convolutions of `width` features; else as RasterModel."""
 
-    @staticmethod
-    def make_layer(width: int) -> Layer:
-        return PixelCNNLayer(width)
+    make_layer = PixelCNNLayer

@@ -50,11 +50,9 @@ class RasterModel(Model):
     ):
         shape = check_form(shape, levels)
         arguments = {
-            "shape": list(shape),
-            "levels": levels,
             "width": width,
             "depth": depth,
-            "ordering": {"name": "custom"} if isinstance(ordering, Tensor) else ordering,
+            "ordering": ordering,
             "likelihood": likelihood,
             "head": head,
             "residual": residual,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
 from pixelrnn.errors import UserError
-from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack
+from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack, windows
 from pixelrnn.model.lines import Line, LineLSTM
 from pixelrnn.model.raster import RasterModel
 
@@ -71,8 +71,7 @@ class RowLSTMLayer(Layer):
         _, inputs, h, cell = state
         _, state_to_state, bias = self.derived()
         margin = self.initial[0].expand(len(h), self.reach, -1)
-        padded = torch.cat([margin, h, margin], 1)
-        seen = torch.cat([padded[:, j : j + h.shape[1]] for j in range(2 * self.reach + 1)], -1)
+        seen = windows(torch.cat([margin, h, margin], 1), 2 * self.reach + 1)
         return F.linear(seen, state_to_state, bias) + condition * self.scale, inputs, h, cell
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
@@ -89,6 +88,8 @@ class RowLSTMLayer(Layer):
 class RowLSTM(RasterModel):
     """`depth` layers of Row LSTM, `width` units a gate, with convolutions of `kernel` pixels; else as RasterModel."""
 
+    make_layer = RowLSTMLayer
+
     def __init__(
         self,
         shape: Sequence[int],
@@ -103,7 +104,3 @@ class RowLSTM(RasterModel):
         skip: bool = False,
     ):
         super().__init__(shape, levels, width, depth, ordering, likelihood, head, residual, skip, kernel=kernel)
-
-    @staticmethod
-    def make_layer(width: int, kernel: int = 3) -> Layer:
-        return RowLSTMLayer(width, kernel)

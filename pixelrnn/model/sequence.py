@@ -14,7 +14,7 @@ from pixelrnn import ordering as orderings
 from pixelrnn.cell import CELLS, Stack, State
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, check_form
+from pixelrnn.model.contract import Model, check_form, check_sizes
 from pixelrnn.model.inputs import PixelInputs
 from pixelrnn.plugins import configure, lookup
 
@@ -43,18 +43,14 @@ class SequenceRNN(Model):
         layer_norm: bool = False,
     ):
         shape = check_form(shape, levels)
-        for name, value in {"width": width, "depth": depth, "embedding": embedding}.items():
-            if value < 1:
-                raise UserError(f"{name}={value}: it is at least 1")
+        check_sizes(width=width, depth=depth, embedding=embedding)
         if not 0 <= dropout < 1:
             raise UserError(f"dropout={dropout}: it is in [0, 1)")
         arguments = {
-            "shape": list(shape),
-            "levels": levels,
             "cell": cell,
             "width": width,
             "depth": depth,
-            "ordering": {"name": "custom"} if isinstance(ordering, Tensor) else ordering,
+            "ordering": ordering,
             "likelihood": likelihood,
             "window": window,
             "embedding": embedding,
