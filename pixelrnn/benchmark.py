@@ -69,6 +69,7 @@ def benchmark(
             lambda: complete(model, images, hidden),
             lambda: sample(model, batch),
         ),
+        *_strategies(model, options, images, run),
         run("training step / bare nn.LSTM, linear, cross-entropy", *_training_steps(options, images), target=1.3),
     ]
     if "window" not in options or not options["window"]:
@@ -108,6 +109,25 @@ def benchmark_paper_model(
     what = f"training updates a second, batch {few}: no ratio, this machine's"
     rows.append(Row(what, statistics.median(rates), min(rates), max(rates)))
     return rows
+
+
+def _strategies(model: Model, options: dict[str, Any], images: Tensor, run: Callable[..., Row]) -> list[Row]:
+    """What it costs to take in the observed pixels ahead of a hidden upper half, over the plain fill that ignores them."""
+    height, width = model.shape[1:]
+    hidden = build_occlusion({"name": "half", "side": "top"}, height, width).to(images.device)
+    encoder = SequenceRNN(model.shape, 2, **{**options, "bidirectional": True}).to(images.device).eval()
+
+    def fill(model: Model, images: Tensor, strategy: str) -> Callable[[], Any]:
+        return lambda: complete(model, images, hidden, 1, strategy)
+
+    plain, one, batch = fill(model, images, "ancestral"), images[:1], len(images)
+    return [
+        run(f"upper halves, {batch} images: with an encoder / plain fill", fill(encoder, images, "auto"), plain, 1.5),
+        run(
+            "1 upper half: with an encoder / plain fill", fill(encoder, one, "auto"), fill(model, one, "ancestral"), 1.5
+        ),
+        run("1 upper half: 64 particles / plain fill", fill(model, one, "particles"), fill(model, one, "ancestral"), 6),
+    ]
 
 
 def _forward(model: Model, images: Tensor) -> Callable[[], Any]:

@@ -44,18 +44,48 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
         raise UserError(f"{folder / WEIGHTS} is damaged ({error}); copy it again, or train again") from None
     kind = lookup("model", str(config.get("model")), MODELS)
     arguments = config.get("arguments")
-    if not isinstance(arguments, dict) or "order" not in weights:
-        raise UserError(f"{folder} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'order'")
+    if not isinstance(arguments, dict) or "orders" not in weights:
+        raise UserError(f"{folder} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'orders'")
     try:
-        # The order comes from the weights, so that a model keeps its own even if an ordering's code should change.
-        model = kind(**{**arguments, "ordering": weights["order"]})
+        # The orders come from the weights, so that a model keeps its own even if an ordering's code should change.
+        model = kind(**{**arguments, "ordering": weights["orders"]})
         model.load_state_dict(weights)
     except (TypeError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{folder}: {CONFIG} and {WEIGHTS} do not fit together ({reason[:300]})") from None
-    model.arguments = arguments
+    model.arguments = {**model.arguments, **arguments}  # the ordering by its name
     model.trained_on = config.get("trained_on") or {}
     return model.to(device).eval()
+
+
+# What a model may have beyond the one whose weights it begins with, and options that change no weight.
+ADDITIONS = ("bidirectional", "encoder_width", "encoder_depth", "orders", "dropout")
+
+
+def initialise(model: Model, checkpoint: str | Path) -> None:
+    """Gives a model the weights of a saved one that has no encoder, or a single order, where it may have more.
+
+    What it has more is as made: a new encoder adds nothing at first, so the model is the saved one until it learns.
+    Raises UserError where the saved model is of another kind, form, size or first order.
+    """
+    saved = load(checkpoint, model.order.device)
+    differing = [] if type(saved) is type(model) else ["kind"]
+    theirs, own = ({**m.arguments, "orders": None} for m in (saved, model))
+    differing += [key for key in own if key not in ADDITIONS and key != "ordering" and theirs.get(key) != own[key]]
+    differing += [] if torch.equal(saved.orders[0].cpu(), model.orders[0].cpu()) else ["ordering"]
+    if differing:
+        raise UserError(
+            f"init={checkpoint} is of another model than the one configured: {', '.join(differing)} differ; it may differ in "
+            f"{', '.join(ADDITIONS)}"
+        )
+    weights, new = saved.state_dict(), model.state_dict()
+    kept = {name: weights[name] for name in weights if name != "orders"}
+    unfit = [name for name in kept if name not in new or new[name].shape != kept[name].shape]
+    if unfit:
+        raise UserError(
+            f"init={checkpoint} has weights without a place in the model configured: {', '.join(unfit[:3])}"
+        )
+    model.load_state_dict(kept, strict=False)
 
 
 def find(checkpoint: str | Path) -> Path:

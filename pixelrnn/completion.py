@@ -1,7 +1,7 @@
 """The one sampling loop: fill the hidden pixels of an image in the model's order. Sampling hides them all."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -9,9 +9,26 @@ from torch import Generator, Tensor
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
 from pixelrnn.packing import packed
+from pixelrnn.particles import Particles
 from pixelrnn.pixels import check_hidden, check_images
+from pixelrnn.states import pick
 
-STRATEGIES = ("auto", "ancestral")
+STRATEGIES = ("auto", "ancestral", "particles")
+ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most: bounds its memory
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Completions:
+    """Completions, and how each image's were drawn; batch first in everything."""
+
+    images: Tensor  # uint8 (batch, count, channels, height, width)
+    orders: list[int]  # the index of the order that was followed
+    strategies: list[str]  # "ancestral" or "particles"
+    exact: list[bool]  # whether they are draws from p(hidden | observed)
+    effective: Tensor  # (batch, count): the least effective number of particles on the way; nan without particles
+    log_observed: Tensor  # (batch, count): log p(observed), estimated by particles; nan where none is at hand
 
 
 def complete(
@@ -22,22 +39,46 @@ def complete(
     strategy: str = "auto",
     temperature: float = 1.0,
     generator: Generator | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    particles: int = 64,
 ) -> Tensor:
     """Draws `count` completions of every image: uint8 (batch, count, channels, height, width).
 
     images uint8 (batch, channels, height, width), on the model's device; whatever they hold where hidden is True is
     ignored. hidden bool (batch, height, width), or (height, width) for all. Observed pixels come back unchanged.
 
-    "ancestral" draws each hidden pixel given the pixels before it in the order. This samples p(hidden | observed)
-    exactly where no observed pixel comes after a hidden one, and elsewhere ignores those: is_exact tells. "auto" takes
-    the best strategy that this model and mask allow. The same generator seed gives the same completions; progress, if
-    given, is called with (pixels done, pixels to do). Raises UserError for arguments that do not fit.
+    Of several orders, each image takes the one with the fewest observed pixels after the first hidden one. "ancestral"
+    draws each hidden pixel given the pixels before it in the order, and in a model that sees ahead given all observed
+    ones. This samples p(hidden | observed) exactly in a model that sees ahead, and where no observed pixel comes after a
+    hidden one; elsewhere it ignores those. "particles" takes them in by sequential Monte Carlo, with so many particles
+    for each completion, and does the plain fill where that is exact. "auto" is what is exact, else particles.
+
+    The same generator seed gives the same completions; progress, if given, is called with (pixels done, pixels to do).
+    Raises UserError for arguments that do not fit.
     """
+    return complete_in_detail(
+        model, images, hidden, count, strategy, temperature, generator, progress, particles
+    ).images
+
+
+def complete_in_detail(
+    model: Model,
+    images: Tensor,
+    hidden: Tensor,
+    count: int = 1,
+    strategy: str = "auto",
+    temperature: float = 1.0,
+    generator: Generator | None = None,
+    progress: Progress | None = None,
+    particles: int = 64,
+) -> Completions:
+    """complete(), with what it did of each image."""
     check_images(images, model.shape, model.levels)
     hidden = check_hidden(hidden, images)
     if count < 1:
         raise UserError(f"count={count}: at least 1 completion")
+    if particles < 1:
+        raise UserError(f"particles={particles}: at least 1 for each completion")
     if not temperature > 0:
         raise UserError(f"temperature={temperature}: it is more than 0; 1 samples the model, less is more cautious")
     if strategy not in STRATEGIES:
@@ -45,13 +86,30 @@ def complete(
             f"unknown strategy '{strategy}'{nearest(strategy, STRATEGIES)} (known: {', '.join(STRATEGIES)})"
         )
 
+    completed = images.new_empty((len(images), count, *model.shape))
+    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64, device=images.device)
+    log_observed, orders = effective.clone(), model.best_orders(hidden).tolist()
+    exact, strategies = [False] * len(images), ["ancestral"] * len(images)
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), packed(model):
-            return _fill(model, images, hidden, count, temperature, generator, progress)
+        with torch.inference_mode():
+            for order, rows in model.by_best_order(hidden):
+                with model.along(order), packed(model):
+                    unseen = bool(model.unseen(hidden[rows]).any())
+                    few = particles if unseen and strategy != "ancestral" else 0
+                    drawn, cloud = _fill(
+                        model, images[rows], hidden[rows], count, few, temperature, generator, progress
+                    )
+                completed[rows] = drawn
+                for row in rows.tolist():
+                    exact[row], strategies[row] = not unseen, "particles" if cloud else "ancestral"
+                if cloud:
+                    effective[rows] = cloud.effective.view(-1, count)
+                    log_observed[rows] = cloud.log_observed.view(-1, count)
     finally:
         model.train(was_training)
+    return Completions(completed, orders, strategies, exact, effective, log_observed)
 
 
 def _fill(
@@ -59,28 +117,57 @@ def _fill(
     images: Tensor,
     hidden: Tensor,
     count: int,
+    particles: int,
     temperature: float,
     generator: Generator | None,
-    progress: Callable[[int, int], None] | None,
-) -> Tensor:
+    progress: Progress | None,
+) -> tuple[Tensor, Particles | None]:
+    """Fills along the order that the model follows; with particles > 0 observed pixels ahead weigh, and the particles'
+    weights are returned."""
     canvas = images.masked_fill(hidden[:, None], 0)
-    state = repeat(model.begin(canvas, hidden), count)  # the observed prefix is read once for all completions
-    canvas, hidden = canvas.repeat_interleave(count, 0), hidden.repeat_interleave(count, 0)
-
-    pixels, hidden_at = canvas.flatten(2), hidden.flatten(1)  # views: what is written here is on the canvas
-    some, every = hidden_at.any(0).tolist(), hidden_at.all(0).tolist()
+    copies = count * max(1, particles)
     first, last = model.hidden_span(hidden)
-    for t in range(first, last):
-        parameters, state = model.step(canvas, t, state)
-        pixel = model.visits[t]
-        if some[pixel]:
+    cloud = None
+    if particles:
+        last = model.pixels  # what comes after the last hidden pixel weighs as well
+        cloud = Particles(len(images) * count, particles, canvas.device, generator)
+        before = model.pixel_log_probs(canvas)[:, :first].sum(1)
+        cloud.log_observed += before.repeat_interleave(count)
+    each = torch.arange(len(canvas), device=canvas.device).repeat_interleave(copies)
+    state = pick(model.begin(canvas, hidden), each)  # what comes before, and the encoder, is read once for all copies
+    canvas, hidden = canvas[each], hidden[each]
+
+    hidden_at = model.in_order(hidden)
+    some, every = hidden_at.any(0).tolist(), hidden_at.all(0).tolist()
+    longest = max(1, ROW_STEPS // len(canvas))
+    t = first
+    while t < last:
+        if not some[t]:  # observed in all images
+            stop = next((s for s in range(t, min(last, t + longest)) if some[s]), min(last, t + longest))
+            parameters, state = model.read(canvas, t, stop, state)
+            if cloud:
+                values = canvas.flatten(2)[:, :, model.visits[t:stop]].transpose(1, 2).long()
+                cloud.weigh(model.likelihood.log_prob(parameters, values).sum(1))
+            t = stop
+        else:
+            if cloud and (rows := cloud.resample()) is not None:
+                canvas, state = canvas[rows], pick(state, rows)
+            pixel = canvas.flatten(2)[:, :, model.visits[t]]  # a view: what is written here is on the canvas
+            parameters, state = model.step(canvas, t, state)
             drawn = model.likelihood.sample(parameters, temperature, generator).to(torch.uint8)
-            if not every[pixel]:
-                drawn = torch.where(hidden_at[:, pixel, None], drawn, pixels[:, :, pixel])
-            pixels[:, :, pixel] = drawn
+            if not every[t]:
+                here = hidden_at[:, t]
+                drawn = torch.where(here[:, None], drawn, pixel)
+                if cloud:
+                    log_probs = model.likelihood.log_prob(parameters, pixel.long())
+                    cloud.weigh(log_probs.masked_fill(here, 0.0))
+            pixel.copy_(drawn)
+            t += 1
         if progress:
-            progress(t + 1 - first, last - first)
-    return canvas.unflatten(0, (-1, count))
+            progress(t - first, last - first)
+    if cloud:
+        canvas = canvas[cloud.finish()]
+    return canvas.unflatten(0, (-1, count)), cloud
 
 
 def sample(
@@ -88,7 +175,7 @@ def sample(
     count: int,
     temperature: float = 1.0,
     generator: Generator | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Draws images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
     if count < 1:
@@ -101,11 +188,26 @@ def sample(
 def is_exact(model: Model, hidden: Tensor) -> bool:
     """Whether the ancestral fill of this hidden region, bool (height, width) or (batch, …), samples p(hidden | observed)."""
     batch = hidden if hidden.ndim == 3 else hidden[None]
-    return int(model.observed_ahead(batch).max()) == 0
+    for order, rows in model.by_best_order(batch):
+        with model.along(order):
+            if bool(model.unseen(batch[rows]).any()):
+                return False
+    return True
 
 
-def repeat(state: Any, count: int) -> Any:
-    """A state tree for `count` copies of each image of the batch, copies of one image side by side."""
-    if isinstance(state, Tensor):
-        return state.repeat_interleave(count, 0)
-    return type(state)(repeat(part, count) for part in state)
+@torch.inference_mode()
+def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
+    """log p(hidden | observed) of each completion: (batch, count) nats.
+
+    Exact where the draws are; of particles log p(x) - log p(observed), the latter estimated; else the log-probability
+    with which the plain fill draws it.
+    """
+    hidden = hidden.expand(len(completions.images), *model.shape[1:])
+    found = []
+    for i, images in enumerate(completions.images):
+        with model.along(completions.orders[i]):
+            if completions.strategies[i] == "particles":
+                found.append(model.log_prob(images) - completions.log_observed[i])
+            else:
+                found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)))
+    return torch.stack(found)

@@ -1,13 +1,15 @@
-"""Exact likelihoods over a data set, with their standard errors."""
+"""Likelihoods over a data set, with their standard errors."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from pixelrnn.completion import is_exact
+from pixelrnn.completion import complete_in_detail, is_exact
+from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 
 LN2 = math.log(2)
@@ -22,9 +24,15 @@ class Likelihoods:
     """
 
     images: int
-    dimensions: int
+    dimensions: float
     nats: float
     nats_error: float
+
+    @classmethod
+    def of(cls, log_probs: Tensor, dimensions: float) -> "Likelihoods":
+        """Of log p of each image: float64 (N,) nats."""
+        error = float(log_probs.std() / math.sqrt(len(log_probs))) if len(log_probs) > 1 else math.nan
+        return cls(len(log_probs), dimensions, -float(log_probs.mean()), error)
 
     @property
     def bits_per_dim(self) -> float:
@@ -45,29 +53,83 @@ class Likelihoods:
 
 
 def evaluate(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Likelihoods:
-    """-log p(x) of uint8 images (N, channels, height, width), or with hidden, bool (height, width), of the hidden pixels
-    given the observed ones, where that is exact (else UserError). The images may lie on another device than the model.
+    """-log p(x) of uint8 images (N, channels, height, width), or with hidden, bool (height, width) or (N, height, width),
+    of the hidden pixels given the observed ones, where that is exact (else UserError).
     """
+    dimensions = model.dimensions if hidden is None else _hidden_dimensions(model, hidden)
+    return Likelihoods.of(log_probs(model, images, hidden, batch_size), dimensions)
+
+
+def evaluate_ensemble(model: Model, images: Tensor, batch_size: int = 100) -> Likelihoods:
+    """-log of the mean of p(x) over the model's orders: an average of probabilities, and so one itself."""
+    count = len(model.orders)
+    if count == 1:
+        raise UserError(
+            "ensemble=true averages p(x) over a model's orders; this one has a single order (model.orders=…)"
+        )
+    along = []
+    for index in range(count):
+        with model.along(index):
+            along.append(log_probs(model, images, None, batch_size))
+    return Likelihoods.of(torch.stack(along).logsumexp(0) - math.log(count), model.dimensions)
+
+
+def evaluate_conditional(
+    model: Model,
+    images: Tensor,
+    hidden: Tensor,
+    strategy: str = "ancestral",
+    particles: int = 64,
+    generator: Generator | None = None,
+    batch_size: int = 100,
+) -> tuple[Likelihoods, str]:
+    """-log p(hidden | observed) of the true pixels that hidden, bool (height, width), hides; and how it was found:
+
+    "exact" where the model allows it. Else with strategy "ancestral" the "fill": the probability with which the plain
+    fill draws the true pixels, in the order that leaves the fewest observed ones ahead, without a look at these. Else
+    "particles", an estimate: log p(x) - log p(observed) in that order, the latter by sequential Monte Carlo. Its p(observed)
+    is unbiased, so the logarithm is on average too low, and so are the nats, the less the more particles there are.
+    """
+    if is_exact(model, hidden.to(model.order.device)):
+        return evaluate(model, images, hidden, batch_size), "exact"
+    how = "fill" if strategy == "ancestral" else "particles"
+
+    def estimate(batch: Tensor, masks: Tensor) -> Tensor:
+        if how == "fill":
+            return model.fill_log_prob(batch, masks)
+        drawn = complete_in_detail(model, batch, masks, 1, "particles", generator=generator, particles=particles)
+        return model.log_prob(batch) - drawn.log_observed[:, 0]
+
+    with model.along(int(model.best_orders(hidden[None].to(model.order.device)))):
+        found = _in_batches(model, images, hidden, batch_size, estimate)
+    return Likelihoods.of(found, _hidden_dimensions(model, hidden)), how
+
+
+def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Tensor:
+    """model.log_prob of many images, which may lie on another device than the model: float64 (N,) nats."""
+    if hidden is None:
+        everything = torch.ones(model.shape[1:], dtype=torch.bool)
+        return _in_batches(model, images, everything, batch_size, lambda batch, _: model.log_prob(batch))
+    return _in_batches(model, images, hidden, batch_size, model.log_prob)
+
+
+def _in_batches(
+    model: Model, images: Tensor, hidden: Tensor, batch_size: int, function: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """function of batches of images and their masks, on the model's device without gradients: float64 (N,)."""
+    device, found = model.order.device, []
+    hidden = hidden.expand(len(images), *model.shape[1:])
     was_training = model.training
     model.eval()
-    device = model.order.device
-    hidden = None if hidden is None else hidden.to(device)
-    with torch.inference_mode():
-        log_probs = torch.cat(
-            [model.log_prob(batch.to(device), hidden).cpu().double() for batch in images.split(batch_size)]
-        )
-    model.train(was_training)
-    dimensions = model.dimensions if hidden is None else model.shape[0] * int(hidden.sum())
-    error = float(log_probs.std() / math.sqrt(len(images))) if len(images) > 1 else math.nan
-    return Likelihoods(len(images), dimensions, -float(log_probs.mean()), error)
+    try:
+        with torch.inference_mode():
+            for rows in torch.arange(len(images)).split(batch_size):
+                found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
+    finally:
+        model.train(was_training)
+    return torch.cat(found)
 
 
-def evaluate_all(
-    model: Model, images: Tensor, occlusions: dict[str, Tensor], batch_size: int = 100
-) -> dict[str, Likelihoods | None]:
-    """evaluate() of the whole images ("all") and of each occlusion; None where the conditional is not exact."""
-    results: dict[str, Likelihoods | None] = {"all": evaluate(model, images, None, batch_size)}
-    for name, hidden in occlusions.items():
-        exact = is_exact(model, hidden.to(model.order.device))
-        results[name] = evaluate(model, images, hidden, batch_size) if exact else None
-    return results
+def _hidden_dimensions(model: Model, hidden: Tensor) -> float:
+    """How many values a mask hides, of several masks on average."""
+    return model.shape[0] * float(hidden.sum()) / (len(hidden) if hidden.ndim == 3 else 1)

@@ -51,30 +51,75 @@ def _show(sheet: np.ndarray, scale: float) -> Figure:
     return figure
 
 
-def completions(images: Tensor | None, hidden: Tensor, completed: Tensor, levels: int) -> Figure:
+def completions(
+    images: Tensor | None,
+    hidden: Tensor,
+    completed: Tensor,
+    levels: int,
+    rows: Sequence[str] = (),
+    caption: str = "",
+) -> Figure:
     """The lecture's strip, one row an image: occluded | completions | original.
 
     completed uint8 (batch, count, channels, height, width); hidden bool (batch, height, width), tinted in the occluded
-    column; images the originals (batch, channels, height, width), or None where nobody knows them.
+    column; images the originals (batch, channels, height, width), or None where nobody knows them. rows are labels at the
+    left, one for each image; caption stands below.
     """
     occluded = _as_rgb(completed[:, 0], levels).copy()
     occluded[hidden.cpu().numpy()] = TINT
     drawn = _as_rgb(completed, levels)
-    rows = [[occluded[i], *drawn[i]] for i in range(len(drawn))]
+    tiles = [[occluded[i], *drawn[i]] for i in range(len(drawn))]
     count = drawn.shape[1]
     if images is not None:
-        rows = [[*row, original] for row, original in zip(rows, _as_rgb(images, levels), strict=True)]
-    sheet, centres = _tile(rows, wide_after=(0, count))
+        tiles = [[*row, original] for row, original in zip(tiles, _as_rgb(images, levels), strict=True)]
+    sheet, centres = _tile(tiles, wide_after=(0, count))
     figure = _show(sheet, scale=_inches_a_pixel(drawn.shape[-3]))
-    axes = figure.axes[0]
     labels = {centres[0]: "occluded", sum(centres[1 : count + 1]) / count: "completions" if count > 1 else "completion"}
     if images is not None:
         labels[centres[-1]] = "original"
-    for centre, label in labels.items():
-        axes.annotate(
-            label, (centre, -0.5), (0, 5), textcoords="offset points", ha="center", fontsize=9, annotation_clip=False
+    _label(figure, labels, rows, drawn.shape[-3])
+    if caption:
+        figure.axes[0].annotate(
+            caption, (0.5, 0), (0, -4), "axes fraction", "offset points", ha="center", va="top", fontsize=8
         )
     return figure
+
+
+def maps(
+    hidden: Tensor, likeliest: Tensor, mean: Tensor, entropy: Tensor, images: Tensor | None, levels: int
+) -> Figure:
+    """What completions say of each pixel, one row an image: occluded | likeliest | mean | entropy | original.
+
+    likeliest uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the same
+    size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, which the label tells.
+    """
+    most = max(float(entropy.max()), 1e-9)
+    occluded = _as_rgb(likeliest, levels).copy()
+    occluded[hidden.cpu().numpy()] = TINT
+    grey = np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), occluded.shape)
+    heat = matplotlib.colormaps["magma"]((entropy.cpu().double() / most).numpy())[..., :3]
+    columns = {
+        "occluded": occluded,
+        "likeliest": _as_rgb(likeliest, levels),
+        "mean": grey,
+        f"0 to {most:.2g} bits": heat,
+    }
+    if images is not None:
+        columns["original"] = _as_rgb(images, levels)
+    sheet, centres = _tile([list(row) for row in zip(*columns.values(), strict=True)], wide_after=(0, 3))
+    figure = _show(sheet, scale=_inches_a_pixel(hidden.shape[-2]))
+    _label(figure, dict(zip(centres, columns, strict=True)), (), hidden.shape[-2])
+    return figure
+
+
+def _label(figure: Figure, columns: Mapping[float, str], rows: Sequence[str], height: int) -> None:
+    """Words above columns, {centre: word}, and left of rows of tiles of this height."""
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
+    for centre, label in columns.items():
+        figure.axes[0].annotate(label, (centre, -0.5), (0, 5), ha="center", **style)
+    for i, label in enumerate(rows):
+        middle = 1 + i * (height + 1) + height / 2 - 0.5
+        figure.axes[0].annotate(label, (-0.5, middle), (-5, 0), ha="right", va="center", **style)
 
 
 def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:
@@ -135,6 +180,37 @@ def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") 
         axes.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
+    """Bits per hidden dimension of each occlusion, with standard errors; pale where the number is not exact.
+
+    results {occlusion: {"bits_per_dim": …, "bits_per_dim_error": …, "how": "exact", "fill" or "particles"}}.
+    """
+    figure = Figure(figsize=(6.4, 0.6 + 0.28 * len(results)), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    colours = {"exact": "tab:blue", "fill": "0.75", "particles": "lightsteelblue"}
+    meaning = {
+        "exact": "exact",
+        "fill": "plain fill, blind to observed pixels ahead",
+        "particles": "estimated by particles",
+    }
+    for how in dict.fromkeys(str(result["how"]) for result in results.values()):
+        rows = [(i, result) for i, result in enumerate(results.values()) if result["how"] == how]
+        axes.barh(
+            [i for i, _ in rows],
+            [result["bits_per_dim"] for _, result in rows],
+            xerr=[result["bits_per_dim_error"] for _, result in rows],
+            color=colours[how],
+            label=meaning[how],
+        )
+    axes.set_yticks(range(len(results)), list(results))
+    axes.invert_yaxis()
+    axes.set_xlabel("bits per hidden dimension")
+    axes.set_title(title, fontsize=8)
+    if len({result["how"] for result in results.values()}) > 1:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7)
     return figure
 
 

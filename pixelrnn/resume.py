@@ -9,7 +9,6 @@ import torch
 
 from pixelrnn import checkpoint
 from pixelrnn.errors import UserError
-from pixelrnn.evaluation import LN2
 from pixelrnn.files import write_whole
 from pixelrnn.model import Model
 
@@ -22,12 +21,10 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    best_nats: float = math.inf
+    best_nats: float = math.inf  # of the hidden pixels, where training hides some
+    best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
-
-    def best_bits(self, model: Model) -> float:
-        return self.best_nats / (model.dimensions * LN2)
 
 
 def save_state(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, at: Progress) -> None:

@@ -19,8 +19,9 @@ from pixelrnn import checkpoint
 from pixelrnn.completion import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError
-from pixelrnn.evaluation import LN2, evaluate
+from pixelrnn.evaluation import LN2, Likelihoods, evaluate, log_probs
 from pixelrnn.model import Model
+from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import Progress, load_state, save_state
 
 
@@ -41,6 +42,7 @@ class Settings:
     valid_limit: int | None = 1000
     patience: int | None = None
     samples: int = 25
+    occlusion: str | None = None
     bf16: bool = True
     resume: str = "auto"
 
@@ -72,6 +74,10 @@ def train(
     batches = math.ceil(len(data.train) / settings.batch_size)
     total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
     started, seconds_before = time.monotonic(), at.seconds
+    occlusion, valid_hidden = occlusion_of(settings, model), None
+    if occlusion:
+        drawn = torch.Generator().manual_seed(seed)
+        valid_hidden = draw_occlusions(occlusion, len(valid), *model.shape[1:], generator=drawn)
     if settings.max_minutes and at.seconds > 60 * settings.max_minutes:
         at.stopped_by = "max_minutes"  # a resumed run whose time was up already
     bar = tqdm(
@@ -89,16 +95,20 @@ def train(
                 writer.add_scalar(name, value, at.step)
 
     def validate() -> None:
-        likelihood = evaluate(average, valid, batch_size=settings.batch_size)
+        likelihood = _validate(average, valid, settings.batch_size)
         record(valid_bits_per_dim=likelihood.bits_per_dim, valid_nats=likelihood.nats)
+        if valid_hidden is not None:
+            likelihood = evaluate(average, valid, valid_hidden, settings.batch_size)
+            record(valid_hidden_bits_per_dim=likelihood.bits_per_dim, valid_hidden_nats=likelihood.nats)
         at.validations_without_gain += 1
         if likelihood.nats < at.best_nats:
-            at.best_nats, at.validations_without_gain = likelihood.nats, 0
+            at.best_nats, at.best_bits_per_dim = likelihood.nats, likelihood.bits_per_dim
+            at.validations_without_gain = 0
             checkpoint.save(average, folder / "best")
         save_state(folder, model, average, optimizer, at)
         _draw(folder, average, settings.samples, seed, data.name)
         bar.set_postfix(
-            train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits(model):.3f}"
+            train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits_per_dim:.3f}"
         )
 
     running = math.nan  # bits/dim over the last updates
@@ -110,7 +120,7 @@ def train(
                 time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
-                loss, norm = update(model, optimizer, data.training_batch(index).to(device), settings)
+                loss, norm = update(model, optimizer, data.training_batch(index).to(device), settings, occlusion)
                 if not math.isfinite(loss + norm):
                     raise TrainingDiverged(
                         f"the loss or its gradient is not finite after {at.step} updates (loss {loss:.4g}, gradient norm "
@@ -127,7 +137,7 @@ def train(
                         train_bits_per_dim=running, learning_rate=optimizer.param_groups[0]["lr"], gradient_norm=norm
                     )
                     since_record.clear()
-                    bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits(model):.3f}")
+                    bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits_per_dim:.3f}")
                 bar.update()
 
                 if received:
@@ -147,18 +157,52 @@ def train(
     return at
 
 
-def update(model: Model, optimizer: torch.optim.Optimizer, images: Tensor, settings: Settings) -> tuple[float, float]:
+def update(
+    model: Model, optimizer: torch.optim.Optimizer, images: Tensor, settings: Settings, occlusion: str | None = None
+) -> tuple[float, float]:
     """One step of gradient descent; returns the loss in bits/dim and the gradient's norm, and takes no step if either is
-    not finite."""
+    not finite.
+
+    The loss is -log p(x), or with an occlusion that of the hidden pixels given the others, each image with a mask of its
+    own; of a model with several orders, along one of them, drawn at random.
+    """
     model.train()
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16 and images.device.type == "cuda"):
-        loss = -model.log_prob(images).mean() / (model.dimensions * LN2)
+    order = int(torch.randint(len(model.orders), ())) if len(model.orders) > 1 else 0
+    with (
+        torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16 and images.device.type == "cuda"),
+        model.along(order),
+    ):
+        if occlusion:
+            hidden = draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device)
+            total, dimensions = model.fill_log_prob(images, hidden).sum(), model.shape[0] * hidden.sum()
+        else:
+            total, dimensions = model.log_prob(images).sum(), torch.tensor(model.dimensions * len(images))
+        loss = -total / (dimensions * LN2)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
     if torch.isfinite(loss) and torch.isfinite(norm):
         optimizer.step()
     return float(loss.detach()), float(norm)
+
+
+def occlusion_of(settings: Settings, model: Model) -> str | None:
+    """What is hidden in training: settings.occlusion, by default "mixed" for a model that sees the observed pixels ahead."""
+    if settings.occlusion and not model.sees_ahead:
+        raise UserError(
+            f"training.occlusion={settings.occlusion}: this model does not see observed pixels ahead, so it has nothing to "
+            "learn from masks; set model.bidirectional=true, or leave training.occlusion away"
+        )
+    return settings.occlusion or ("mixed" if model.sees_ahead else None)
+
+
+def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
+    """-log p(x); of a model with several orders their mean, each image along one of them in turn."""
+    along = []
+    for order in range(min(len(model.orders), len(images))):
+        with model.along(order):
+            along.append(log_probs(model, images[order :: len(model.orders)], batch_size=batch_size))
+    return Likelihoods.of(torch.cat(along), model.dimensions)
 
 
 def make_optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:

@@ -24,13 +24,17 @@ def verify(model: Model, seed: int = 0) -> list[str]:
 
     Raises VerificationError with the first violation: weights that are not finite, an order that is no permutation,
     parameters that look at a pixel not yet visited, levels whose probabilities do not sum to 1, channels that look
-    ahead, steps that disagree with the parallel pass, an observed pixel that is changed.
+    ahead, steps that disagree with the parallel pass, an observed pixel that is changed, in a model that sees ahead a
+    hidden pixel that it looks at. Of several orders, each is checked.
     """
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            return list(_checks(model, Generator().manual_seed(seed)))
+            for index in reversed(range(len(model.orders))):
+                with model.along(index):
+                    lines = list(_checks(model, Generator().manual_seed(seed)))
+        return lines + [f"all of it along each of {len(model.orders)} orders"] * (len(model.orders) > 1)
     finally:
         model.train(was_training)
 
@@ -44,8 +48,14 @@ def _checks(model: Model, generator: Generator) -> Iterator[str]:
     yield _is_causal(model, images, chosen)
     yield _is_normalised(model, images)
     yield _channels_are_causal(model, images)
-    yield _steps_equal_forward(model, images, chosen)
+    everything = torch.ones_like(images[:, 0], dtype=torch.bool)
+    yield _steps_equal_forward(model, images, everything, chosen)
     yield _observed_pixels_are_kept(model, images)
+    if model.sees_ahead:
+        hidden = torch.rand(everything.shape, generator=generator).to(images.device) < 0.5
+        hidden.flatten(1)[:, model.order[-1]] = True
+        yield _hidden_values_are_unseen(model, images, hidden, chosen)
+        _steps_equal_forward(model, images, hidden, chosen)
 
 
 def _weights_are_finite(model: Model) -> str:
@@ -99,12 +109,25 @@ def _channels_are_causal(model: Model, images: Tensor) -> str:
     return "the channels of a pixel see earlier channels only"
 
 
-def _steps_equal_forward(model: Model, images: Tensor, steps: list[int]) -> str:
-    parameters = model(images)
+def _hidden_values_are_unseen(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -> str:
+    parameters, hidden_at = model(images, hidden), model.in_order(hidden)
+    limit = TOLERANCE * (1 + float(parameters.abs().max()))
+    for t in steps:
+        other = images.clone()
+        pixel = other.flatten(2)[:, :, model.visits[t]]
+        pixel.copy_(torch.where(hidden_at[:, t, None], (pixel + 1) % model.levels, pixel))
+        difference = (model(other, hidden) - parameters).abs().amax(2)[:, : t + 1]
+        if float(difference.masked_fill(~hidden_at[:, : t + 1], 0).max()) > limit:
+            raise VerificationError(f"the hidden pixel of step {t} changes the distribution of a hidden one before it")
+    return "the encoder sees observed pixels only: no hidden value changes a distribution before it"
+
+
+def _steps_equal_forward(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -> str:
+    parameters = model(images, hidden)
     tolerance = TOLERANCE * (1 + float(parameters.abs().max()))
     with packed(model):
-        state = model.begin(images, torch.ones_like(images[:, 0], dtype=torch.bool))
-        for t in range(steps[-1] + 1):
+        state = model.begin(images, hidden)
+        for t in range(model.hidden_span(hidden)[0], steps[-1] + 1):
             stepped, state = model.step(images, t, state)
             difference = float((stepped - parameters[:, t]).abs().max())
             if difference > tolerance:

@@ -6,7 +6,7 @@ import torch
 from conftest import randomise
 from torch.autograd import gradcheck
 
-from pixelrnn.cell import CELLS, Stack
+from pixelrnn.cell import CELLS, Bidirectional, Stack
 from pixelrnn.packing import packed
 
 INPUTS, WIDTH, BATCH, STEPS = 3, 4, 2, 5
@@ -104,6 +104,25 @@ def test_the_equations(name, dtype):
         np.testing.assert_allclose(numpy(outputs), np.stack(expected, 1), rtol=0, atol=1e-5)
         for part, value in zip(last, carried, strict=True):
             np.testing.assert_allclose(numpy(part), value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_equations_of_a_bidirectional_network(name, depth):
+    """One cell over the sequence, another over it backwards, side by side; the next layer reads both."""
+    network = randomise(Bidirectional(CELLS[name], INPUTS, WIDTH, depth))
+    inputs = torch.randn(BATCH, STEPS, INPUTS, dtype=torch.double)
+    stream = [numpy(x) for x in inputs.unbind(1)]
+    for forwards, backwards in zip(network.forwards, network.backwards, strict=True):
+        sides = []
+        for cell, steps in ((forwards, range(STEPS)), (backwards, reversed(range(STEPS)))):
+            carried, outputs = [numpy(part) for part in cell.begin(BATCH)], {}
+            for t in steps:
+                carried = EQUATIONS[name](cell, stream[t], *carried)
+                outputs[t] = carried[0]
+            sides.append(outputs)
+        stream = [np.concatenate([outputs[t] for outputs in sides], 1) for t in range(STEPS)]
+    np.testing.assert_allclose(numpy(network(inputs)), np.stack(stream, 1), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CELLS)

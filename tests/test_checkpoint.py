@@ -10,7 +10,7 @@ from conftest import generator, random_images, tiny_model
 import pixelrnn
 from pixelrnn import UserError
 from pixelrnn.cell import CELLS
-from pixelrnn.checkpoint import CONFIG, WEIGHTS
+from pixelrnn.checkpoint import CONFIG, WEIGHTS, initialise
 
 
 @pytest.fixture
@@ -46,6 +46,58 @@ def test_a_loaded_model_of_the_paper_is_the_saved_one(name, tmp_path):
     assert torch.equal(
         pixelrnn.sample(loaded, 3, generator=generator()), pixelrnn.sample(model, 3, generator=generator())
     )
+
+
+@pytest.mark.parametrize(
+    "options", [{"orders": "symmetries"}, {"orders": ["raster", "spiral"]}, {"bidirectional": True}]
+)
+def test_orders_and_encoder_come_back(options, tmp_path):
+    model = tiny_model((1, 4, 4), 3, window=3, **options).float()
+    pixelrnn.save(model, tmp_path)
+    loaded, images = pixelrnn.load(tmp_path), random_images(5, (1, 4, 4), 3)
+    hidden = torch.rand(5, 4, 4) < 0.5
+    assert torch.equal(loaded.orders, model.orders) and loaded.arguments == model.arguments
+    for index in range(len(model.orders)):
+        with model.along(index), loaded.along(index):
+            assert torch.equal(loaded.fill_log_prob(images, hidden), model.fill_log_prob(images, hidden))
+
+
+@pytest.mark.parametrize("options", [{"orders": "symmetries"}, {"bidirectional": True}, {"dropout": 0.5}])
+@pytest.mark.parametrize("window", [0, 3])
+def test_a_model_begins_as_the_plain_one_it_is_given(options, window, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"width": 8, "depth": 2, "window": window}
+    plain, images = pixelrnn.SequenceRNN((1, 4, 4), 2, **sizes), random_images(5, (1, 4, 4), 2)
+    pixelrnn.save(plain.eval(), tmp_path)
+    model = pixelrnn.SequenceRNN((1, 4, 4), 2, **sizes, **options).eval()
+    assert not torch.allclose(model.log_prob(images), plain.log_prob(images))
+    initialise(model, tmp_path)
+    with torch.no_grad():
+        if model.inputs.which_order:
+            model.inputs.which_order.weight.zero_()
+        torch.testing.assert_close(model.log_prob(images), plain.log_prob(images))
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"width": 9}, "width differ"),
+        ({"cell": "gru"}, "cell differ"),
+        ({"ordering": "snake"}, "ordering differ"),
+        ({"window": 5, "likelihood": "bernoulli"}, "likelihood, window differ"),
+    ],
+)
+def test_another_model_is_no_beginning(other, says, tmp_path):
+    pixelrnn.save(tiny_model((1, 4, 4)), tmp_path)
+    with pytest.raises(UserError, match=says):
+        initialise(tiny_model((1, 4, 4), bidirectional=True, **other), tmp_path)
+    with pytest.raises(UserError, match="kind"):
+        initialise(tiny_model((1, 4, 4), model="PixelCNN"), tmp_path)
+    with pytest.raises(UserError, match="shape"):
+        initialise(tiny_model((1, 4, 5)), tmp_path)
+    with pytest.raises(UserError, match="without a place"):
+        pixelrnn.save(tiny_model((1, 4, 4), bidirectional=True), tmp_path)
+        initialise(tiny_model((1, 4, 4)), tmp_path)
 
 
 def test_what_it_was_trained_on_is_kept(saved):

@@ -98,8 +98,8 @@ def test_train_evaluate_complete_sample_verify(call, tmp_path):
     assert code == 0, err
     results = json.loads(Path("evaluation/evaluation.json").read_text())["results"]
     assert results["all"]["images"] == 20
-    assert results["bottom half"] is None, "the reversed snake visits the top last"
-    assert results["top half"]["dimensions"] == 32
+    assert results["bottom half"]["how"] == "fill", "the reversed snake visits the top last"
+    assert results["top half"]["how"] == "exact" and results["top half"]["dimensions"] == 32
 
     code, out, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=3", "hydra.run.dir=c")
     assert code == 0, err
@@ -128,10 +128,10 @@ def test_the_papers_models_do_all_of_it(call, model):
     assert code == 0, err
     results = json.loads(Path("evaluation/evaluation.json").read_text())["results"]
     if model == "multiscale":
-        assert results["top half"] is None, "the small image of the top comes before the lower half's other pixels"
+        assert results["top half"]["how"] == "fill", "the small image of the top comes before the lower half's others"
         assert results["all but the small 4x4 image"]["dimensions"] == 48
     else:
-        assert results["top half"]["dimensions"] == 32
+        assert results["top half"]["how"] == "exact"
     code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=2", "hydra.run.dir=c")
     assert code == 0, err
     assert json.loads(Path("c/completions.json").read_text())["exact"] is (model != "multiscale")
@@ -226,10 +226,66 @@ def test_a_grey_picture_serves_a_colour_model(call, colour_checkpoint):
 
 
 def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
-    code, out, _ = call("complete", f"checkpoint={checkpoint}", "occlusion.side=top", "limit=1", "hydra.run.dir=out")
+    arguments = ["occlusion.side=top", "limit=1", "hydra.run.dir=out", "strategy=ancestral"]
+    code, out, _ = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0
     assert "not a draw from p(hidden | observed): 32 observed pixels" in out
     assert json.loads(Path("out/completions.json").read_text())["exact"] is False
+
+
+def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, checkpoint):
+    arguments = ["occlusion.side=top", "limit=2", "count=3", "particles=8", "hydra.run.dir=out"]
+    code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0, err
+    assert "strategy   particles, along raster" in out and "effective number" in out
+    report = json.loads(Path("out/completions.json").read_text())
+    assert (report["strategy"], report["order"], report["exact"]) == ("particles", "raster", False)
+    for row in report["completions"]:
+        assert 1 <= row["effective_particles"] <= 8 and row["log_prob_observed_nats"] < 0
+    ranks = [row["rank"] for row in report["completions"] if row["image"] == 0]
+    nats = [row["log_prob_nats"] for row in report["completions"] if row["image"] == 0]
+    assert sorted(ranks) == [1, 2, 3] and nats[ranks.index(1)] == max(nats)
+
+
+def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
+    code, _, err = call("train", "hydra.run.dir=plain", *SMALL)
+    assert code == 0, err
+    code, out, err = call("train", "hydra.run.dir=run", "init=plain", "model.bidirectional=true", *SMALL)
+    assert code == 0, err
+    assert "encoder 1 x 2 x 64" in out and "(hidden pixels, mixed)" in out
+    arguments = ["limit=20", "completions=2", "completed_images=2", "hydra.run.dir=e"]
+    code, out, err = call("evaluate", "checkpoint=run", *arguments)
+    assert code == 0, err
+    results = json.loads(Path("e/evaluation.json").read_text())["results"]
+    names = ["all", *(f"{side} half" for side in ("top", "left", "bottom", "right")), "centre"]
+    assert list(results) == [*names, "random 25 %", "random 50 %", "random 75 %", "strokes"]
+    assert {result["how"] for result in results.values()} == {"exact"}
+    assert all("quality" in result for name, result in results.items() if name != "all")
+    assert {"e/evaluation.png", "e/completions.png"} <= files(".")
+    code, out, err = call("complete", "checkpoint=run", "occlusion=centre", "limit=2", "maps=true", "hydra.run.dir=c")
+    assert code == 0, err
+    assert "with the encoder, along raster: exact draws" in out
+    assert {"c/maps.png", "c/maps.npz", "c/maps/001-mean.png", "c/maps/001-entropy.png"} <= files(".")
+    maps = np.load("c/maps.npz")
+    assert maps["mean"].shape == (2, 1, 8, 8) and (maps["entropy_bits"][~maps["hidden"]] == 0).all()
+    code, out, err = call("verify", "checkpoint=run")
+    assert code == 0 and out.count("ok ") == 8
+
+
+def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
+    code, _, err = call("train", "hydra.run.dir=run", "model.orders=symmetries", *SMALL)
+    assert code == 0, err
+    code, out, err = call("evaluate", "checkpoint=run", "limit=20", "ensemble=true", "hydra.run.dir=e")
+    assert code == 0, err
+    results = json.loads(Path("e/evaluation.json").read_text())["results"]
+    assert all(results[f"{side} half"]["how"] == "exact" for side in ("top", "left", "bottom", "right"))
+    assert results["centre"]["how"] == "fill" and results["all, mean of 8 orders"]["images"] == 20
+    code, out, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=1", "hydra.run.dir=c")
+    assert code == 0, err
+    report = json.loads(Path("c/completions.json").read_text())
+    assert report["exact"] is True and "flip_rows (2 of 8 orders)" in report["order"]
+    code, _, err = call("train", "hydra.run.dir=two", "model.orders=[raster,spiral]", "model=row_lstm", *SMALL)
+    assert code == 2 and "take ordering=raster or ordering=column" in err
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
@@ -290,6 +346,17 @@ def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
         (["complete", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
         (["complete", "checkpoint=CHECKPOINT", "temperature=-1"], "temperature=-1"),
         (["complete", "checkpoint=CHECKPOINT", "strategy=ancestrl"], "did you mean 'ancestral'"),
+        (["complete", "checkpoint=CHECKPOINT", "particles=0"], "particles=0"),
+        (["evaluate", "checkpoint=CHECKPOINT", "ensemble=true"], "single order"),
+        (["evaluate", "checkpoint=CHECKPOINT", "strategy=particle"], "did you mean 'particles'"),
+        (["evaluate", "checkpoint=CHECKPOINT", "completions=-1"], "completions=-1"),
+        (["train", "init=nowhere"], "nowhere: no such folder"),
+        (["train", "init=CHECKPOINT", "model.bidirectional=true"], "init=/"),
+        (["train", "training.occlusion=mixed"], "does not see observed pixels ahead"),
+        (["train", "model.orders=symmetric"], "it is symmetries, or a list of orderings"),
+        (["train", "model.orders=[rastr]"], "did you mean 'raster'"),
+        (["train", "model.bidirectional=maybe"], "it must be true or false"),
+        (["train", "model.encoder_width=0", "model.bidirectional=true"], "encoder_width=0"),
         (["sample", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
         (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
     ],

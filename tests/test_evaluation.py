@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import random_images, tiny_model
+from conftest import all_images, generator, random_images, tiny_model
 
 from pixelrnn import UserError, evaluation
 from pixelrnn.occlusion import build
@@ -37,11 +37,45 @@ def test_a_conditional_counts_its_hidden_dimensions():
     assert result.nats == pytest.approx(-float(model.log_prob(images, hidden).detach().mean()))
 
 
-def test_a_conditional_that_is_not_exact_is_refused_or_left_out():
+def test_a_conditional_that_is_not_exact_says_how_it_was_found():
     model, images = tiny_model((1, 4, 4)), random_images(5, (1, 4, 4), 2)
     halves = {side: build({"name": "half", "side": side}, 4, 4) for side in ("top", "bottom")}
     with pytest.raises(UserError, match="8 observed pixels come after the first hidden one"):
         evaluation.evaluate(model, images, halves["top"])
-    results = evaluation.evaluate_all(model, images, halves)
-    assert results["top"] is None
-    assert results["all"].nats > results["bottom"].nats
+    fill, how = evaluation.evaluate_conditional(model, images, halves["top"])
+    assert how == "fill" and fill.dimensions == 8
+    assert fill.nats == pytest.approx(-float(model.fill_log_prob(images, halves["top"]).mean().detach()))
+    exact, how = evaluation.evaluate_conditional(model, images, halves["bottom"], "particles")
+    assert how == "exact" and exact.nats < evaluation.evaluate(model, images).nats
+
+
+def test_particles_estimate_the_conditional():
+    """log p(x) - log p(observed), which is enumerated over the hidden pixels."""
+    model, images, hidden = (
+        tiny_model((1, 2, 3), gain=3.0),
+        random_images(6, (1, 2, 3), 2),
+        build({"name": "half", "side": "top"}, 2, 3),
+    )
+    everything = all_images(1, 2, 3, 2)
+    with torch.no_grad():
+        joint = model.log_prob(everything)
+        same = ((everything[:, None] == images) | hidden).flatten(2).all(2)  # (64, 6)
+        observed = joint[:, None].masked_fill(~same, -torch.inf).logsumexp(0)
+        expected = -(model.log_prob(images) - observed).mean()
+    found, how = evaluation.evaluate_conditional(model, images, hidden, "particles", 4096, generator())
+    assert how == "particles" and found.nats == pytest.approx(float(expected), abs=0.05)
+    fill, _ = evaluation.evaluate_conditional(model, images, hidden)
+    assert abs(fill.nats - found.nats) > 0.2
+
+
+def test_the_ensemble_averages_probabilities():
+    model, images = tiny_model((1, 2, 2), orders="symmetries"), all_images(1, 2, 2, 2)
+    along = []
+    for index in range(8):
+        with model.along(index), torch.no_grad():
+            along.append(model.log_prob(images).exp())
+    mean = torch.stack(along).mean(0)
+    assert float(mean.sum()) == pytest.approx(1)
+    assert evaluation.evaluate_ensemble(model, images).nats == pytest.approx(float(-mean.log().mean()))
+    with pytest.raises(UserError, match="single order"):
+        evaluation.evaluate_ensemble(tiny_model(), images)

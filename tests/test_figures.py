@@ -74,3 +74,30 @@ def test_runs_are_compared_by_updates_and_by_minutes():
     by_updates, by_minutes = figures.compare({"one": records, "two": records[:2], "none": []}).axes
     assert [len(line.get_xdata()) for line in by_updates.lines] == [4, 2, 0]
     assert list(by_minutes.lines[0].get_xdata()) == [1, 2, 3, 4]
+
+
+def test_maps_have_a_column_for_each_thing_known():
+    hidden = torch.ones(2, 8, 8, dtype=torch.bool)
+    black, bits = torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2, 8, 8)
+    bits[0, 0, 0] = 0.5
+    for originals, columns in ((black, 4), (None, 3)):
+        figure = figures.maps(hidden, black, black.float(), bits, originals, 2)
+        sheet = _pixels(figure)
+        dark = (sheet < 0.02).all(-1).sum()  # black: likeliest, mean, the entropy but for one pixel, the original
+        assert dark == 2 * columns * 64 - 1
+        assert "0 to 0.5 bits" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_rows_have_labels_and_the_strip_a_caption():
+    completed, hidden = torch.zeros(2, 1, 1, 8, 8, dtype=torch.uint8), torch.ones(2, 8, 8, dtype=torch.bool)
+    figure = figures.completions(None, hidden, completed, 2, ["first", "second"], "how it was done")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["occluded", "completion", "first", "second", "how it was done"]
+
+
+def test_likelihoods_are_told_apart_by_how_they_were_found():
+    row = {"bits_per_dim": 0.2, "bits_per_dim_error": 0.01}
+    figure = figures.likelihoods({"all": {**row, "how": "exact"}, "top": {**row, "how": "fill"}}, "digits")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "top"]
+    assert len({bar.get_facecolor() for bar in axes.patches}) == 2 and figure.legends

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pixelrnn"
-HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn")
+HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn", "skimage")
 # A module may import from its own row and the rows above it.
 ROWS = [
     {"errors", "files"},
-    {"plugins", "packing", "pixels", "pictures"},
+    {"plugins", "packing", "pixels", "pictures", "states"},
     {"ordering", "occlusion", "cell", "likelihood"},
     {"data"},
     {"model"},
+    {"particles"},
     {"completion"},
-    {"evaluation", "figures", "checkpoint", "verify", "own_picture"},
+    {"evaluation", "figures", "checkpoint", "verify", "own_picture", "quality", "uncertainty"},
     {"resume", "training"},
     {"benchmark"},
     {"cli"},

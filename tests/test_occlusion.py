@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from pixelrnn.errors import UserError
-from pixelrnn.occlusion import OCCLUSIONS, build
+from pixelrnn.occlusion import OCCLUSIONS, build, draw
 from pixelrnn.pictures import to_picture
 
 SIZES = [(4, 4), (5, 8), (8, 5), (13, 16), (28, 28)]
@@ -43,7 +43,8 @@ def test_the_seed_decides(name):
     state = torch.get_rng_state()
     drawn = [build({"name": name, "seed": seed}, 28, 28) for seed in range(20)]
     assert all(torch.equal(build({"name": name, "seed": s}, 28, 28), hidden) for s, hidden in enumerate(drawn))
-    assert len({tuple(hidden.flatten().tolist()) for hidden in drawn}) == 20
+    distinct = len({tuple(hidden.flatten().tolist()) for hidden in drawn})
+    assert distinct == 20 or (name == "mixed" and distinct > 8)  # which hides everything, or a half, more than once
     assert torch.equal(torch.get_rng_state(), state)  # training's random numbers stay as they are
 
 
@@ -129,6 +130,26 @@ def test_mask_files_that_do_not_serve(tmp_path):
 def test_mistakes_are_named(spec, message):
     with pytest.raises(UserError, match=message):
         build(spec, 4, 4)
+
+
+def test_masks_are_drawn_each_with_its_seed():
+    drawn = draw("mixed", 50, 8, 8, torch.Generator().manual_seed(1))
+    assert drawn.shape == (50, 8, 8) and bool(drawn.flatten(1).any(1).all())
+    assert torch.equal(drawn, draw("mixed", 50, 8, 8, torch.Generator().manual_seed(1)))
+    assert len({tuple(hidden.flatten().tolist()) for hidden in drawn}) > 15
+    assert torch.equal(draw("half", 3, 4, 4), build("half", 4, 4).expand(3, 4, 4))
+
+
+def test_mixed_masks_are_of_all_kinds():
+    drawn = [build({"name": "mixed", "seed": seed}, 8, 8) for seed in range(400)]
+    everything = sum(bool(hidden.all()) for hidden in drawn)
+    assert 60 < everything < 160
+    halves = [build({"name": "half", "side": side}, 8, 8) for side in ("top", "bottom", "left", "right")]
+    assert all(any(torch.equal(hidden, half) for hidden in drawn) for half in halves)
+    assert all(
+        bool(hidden.all())
+        for hidden in (build({"name": "mixed", "everything_share": 1.0, "seed": s}, 8, 8) for s in range(20))
+    )
 
 
 def test_hiding_nothing_is_refused():

@@ -14,7 +14,7 @@ from pixelrnn.model.layers import MaskedConv
 from pixelrnn.model.lines import Line, LineLSTM
 from pixelrnn.model.multiscale import coarse_to_fine
 from pixelrnn.model.pixelcnn import PixelCNNLayer
-from pixelrnn.model.raster import frame
+from pixelrnn.model.raster import raster_path
 from pixelrnn.model.row_lstm import RowLSTMLayer
 from pixelrnn.ordering import ORDERINGS, build
 
@@ -229,29 +229,14 @@ def test_what_one_layer_sees(model):
 
 @pytest.mark.parametrize("ordering", SYMMETRIES, ids=lambda spec: "_".join([spec["name"], *spec["transforms"]]))
 def test_a_symmetry_is_the_model_on_the_turned_image(ordering):
-    """A model of another symmetry is the raster's on the image that is flipped or transposed, with its kernels turned."""
+    """A model of another symmetry is the raster's, with the same weights, on the image that is flipped or transposed."""
     order = build(ordering, 3, 4)
-    rows, columns = frame(order, 3, 4)
-    turned, plain = (
-        tiny_model((1, 3, 4), 3, model="RowLSTM", ordering=ordering),
-        tiny_model((1, rows, columns), 3, model="RowLSTM"),
-    )
+    frame = raster_path(order, 3, 4).frame
+    turned = tiny_model((1, 3, 4), 3, model="RowLSTM", ordering=ordering)
+    plain = tiny_model((1, frame.rows, frame.columns), 3, model="RowLSTM")
+    plain.load_state_dict({k: v for k, v in turned.state_dict().items() if k != "orders"}, strict=False)
     images = random_images(2, (1, 3, 4), 3)
-    as_visited = images.flatten(2)[:, :, order].view(2, 1, rows, columns)
-    weights = {name: value for name, value in turned.state_dict().items() if name != "order"}
-    plain.load_state_dict(weights, strict=False)
-    # The window's weights stand for offsets in the image: give the plain model the same ones at the turned offsets.
-    first, other = plain.network.first, turned.network.first
-    first.values.weight.data.zero_(), first.which.weight.data.zero_()
-    steps = {v: t for t, v in enumerate(turned.visits)}
-    for t in range(12):
-        mine = {
-            int(n): k for k, (n, known) in enumerate(zip(first.neighbours[t], first.known[t], strict=True)) if known
-        }
-        for k, (n, known) in enumerate(zip(other.neighbours[t], other.known[t], strict=True)):
-            if known:
-                first.values.weight.data[:, mine[steps[int(n)]]] = other.values.weight.data[:, k]
-                first.which.weight.data[:, mine[steps[int(n)]]] = other.which.weight.data[:, k]
+    as_visited = images.flatten(2)[:, :, order].view(2, 1, frame.rows, frame.columns)
     with torch.no_grad():
         torch.testing.assert_close(plain(as_visited), turned(images))
 

@@ -21,6 +21,34 @@ def test_a_sound_model_passes(shape, options):
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 3)])
 def test_a_sound_model_of_the_paper_passes(shape, model):
     assert len(verify(tiny_model(shape, 4, model=model, depth=2).float())) == 7
+    assert len(verify(tiny_model(shape, 4, model=model, orders="symmetries").float())) == 8
+
+
+@pytest.mark.parametrize("window", [0, 3])
+@pytest.mark.parametrize("orders", [None, "symmetries"])
+def test_a_sound_bidirectional_model_passes(window, orders):
+    lines = verify(tiny_model((1, 4, 5), 4, window=window, bidirectional=True, orders=orders).float())
+    assert len(lines) == (9 if orders else 8) and any("observed pixels only" in line for line in lines)
+
+
+def test_an_encoder_that_reads_hidden_pixels_is_named(monkeypatch):
+    model = tiny_model((1, 4, 4), bidirectional=True).float()
+    encode = model.encoder.forward
+    # It is told that all pixels are observed, unless all are hidden.
+    monkeypatch.setattr(
+        model.encoder,
+        "forward",
+        lambda canvas, hidden: encode(canvas, hidden & hidden.flatten(1).all(1)[:, None, None]),
+    )
+    with pytest.raises(VerificationError, match="changes the distribution of a hidden one before it"):
+        verify(model)
+
+
+def test_a_leak_along_another_order_is_named(monkeypatch):
+    model = tiny_model((1, 4, 4), window=3, orders="symmetries").float()
+    model.inputs.window.factors[5] = 1.0
+    with pytest.raises(VerificationError, match="the future leaks"):
+        verify(model)
 
 
 def test_the_second_direction_that_is_not_moved_is_named(monkeypatch):
@@ -31,7 +59,7 @@ def test_the_second_direction_that_is_not_moved_is_named(monkeypatch):
 
 def test_a_leak_is_named(monkeypatch):
     def unshifted(self, flat, start, stop):
-        values = flat[:, :, self.visits[start:stop]]
+        values = flat[:, :, self.visits[0][start:stop]]
         return self.value(values.transpose(1, 2).long() + self.offsets).sum(2)
 
     monkeypatch.setattr(PixelInputs, "_previous", unshifted)

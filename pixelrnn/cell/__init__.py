@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pixelrnn.cell.base import Cell, State
+from pixelrnn.cell.bidirectional import Bidirectional
 from pixelrnn.cell.gru import GRU, GRUResetBefore
 from pixelrnn.cell.lstm import LSTM
 from pixelrnn.cell.rnn import RNN
@@ -21,4 +22,4 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
     "gru_reset_before": GRUResetBefore,
 }
 
-__all__ = ["CELLS", "Cell", "Stack", "State"]
+__all__ = ["CELLS", "Bidirectional", "Cell", "Stack", "State"]

@@ -1,19 +1,23 @@
 """pixelrnn complete"""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
-from pixelrnn import figures
+from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import describe, load_checkpoint, load_data
-from pixelrnn.completion import complete, is_exact
+from pixelrnn.cli.setup import describe, describe_order, load_checkpoint, load_data
+from pixelrnn.completion import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_json
+from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import Model
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
@@ -33,35 +37,37 @@ def run(cfg: DictConfig) -> None:
         print(
             f"{cfg.image} is reduced to the model's {describe(model.shape, model.levels)}, and its completion pasted back"
         )
-    exact = is_exact(model, hidden)
-    if not exact:
-        ahead = int(model.observed_ahead(hidden).max())
-        print(
-            f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
-            "model's ordering, and it does not look at them"
-        )
 
     generator = torch.Generator(device).manual_seed(cfg.seed)
     with pixel_bar("completing") as progress:
-        completed = complete(model, images, hidden, cfg.count, cfg.strategy, cfg.temperature, generator, progress)
+        drawn = complete_in_detail(
+            model, images, hidden, cfg.count, cfg.strategy, cfg.temperature, generator, progress, cfg.particles
+        )
+    about = _about(model, drawn, hidden)
+    for line in about.pop("lines"):
+        print(line)
 
-    log_probs = _log_probs(model, completed, hidden)
     folder = output_folder()
+    nats = log_probs(model, drawn, hidden)
+    ranks = nats.argsort(1, descending=True).argsort(1) + 1
     records = []
-    for i, image_completions in enumerate(completed):
+    for i, image_completions in enumerate(drawn.images):
         for k, completion in enumerate(image_completions):
             path = folder / "completions" / f"{i:03d}-{k:03d}.png"
             values = own.paste(completion.cpu(), own_hidden) if own else requantise(completion, model.levels, 256)
             save_picture(values, path)
-            records.append({"file": f"completions/{path.name}", "image": i, "log_prob_nats": log_probs[i][k]})
+            record = {"file": f"completions/{path.name}", "image": i, "log_prob_nats": float(nats[i, k])}
+            records.append({**record, "rank": int(ranks[i, k]), **_particles(drawn, i, k)})
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
-    figure = figures.completions(None if own else images, hidden, completed, model.levels)
+    original = None if own else images
+    figure = figures.completions(original, hidden, drawn.images, model.levels, caption=about["caption"])
     figures.save_figure(figure, folder / "completions.png")
+    if cfg.maps:
+        _write_maps(model, drawn, hidden, original, nats.argmax(1), folder)
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     if cfg.mask:
         settings["occlusion"] = None
-    report = {"settings": settings, "strategy": "ancestral", "exact": exact, "completions": records}
-    write_json(folder / "completions.json", report)
+    write_json(folder / "completions.json", {"settings": settings, **about, "completions": records})
     print(f"pictures   {folder / 'completions.png'}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
 
@@ -76,8 +82,65 @@ def _hidden(cfg: DictConfig, model: Model, own: OwnPicture | None) -> tuple[Tens
     return (own.enlarge(hidden) if own else hidden), hidden
 
 
-def _log_probs(model: Model, completed: Tensor, hidden: Tensor) -> list[list[float]]:
-    """Of each completion, the log-probability in nats with which the fill draws it."""
-    pairs = zip(completed, hidden, strict=True)
-    with torch.inference_mode():
-        return [model.fill_log_prob(images, mask.expand(len(images), -1, -1)).tolist() for images, mask in pairs]
+def _about(model: Model, drawn: Completions, hidden: Tensor) -> dict[str, Any]:
+    """How the completions were drawn, the same for all images, since one mask hides the same of all: for the report, the
+    figure ("caption") and the terminal ("lines")."""
+    order, strategy, exact = drawn.orders[0], drawn.strategies[0], drawn.exact[0]
+    with model.along(order):
+        ahead = int(model.observed_ahead(hidden[:1]))
+    name = describe_order(model, order)
+    how = "with the encoder, " if model.sees_ahead else ""
+    if exact:
+        caption = f"{strategy}, {how}along {name}: exact draws from p(hidden | observed)"
+    elif strategy == "particles":
+        caption = f"particles, along {name}: nearly draws from p(hidden | observed)"
+    else:
+        caption = f"{strategy}, along {name}: no draws from p(hidden | observed)"
+    lines = [f"strategy   {caption}"]
+    if strategy == "particles":
+        lines.append(
+            f"particles  effective number, the least on the way: {float(drawn.effective.mean()):.1f} on average, "
+            f"{float(drawn.effective.min()):.1f} at worst; under 2 hardly more than one was left: take more, or a model that "
+            "sees ahead"
+        )
+    elif not exact:
+        lines.append(
+            f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
+            "model's ordering, and it does not look at them (strategy=particles does)"
+        )
+    about = {"strategy": strategy, "order": name, "exact": exact, "observed_ahead": ahead}
+    return {**about, "caption": caption, "lines": lines}
+
+
+def _particles(drawn: Completions, image: int, completion: int) -> dict[str, float]:
+    """What particles know beside the picture, if they were used."""
+    if drawn.strategies[image] != "particles":
+        return {}
+    return {
+        "effective_particles": float(drawn.effective[image, completion]),
+        "log_prob_observed_nats": float(drawn.log_observed[image, completion]),
+    }
+
+
+def _write_maps(
+    model: Model, drawn: Completions, hidden: Tensor, original: Tensor | None, likeliest: Tensor, folder: Path
+) -> None:
+    """maps.png, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
+    found = uncertainty.marginals(model, drawn, hidden)
+    mean, entropy = uncertainty.mean(found).cpu(), uncertainty.entropy(found).cpu()
+    best = drawn.images[torch.arange(len(drawn.images)), likeliest]
+    figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), folder / "maps.png")
+    most = float(entropy.max()) or 1.0
+    for i in range(len(mean)):
+        grey = (mean[i] * (255 / (model.levels - 1))).round().to(torch.uint8)
+        save_picture(grey, folder / "maps" / f"{i:03d}-mean.png")
+        save_picture(
+            (entropy[i] * (255 / most)).round().to(torch.uint8)[None], folder / "maps" / f"{i:03d}-entropy.png"
+        )
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=hidden.cpu().numpy())
+
+    write_whole(folder / "maps.npz", save)
+    print(f"maps       {folder / 'maps.png'}; mean level and entropy in bits: {folder / 'maps.npz'}")

@@ -1,19 +1,31 @@
 """pixelrnn evaluate"""
 
-from omegaconf import DictConfig
+from dataclasses import asdict
+from typing import Any
 
+import torch
+from omegaconf import DictConfig
+from torch import Generator, Tensor
+
+from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.setup import load_checkpoint, load_data
+from pixelrnn.cli.setup import describe_order, load_checkpoint, load_data
+from pixelrnn.completion import STRATEGIES, complete
 from pixelrnn.data import limited
-from pixelrnn.errors import UserError
-from pixelrnn.evaluation import evaluate_all
+from pixelrnn.errors import UserError, nearest
+from pixelrnn.evaluation import Likelihoods, evaluate, evaluate_conditional, evaluate_ensemble
 from pixelrnn.files import write_json
+from pixelrnn.model import Model
+from pixelrnn.quality import quality
 
-STANDARD = {
-    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "bottom", "left", "right")},
+STANDARD: dict[str, dict[str, Any]] = {
+    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
     "centre": {"name": "centre"},
+    **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
+    "strokes": {"name": "strokes"},
 }
+HOW = {"exact": "", "fill": "plain fill, blind to observed pixels ahead", "particles": "estimated by particles"}
 
 
 def run(cfg: DictConfig) -> None:
@@ -21,24 +33,79 @@ def run(cfg: DictConfig) -> None:
     data = load_data(cfg, model)
     if cfg.part not in ("train", "valid", "test"):
         raise UserError(f"part={cfg.part}: it is train, valid or test")
+    if cfg.strategy not in STRATEGIES:
+        raise UserError(f"strategy={cfg.strategy}{nearest(cfg.strategy, STRATEGIES)} (known: {', '.join(STRATEGIES)})")
+    if cfg.completions < 0 or cfg.completed_images < 1:
+        raise UserError(f"completions={cfg.completions} of completed_images={cfg.completed_images}: at least 0, and 1")
     images = limited(getattr(data, cfg.part), cfg.limit)
     chosen = {_describe(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
-
-    results = evaluate_all(model, images, {**model.parts, **hidden}, cfg.batch_size)
+    generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
-    for name, result in results.items():
-        if result is None:
-            print(f"{name:<28}{'not exact: observed pixels lie ahead in the ordering':>50}")
-        else:
-            nats = f"{result.nats:.2f} ± {result.nats_error:.2f}"
-            print(f"{name:<28}{nats:>20}{f'{result.bits_per_dim:.4f} ± {result.bits_per_dim_error:.4f}':>30}")
-    path = output_folder() / "evaluation.json"
-    report = {name: result and result.as_dict() for name, result in results.items()}
-    write_json(path, {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "results": report})
+    report: dict[str, Any] = {}
+    _row(report, "all", evaluate(model, images, None, cfg.batch_size), "exact")
+    if cfg.ensemble:
+        _row(
+            report,
+            f"all, mean of {len(model.orders)} orders",
+            evaluate_ensemble(model, images, cfg.batch_size),
+            "exact",
+        )
+    for name, mask in {**model.parts, **hidden}.items():
+        result = evaluate_conditional(model, images, mask, cfg.strategy, cfg.particles, generator, cfg.batch_size)
+        _row(report, name, *result)
+        report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
+    folder = output_folder()
+    if cfg.completions:
+        _complete(model, images[: cfg.completed_images], hidden, cfg, generator, report)
+    path = folder / "evaluation.json"
+    about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
+    write_json(path, {**about, "results": report})
+    figures.save_figure(figures.likelihoods(report, data.name), folder / "evaluation.png")
+    print(f"picture    {folder / 'evaluation.png'}")
     print(f"written    {path}")
+
+
+def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
+    """Prints and keeps one row of the table."""
+    nats = f"{result.nats:.2f} ± {result.nats_error:.2f}"
+    bits = f"{result.bits_per_dim:.4f} ± {result.bits_per_dim_error:.4f}"
+    print(f"{name:<28}{nats:>20}{bits:>30}  {HOW[how]}".rstrip(), flush=True)
+    report[name] = {**result.as_dict(), "how": how}
+
+
+def _complete(
+    model: Model,
+    images: Tensor,
+    hidden: dict[str, Tensor],
+    cfg: DictConfig,
+    generator: Generator,
+    report: dict[str, Any],
+) -> None:
+    """Completes a few images, and prints and keeps how near to the originals that comes."""
+    images, rows = images.to(model.order.device), []
+    print(
+        f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
+    )
+    print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
+    for name, mask in hidden.items():
+        on_device = mask.to(images.device)
+        drawn = complete(model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, None, cfg.particles)
+        found = quality(images, drawn, mask, model.levels)
+        print(
+            f"{name:<28}{found.psnr:>20.2f}{found.best_psnr:>8.2f}{found.ssim:>12.3f}{found.best_ssim:>8.3f}",
+            flush=True,
+        )
+        report[name]["quality"] = asdict(found)
+        rows.append(drawn[0])
+    masks = torch.stack(list(hidden.values()))
+    figure = figures.completions(
+        images[:1].expand(len(rows), -1, -1, -1), masks, torch.stack(rows), model.levels, list(hidden)
+    )
+    figures.save_figure(figure, output_folder() / "completions.png")
+    print(f"picture    {output_folder() / 'completions.png'}")
 
 
 def _describe(spec: dict) -> str:

@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from pixelrnn import checkpoint
+from pixelrnn import ordering as orderings
 from pixelrnn.cli.app import plain
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import UserError
@@ -58,7 +59,18 @@ def describe(shape: tuple[int, int, int], levels: int) -> str:
     return f"{shape[1]}x{shape[2]} pixels, {shape[0]} channel{'s' if shape[0] > 1 else ''} and {levels} levels"
 
 
+def describe_order(model: Model, index: int) -> str:
+    """The ordering, in words, that is model.orders[index]."""
+    names = [
+        orderings.describe(spec) for spec in orderings.specs(model.arguments["ordering"], model.arguments["orders"])
+    ]
+    if len(names) != len(model.orders):  # some were the same
+        return f"order {index + 1} of {len(model.orders)}"
+    return names[index] if len(names) == 1 else f"{names[index]} ({index + 1} of {len(names)} orders)"
+
+
 def describe_model(spec: dict[str, Any]) -> str:
     kind = spec.get("cell") or spec.get("name")
     layers = f" ({spec['layer']})" if "layer" in spec else ""
-    return f"{kind}{layers}, {spec.get('depth')} x {spec.get('width')}"
+    encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
+    return f"{kind}{layers}, {spec.get('depth')} x {spec.get('width')}{encoder}"

@@ -3,12 +3,13 @@
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from pixelrnn import checkpoint
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
 from pixelrnn.cli.setup import choose_device, describe, describe_model
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
-from pixelrnn.training import Settings, train
+from pixelrnn.training import Settings, occlusion_of, train
 
 
 def run(cfg: DictConfig) -> None:
@@ -19,6 +20,8 @@ def run(cfg: DictConfig) -> None:
     torch.manual_seed(cfg.seed)
     make = configure("model", plain(cfg.model), MODELS)
     model = make(data.shape, data.levels, ordering=plain(cfg.ordering), likelihood=plain(cfg.likelihood)).to(device)
+    if cfg.init:
+        checkpoint.initialise(model, cfg.init)
     model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
@@ -33,7 +36,8 @@ def run(cfg: DictConfig) -> None:
     print(
         f"trained    {at.step:,} updates in {at.seconds / 60:.1f} min, {at.seconds / 60 / epochs:.2f} min an epoch ({reason})"
     )
-    print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits(model):.4f} bits/dim")
+    hidden = f" (hidden pixels, {occlusion})" if (occlusion := occlusion_of(settings, model)) else ""
+    print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits_per_dim:.4f} bits/dim{hidden}")
     if at.stopped_by in SIGNALS:
         print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
         raise Stopped(at.stopped_by)

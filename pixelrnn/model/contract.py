@@ -1,9 +1,11 @@
 """The contract of all models: p(x) = ∏_t p(x_t | x_<t) along an ordering, and the sampler's two calls."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
@@ -29,25 +31,53 @@ def check_sizes(**sizes: int) -> None:
             raise UserError(f"{name}={value}: it is at least 1")
 
 
+class Followed:
+    """Which of a model's orders it follows now: one such object is shared by the model and its modules."""
+
+    index = 0
+
+
 class Model(nn.Module, ABC):
-    """An autoregressive model of images of one shape and number of levels, in one ordering.
+    """An autoregressive model of images of one shape and number of levels, in one ordering or in several.
 
     Parameters, of pixels' distributions, are what the likelihood makes of the features; along dimension 1 they stand
-    in the order of the visit: parameters[:, t] belong to the pixel order[t].
+    in the order of the visit: parameters[:, t] belong to the pixel order[t]. With several orders there is one p(x) for
+    each, of shared weights; all methods speak of the order that is followed, the first one unless `along` says another.
     """
 
-    order: Tensor  # int64 (pixels,), a buffer: it travels with the weights
+    orders: Tensor  # int64 (orders, pixels), a buffer: it travels with the weights
     likelihood: Likelihood
+    sees_ahead = False  # whether a hidden pixel's distribution takes in the observed pixels that come later
 
-    def __init__(self, shape: Shape, levels: int, order: Tensor, arguments: dict[str, Any]):
+    def __init__(self, shape: Shape, levels: int, orders: Tensor, arguments: dict[str, Any]):
         super().__init__()
         self.shape, self.levels = shape, levels
         # Plain values that make the same model again, for config.json; an order tensor is in the weights.
         custom = {"ordering": {"name": "custom"}} if isinstance(arguments["ordering"], Tensor) else {}
         self.arguments = {"shape": list(shape), "levels": levels, **arguments, **custom}
         self.trained_on: dict[str, Any] = {}  # the configuration of its data, if it was trained
-        self.register_buffer("order", order.clone())
-        self.visits: list[int] = order.tolist()  # the same for Python's loops, without a copy from the device
+        self.register_buffer("orders", orders.clone())
+        self.followed = Followed()
+        self._visits: list[list[int]] = orders.tolist()
+
+    @property
+    def order(self) -> Tensor:
+        """int64 (pixels,): order[t] is the raster index of the pixel visited at step t."""
+        return self.orders[self.followed.index]
+
+    @property
+    def visits(self) -> list[int]:
+        """The same for Python's loops, without a copy from the device."""
+        return self._visits[self.followed.index]
+
+    @contextmanager
+    def along(self, index: int) -> Iterator[None]:
+        """While it holds, the model follows orders[index]."""
+        before, self.followed.index = self.followed.index, index
+        try:
+            yield
+        finally:
+            self.followed.index = before
 
     @property
     def pixels(self) -> int:
@@ -67,16 +97,17 @@ class Model(nn.Module, ABC):
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Parameters of every pixel's distribution given the pixels before it, teacher-forced.
 
-        images uint8 (batch, channels, height, width) -> (batch, pixels, parameters). `hidden` makes a difference only
-        to models that see observed pixels ahead.
+        images uint8 (batch, channels, height, width) -> (batch, pixels, parameters). A model that sees ahead takes
+        hidden, bool (batch, height, width), None for everything; what it gives for observed pixels has no meaning. To
+        others it makes no difference.
         """
 
     @abstractmethod
     def begin(self, canvas: Tensor, hidden: Tensor) -> Any:
         """The state before the first hidden pixel's step; the observed pixels before it are read in one parallel pass.
 
-        canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width). The state is a tree of lists
-        and tuples of tensors, batch first in each.
+        canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width). The state is a tree
+        (pixelrnn/states.py).
         """
 
     @abstractmethod
@@ -86,6 +117,17 @@ class Model(nn.Module, ABC):
         The state that it is given may be overwritten: to branch, copy it first.
         """
 
+    def read(self, canvas: Tensor, start: int, stop: int, state: Any) -> tuple[Tensor, Any]:
+        """Steps start to stop over pixels that are on the canvas already: parameters (batch, steps, K), and the state.
+
+        Step by step, unless a model has a faster way.
+        """
+        outputs = []
+        for t in range(start, stop):
+            parameters, state = self.step(canvas, t, state)
+            outputs.append(parameters)
+        return torch.stack(outputs, 1), state
+
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x_t | what is known at t) of every pixel: (batch, pixels) nats, in the order of the visit."""
         check_images(images, self.shape, self.levels)
@@ -94,37 +136,64 @@ class Model(nn.Module, ABC):
     def log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x), or with `hidden` log p(x_hidden | x_observed), exactly: (batch,) nats.
 
-        The conditional is exact where no observed pixel comes after a hidden one in the order. Elsewhere a plain
-        autoregressive model has no closed form for it, and this raises UserError with the way out.
+        The conditional is exact where every observed pixel is seen: in a model that sees ahead, or where none comes
+        after a hidden one in the order; of several orders, each image takes its best_orders. Elsewhere an autoregressive
+        model has no closed form for it, and this raises UserError with the way out.
         """
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
         hidden = check_hidden(hidden, images)
-        ahead = int(self.observed_ahead(hidden).max())
-        if ahead:
-            raise UserError(
-                f"log p(hidden | observed) is not exact here: up to {ahead} observed pixels come after the first hidden "
-                "one in this model's ordering, where it cannot see them; hide a region that the ordering visits last, "
-                "or use a model whose ordering does (ordering.transforms=[flip_rows], [reverse], …)"
-            )
-        return self.fill_log_prob(images, hidden)
+        parts, places = [], []
+        for index, rows in self.by_best_order(hidden):
+            with self.along(index):
+                unseen = int(self.unseen(hidden[rows]).max())
+                if unseen:
+                    raise UserError(
+                        f"log p(hidden | observed) is not exact here: up to {unseen} observed pixels come after the first "
+                        "hidden one in this model's ordering, where it cannot see them; hide a region that the ordering "
+                        "visits last, use a model whose ordering does (ordering.transforms=[flip_rows], [reverse], …), "
+                        "one of several orders (model.orders=symmetries), or a bidirectional one"
+                    )
+                parts.append(self.fill_log_prob(images[rows], hidden[rows]))
+                places.append(rows)
+        return torch.cat(parts)[torch.cat(places).argsort()]
 
     def fill_log_prob(self, images: Tensor, hidden: Tensor) -> Tensor:
-        """log-probability (batch,) nats with which the plain, ancestral fill draws the hidden pixels.
+        """log-probability (batch,) nats with which the ancestral fill draws the hidden pixels, in the order followed.
 
-        It equals log p(x_hidden | x_observed) where no observed pixel lies ahead of a hidden one.
+        It equals log p(x_hidden | x_observed) where no observed pixel is unseen.
         """
         hidden = check_hidden(hidden, images)
-        return (self.pixel_log_probs(images, hidden) * self.in_order(hidden)).sum(1)
+        log_probs = self.pixel_log_probs(images, hidden)
+        return log_probs.where(self.in_order(hidden), 0.0).sum(1)
 
     def in_order(self, hidden: Tensor) -> Tensor:
         """hidden (batch, height, width) along the order: (batch, pixels)."""
         return hidden.flatten(1)[:, self.order]
 
     def observed_ahead(self, hidden: Tensor) -> Tensor:
-        """How many observed pixels come after the first hidden one: int64 (batch,). 0 makes the plain fill exact."""
+        """How many observed pixels come after the first hidden one: int64 (batch,)."""
         visited = self.in_order(hidden)
         return ((visited.cumsum(1) > 0) & ~visited).sum(1)
+
+    def unseen(self, hidden: Tensor) -> Tensor:
+        """How many of them no hidden pixel's distribution takes in: int64 (batch,). 0 makes the ancestral fill exact."""
+        ahead = self.observed_ahead(hidden)
+        return torch.zeros_like(ahead) if self.sees_ahead else ahead
+
+    def best_orders(self, hidden: Tensor) -> Tensor:
+        """Of each image, the index of the order with the fewest observed pixels ahead, the first of those: (batch,)."""
+        ahead = []
+        for index in range(len(self.orders)):
+            with self.along(index):
+                ahead.append(self.observed_ahead(hidden))
+        return torch.stack(ahead, 1).sort(dim=1, stable=True).indices[:, 0]
+
+    def by_best_order(self, hidden: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """The indices of best_orders that occur, each with the images (rows of the batch) that have it."""
+        best = self.best_orders(hidden)
+        for index in best.unique().tolist():
+            yield index, (best == index).nonzero()[:, 0]
 
     def hidden_span(self, hidden: Tensor) -> tuple[int, int]:
         """The first step at which a pixel of any image is hidden, and the step after the last one."""

@@ -1,11 +1,14 @@
 """What a sequence model is given at each step: the previous pixel, the place of the next one, and its known surroundings."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.model.contract import Shape
+from pixelrnn.model.contract import Followed, Shape
+from pixelrnn.ordering import Path
 from pixelrnn.packing import Packable
 
 
@@ -17,26 +20,28 @@ class CausalWindow(Packable):
     and to the left in the same row. Places of the neighbourhood that no pixel ever knows have no weights.
     """
 
-    neighbours: Tensor  # int64 (pixels, places): where on the canvas each step's neighbours lie, 0 where unknown
-    known: Tensor  # (pixels, places): 1 where that neighbour is visited before step t, else 0
+    neighbours: Tensor  # int64 (orders, pixels, places): where on the canvas a step's neighbours lie, 0 where unknown
+    known: Tensor  # (orders, pixels, places): 1 where that neighbour is visited before step t, else 0
     factors: Tensor  # what scales levels to [-1, 1] there, and to 0 elsewhere
 
-    def __init__(self, channels: int, levels: int, neighbours: Tensor, known: Tensor, outputs: int):
+    def __init__(self, channels: int, levels: int, followed: Followed, neighbours: Tensor, known: Tensor, outputs: int):
         super().__init__()
-        ever = known.any(0)
+        self.followed = followed
+        ever = known.flatten(0, 1).any(0)
         ever[0] |= not ever.any()  # an image of one pixel knows nothing, and its weights are not none
-        self.register_buffer("neighbours", torch.where(known, neighbours, 0)[:, ever], persistent=False)
-        self.register_buffer("known", known[:, ever].to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("neighbours", torch.where(known, neighbours, 0)[..., ever], persistent=False)
+        self.register_buffer("known", known[..., ever].to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("factors", self.known * (2 / (levels - 1)), persistent=False)
         self.values = nn.Linear(channels * int(ever.sum()), outputs)
         self.which = nn.Linear(int(ever.sum()), outputs, bias=False)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
-        neighbours = self.neighbours[start:stop]
+        order = self.followed.index
+        neighbours = self.neighbours[order, start:stop]
         values = canvas.flatten(2).index_select(2, neighbours.flatten()).to(self.known.dtype)
         values = values.unflatten(2, neighbours.shape)  # (B, C, T, places)
-        values = values * self.factors[start:stop] - self.known[start:stop]
+        values = values * self.factors[order, start:stop] - self.known[order, start:stop]
         return F.linear(values.transpose(1, 2).flatten(2), *self.derived())
 
     def derive(self) -> tuple[Tensor, Tensor]:
@@ -44,7 +49,7 @@ class CausalWindow(Packable):
 
     def places(self) -> Tensor:
         """The part of which are known, the same for all images: (pixels, outputs)."""
-        return self.which(self.known)
+        return self.which(self.known[self.followed.index])
 
 
 class PixelInputs(Packable):
@@ -53,29 +58,36 @@ class PixelInputs(Packable):
     - an embedding of the value of the pixel before, order[t-1] (nothing at t = 0), one for each channel;
     - embeddings of the row and the column of order[t];
     - with window = k > 0, its causal k×k neighbourhood. In a raster sequence the pixel above is a whole row back; here
-      it is at hand.
+      it is at hand;
+    - with several orders, an embedding of the one that is followed.
+
+    Rows, columns and neighbourhoods are those of each path's frame, so that an order which is another one mirrored
+    shares its weights as the mirrored image's.
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin
-    rows: Tensor  # (pixels,): the row of order[t], and its column
+    rows: Tensor  # int64 (orders, pixels): the row of order[t], and its column
     columns: Tensor
 
-    def __init__(self, shape: Shape, levels: int, order: Tensor, width: int, window: int):
+    def __init__(self, shape: Shape, levels: int, followed: Followed, paths: Sequence[Path], width: int, window: int):
         super().__init__()
         if window < 0 or (window and window % 2 == 0):
             raise UserError(f"window={window}: the side of the causal window is odd, such as 5 or 7, or 0 for none")
-        self.visits: list[int] = order.tolist()
-        channels, height, columns = shape
+        channels = shape[0]
+        self.followed = followed
+        self.visits: list[list[int]] = [path.frame.pixels[path.places].tolist() for path in paths]
         self.value = nn.Embedding(channels * levels, width)
-        self.row = nn.Embedding(height, width)
-        self.column = nn.Embedding(columns, width)
+        self.row = nn.Embedding(max(path.frame.rows for path in paths), width)
+        self.column = nn.Embedding(max(path.frame.columns for path in paths), width)
+        self.which_order = which_order(len(paths), width)
+        rows = torch.stack([path.places // path.frame.columns for path in paths])
+        columns = torch.stack([path.places % path.frame.columns for path in paths])
         self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
-        self.register_buffer("rows", order // columns, persistent=False)
-        self.register_buffer("columns", order % columns, persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
         self.window: CausalWindow | None = None
         if window:
-            neighbours, known = causal_window(order, height, columns, window)
-            self.window = CausalWindow(channels, levels, neighbours, known, width)
+            self.window = CausalWindow(channels, levels, followed, *causal_windows(paths, window), width)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """canvas uint8 (batch, channels, height, width) -> inputs (batch, stop - start, width) of steps start to stop.
@@ -87,21 +99,44 @@ class PixelInputs(Packable):
         return inputs + self.window(canvas, start, stop) if self.window else inputs
 
     def derive(self) -> tuple[Tensor]:
-        """What depends on the step alone, (1, pixels, width): the place of its pixel, and which neighbours are known."""
-        places = self.row(self.rows) + self.column(self.columns)
-        return ((places + self.window.places() if self.window else places)[None],)
+        """What depends on the step alone, (1, pixels, width): the place of its pixel, which neighbours are known, and
+        which order is followed."""
+        order = self.followed.index
+        places = self.row(self.rows[order]) + self.column(self.columns[order])
+        if self.window:
+            places = places + self.window.places()
+        if self.which_order:
+            places = places + self.which_order.weight[order]
+        return (places[None],)
 
     def _previous(self, flat: Tensor, start: int, stop: int) -> Tensor:
         """Embedded values of the pixels before steps start to stop: (batch, stop - start, width)."""
+        visits = self.visits[self.followed.index]
         if stop - start == 1 and start > 0:  # the sampler's case: a view instead of a gather
-            values = flat[:, :, self.visits[start - 1], None]
+            values = flat[:, :, visits[start - 1], None]
         else:
-            values = flat[:, :, self.visits[max(start - 1, 0) : stop - 1]]
+            values = flat[:, :, visits[max(start - 1, 0) : stop - 1]]
         if len(self.offsets) == 1:
             embedded = self.value(values[:, 0].int())
         else:
             embedded = self.value(values.transpose(1, 2) + self.offsets).sum(2)
         return F.pad(embedded, (0, 0, 1, 0)) if start == 0 else embedded
+
+
+def which_order(orders: int, width: int) -> nn.Embedding | None:
+    """What tells a model which of several orders it follows; None for one."""
+    return nn.Embedding(orders, width) if orders > 1 else None
+
+
+def causal_windows(paths: Sequence[Path], side: int) -> tuple[Tensor, Tensor]:
+    """causal_window along each path: indices on the canvas, and which are known, (orders, pixels, side²) each."""
+    neighbours, known = [], []
+    for path in paths:
+        frame = path.frame
+        places, visited = causal_window(path.places, frame.rows, frame.columns, side)
+        neighbours.append(frame.pixels[places])
+        known.append(visited)
+    return torch.stack(neighbours), torch.stack(known)
 
 
 def causal_window(order: Tensor, height: int, width: int, side: int) -> tuple[Tensor, Tensor]:

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, check_form, check_sizes
+from pixelrnn.model.contract import Model, Shape, check_form, check_sizes
 from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
-from pixelrnn.model.inputs import CausalWindow, causal_window
+from pixelrnn.model.inputs import CausalWindow, causal_windows
 from pixelrnn.model.layers import LineState
 from pixelrnn.model.network import FIRST, Network
 from pixelrnn.model.pixelcnn import PixelCNN
-from pixelrnn.model.raster import RasterModel, frame, symmetries
+from pixelrnn.model.raster import RasterModel, raster_path
 from pixelrnn.model.row_lstm import RowLSTM
+from pixelrnn.ordering import Frame, Path, symmetries
 from pixelrnn.plugins import configure, lookup
 
 LAYERS: dict[str, type[RasterModel]] = {"row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM, "pixelcnn": PixelCNN}
@@ -36,9 +37,11 @@ class MultiScale(Model):
 
     Both networks have layers of the same kind and the same likelihood; `width`, `depth` and `head` are the full
     image's, `small_width` and `small_depth` the small one's; `upsampled` is the number of features that the full one
-    is given of the small image. `ordering` is any of the raster's symmetries, and that of both. Raises UserError for a
-    bad value.
+    is given of the small image. `ordering` is any of the raster's symmetries, `orders` several of them, and those of
+    both networks. Raises UserError for a bad value.
     """
+
+    rest: Tensor
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class MultiScale(Model):
         small_width: int = 16,
         small_depth: int = 7,
         ordering: str | Mapping[str, Any] | Tensor = "raster",
+        orders: str | Sequence[Any] | None = None,
         likelihood: str | Mapping[str, Any] = "categorical",
         head: int = 64,
         upsampled: int = 32,
@@ -70,28 +74,34 @@ class MultiScale(Model):
             "small_width": small_width,
             "small_depth": small_depth,
             "ordering": ordering,
+            "orders": orders,
             "likelihood": likelihood,
             "head": head,
             "upsampled": upsampled,
             "residual": residual,
             "skip": skip,
         }
-        raster = _raster(orderings.build(ordering, height, columns), shape, scale)
-        grid = frame(raster, height, columns)
-        chosen, rest = coarse_to_fine(grid, scale)
-        super().__init__(shape, levels, raster[torch.cat([chosen, rest])], arguments)
-        self.scale, self.grid = scale, grid
-        self.small_grid = (-(-grid[0] // scale), -(-grid[1] // scale))
-        self.small_pixels = len(chosen)
-        self.register_buffer("rest", rest, persistent=False)  # places in the full frame, in the order of the visit
-        self.places: list[int] = rest.tolist()
+        rasters = [_raster(order, shape, scale) for order in orderings.build_all(ordering, orders, height, columns)]
+        paths = [raster_path(raster, height, columns) for raster in rasters]
+        grids = [(path.frame.rows, path.frame.columns) for path in paths]
+        parts = [coarse_to_fine(grid, scale) for grid in grids]
+        both = torch.stack([raster[torch.cat(part)] for raster, part in zip(rasters, parts, strict=True)])
+        super().__init__(shape, levels, both, arguments)
+        self.scale, self.small_pixels = scale, len(parts[0][0])
+        self.grids, self.small_grids = grids, [(-(-rows // scale), -(-columns // scale)) for rows, columns in grids]
+        # Places in the full frame of what is not in the small image, in the order of the visit: (orders, pixels).
+        self.register_buffer("rest", torch.stack([rest for _, rest in parts]), persistent=False)
+        self.places: list[list[int]] = [rest.tolist() for _, rest in parts]
 
         make_layer = lookup("layer", layer, LAYERS).make_layer
-        neighbours, known = causal_window(torch.arange(self.small_pixels), *self.small_grid, FIRST)
-        window = partial(CausalWindow, channels, levels, self.order[: self.small_pixels][neighbours], known)
-        self.small = Network(make_layer, window, self.small_grid, small_width, small_depth, head, residual, skip)
-        window = partial(CausalWindow, channels, levels, *causal_window(raster, height, columns, FIRST))
-        self.full = Network(make_layer, window, grid, width, depth, head, residual, skip, upsampled)
+        make_window = partial(CausalWindow, channels, levels, self.followed)
+        make_network = partial(Network, make_layer, followed=self.followed, head=head, residual=residual, skip=skip)
+        places = torch.arange(self.small_pixels)
+        small_frames = [Frame(order[places], *grid) for order, grid in zip(both, self.small_grids, strict=True)]
+        window = partial(make_window, *causal_windows([Path(frame, places) for frame in small_frames], FIRST))
+        self.small = make_network(window=window, grids=self.small_grids, width=small_width, depth=small_depth)
+        window = partial(make_window, *causal_windows(paths, FIRST))
+        self.full = make_network(window=window, grids=grids, width=width, depth=depth, condition=upsampled)
         self.upsample = nn.Sequential(
             nn.Conv2d(channels + 1, upsampled, 3, padding=1),
             nn.ReLU(),
@@ -105,18 +115,20 @@ class MultiScale(Model):
     def parts(self) -> dict[str, Tensor]:
         hidden = torch.ones(self.pixels, dtype=torch.bool, device=self.order.device)
         hidden[self.order[: self.small_pixels]] = False
-        return {f"all but the small {self.small_grid[0]}x{self.small_grid[1]} image": hidden.view(self.shape[1:])}
+        rows, columns = self.small_grids[self.followed.index]
+        return {f"all but the small {rows}x{columns} image": hidden.view(self.shape[1:])}
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         full = self.full(images, self._condition(images))
-        return self.likelihood(torch.cat([self.small(images), full[:, self.rest]], 1))
+        return self.likelihood(torch.cat([self.small(images), full[:, self.rest[self.followed.index]]], 1))
 
     def _condition(self, canvas: Tensor) -> Tensor:
         """What the full image is told of the small one, in its frame: (batch, rows, columns, upsampled)."""
-        weight = self.upsample[0].weight
-        values = canvas.flatten(2)[:, :, self.order[: self.small_pixels]].unflatten(-1, self.small_grid)
+        weight, order = self.upsample[0].weight, self.followed.index
+        values = canvas.flatten(2)[:, :, self.order[: self.small_pixels]].unflatten(-1, self.small_grids[order])
         small = F.pad(values.to(weight.dtype) * (2 / (self.levels - 1)) - 1, (0, 0, 0, 0, 0, 1), value=1.0)  # and ones
-        return self.upsample(small)[..., : self.grid[0], : self.grid[1]].permute(0, 2, 3, 1)
+        rows, columns = self.grids[order]
+        return self.upsample(small)[..., :rows, :columns].permute(0, 2, 3, 1)
 
     def begin(self, canvas: Tensor, hidden: Tensor) -> list[LineState]:
         first, _ = self.hidden_span(hidden)
@@ -131,15 +143,14 @@ class MultiScale(Model):
             return self.likelihood(features), state
         if t == self.small_pixels:
             state = self.full.begin(canvas, 0, self._condition(canvas))
-        for place in range(
-            self._reached(t), self.places[t - self.small_pixels] + 1
-        ):  # pixels of the small image, and t's
+        for place in range(self._reached(t), self._reached(t + 1)):  # pixels of the small image, and t's
             features, state = self.full.step(canvas, place, state)
         return self.likelihood(features), state
 
     def _reached(self, t: int) -> int:
         """The place in the full frame up to which its network has read before step t."""
-        return self.places[t - self.small_pixels - 1] + 1 if t > self.small_pixels else 0
+        places = self.places[self.followed.index]
+        return places[t - self.small_pixels - 1] + 1 if t > self.small_pixels else 0
 
 
 def coarse_to_fine(grid: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
@@ -150,9 +161,9 @@ def coarse_to_fine(grid: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
     return places[is_small], places[~is_small]
 
 
-def _raster(order: Tensor, shape: tuple[int, int, int], scale: int) -> Tensor:
+def _raster(order: Tensor, shape: Shape, scale: int) -> Tensor:
     """The symmetry of the raster that an order means: itself, or the one whose coarse-to-fine order it is (a saved one)."""
-    for symmetry, grid in symmetries(*shape[1:]):
-        if torch.equal(symmetry[torch.cat(coarse_to_fine(grid, scale))], order.cpu()):
-            return symmetry
+    for frame in symmetries(*shape[1:]):
+        if torch.equal(frame.pixels[torch.cat(coarse_to_fine((frame.rows, frame.columns), scale))], order.cpu()):
+            return frame.pixels
     return order.cpu()

@@ -1,14 +1,14 @@
 """The network of the paper's two-dimensional models (Table 1): first convolution, residual blocks, head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.model.contract import check_sizes
-from pixelrnn.model.inputs import CausalWindow
+from pixelrnn.model.contract import Followed, check_sizes
+from pixelrnn.model.inputs import CausalWindow, which_order
 from pixelrnn.model.layers import Layer, LineState, ResidualBlock
 from pixelrnn.packing import Packable
 
@@ -21,14 +21,15 @@ class Network(Packable):
     The first convolution is masked, 7×7, without the centre (mask A), up to 2·width features; then `depth` blocks; then
     ReLU, a 1×1 convolution to `head` features, and ReLU. `skip` adds a 1×1 convolution of each layer's outputs to the
     head's. With condition > 0, a map of so many features is mapped by a 1×1 convolution and added to each layer's
-    input-to-state map (section 3.4).
+    input-to-state map (section 3.4). `grids` are the (rows, columns) of each order's frame.
     """
 
     def __init__(
         self,
         make_layer: Callable[[int], Layer],
         window: Callable[[int], CausalWindow],
-        grid: tuple[int, int],
+        followed: Followed,
+        grids: Sequence[tuple[int, int]],
         width: int,
         depth: int,
         head: int,
@@ -38,13 +39,18 @@ class Network(Packable):
     ):
         super().__init__()
         check_sizes(width=width, depth=depth, head=head)
-        self.rows, self.columns = grid
+        self.followed, self.grids = followed, grids
         self.first = window(2 * width)
+        self.which_order = which_order(len(grids), 2 * width)
         self.blocks = nn.ModuleList([ResidualBlock(make_layer(width), residual) for _ in range(depth)])
         self.skips = nn.ModuleList([nn.Linear(width, head, bias=False) for _ in range(depth if skip else 0)])
         self.head = nn.Linear(2 * width, head)
         states = [block.layer.states for block in self._blocks()]
         self.conditions = nn.ModuleList([nn.Linear(condition, n, bias=False) for n in states if condition])
+
+    @property
+    def columns(self) -> int:
+        return self.grids[self.followed.index][1]
 
     def _blocks(self) -> Iterable[ResidualBlock]:
         return cast(Iterable[ResidualBlock], self.blocks)
@@ -54,7 +60,8 @@ class Network(Packable):
 
         condition (batch, rows, columns, condition).
         """
-        return self._pass(canvas, condition, self.rows)[0]
+        rows, _ = self.grids[self.followed.index]
+        return self._pass(canvas, condition, rows)[0]
 
     def _pass(self, canvas: Tensor, condition: Tensor | None, rows: int) -> tuple[Tensor, list[LineState]]:
         places, _, _ = self.derived()
@@ -78,7 +85,10 @@ class Network(Packable):
         return torch.relu(features)
 
     def derive(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.first.places()[None], self.head.weight, self.head.bias
+        places = self.first.places()
+        if self.which_order:
+            places = places + self.which_order.weight[self.followed.index]
+        return places[None], self.head.weight, self.head.bias
 
     @torch.no_grad()  # the states are written in place
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:

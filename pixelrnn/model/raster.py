@@ -5,10 +5,12 @@ Where all of them differ from van den Oord et al. 2016:
   masked groups of features. It is as exact a factorisation of p(pixel | pixels before), and sampling takes a third of
   the steps for RGB;
 - beside the values, the first convolution reads a map of ones, so that the border differs from grey;
-- the order may be any of the raster's eight symmetries, so that any half of an image can come last.
+- the order may be any of the raster's eight symmetries, so that any half of an image can come last, or several of them,
+  with shared weights and an embedding of the order. The weights are those of the image in the order's frame, turned so
+  that it is visited row by row from the left.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,9 +21,10 @@ from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model.contract import Model, check_form
-from pixelrnn.model.inputs import CausalWindow, causal_window
+from pixelrnn.model.inputs import CausalWindow, causal_windows
 from pixelrnn.model.layers import Layer, LineState
 from pixelrnn.model.network import FIRST, Network
+from pixelrnn.ordering import Path
 from pixelrnn.plugins import configure
 
 
@@ -42,6 +45,7 @@ class RasterModel(Model):
         width: int = 16,
         depth: int = 7,
         ordering: str | Mapping[str, Any] | Tensor = "raster",
+        orders: str | Sequence[Any] | None = None,
         likelihood: str | Mapping[str, Any] = "categorical",
         head: int = 64,
         residual: bool = True,
@@ -53,18 +57,21 @@ class RasterModel(Model):
             "width": width,
             "depth": depth,
             "ordering": ordering,
+            "orders": orders,
             "likelihood": likelihood,
             "head": head,
             "residual": residual,
             "skip": skip,
             **layer_options,
         }
-        order = orderings.build(ordering, shape[1], shape[2])
-        super().__init__(shape, levels, order, arguments)
+        followed_orders = orderings.build_all(ordering, orders, shape[1], shape[2])
+        super().__init__(shape, levels, followed_orders, arguments)
+        paths = [raster_path(order, shape[1], shape[2]) for order in followed_orders]
         self.network = Network(
             partial(self.make_layer, **layer_options),
-            partial(CausalWindow, shape[0], levels, *causal_window(order, shape[1], shape[2], FIRST)),
-            frame(order, shape[1], shape[2]),
+            partial(CausalWindow, shape[0], levels, self.followed, *causal_windows(paths, FIRST)),
+            self.followed,
+            [(path.frame.rows, path.frame.columns) for path in paths],
             width,
             depth,
             head,
@@ -84,21 +91,12 @@ class RasterModel(Model):
         return self.likelihood(features), state
 
 
-def symmetries(height: int, width: int) -> Iterator[tuple[Tensor, tuple[int, int]]]:
-    """The raster's eight symmetries: each order, and the (rows, columns) in which it visits, its frame."""
-    raster = torch.arange(height * width).view(height, width)
-    for turned in (raster, raster.t()):
-        for flips in ((), (0,), (1,), (0, 1)):
-            frame = turned.flip(flips)
-            yield frame.flatten(), (frame.shape[0], frame.shape[1])
-
-
-def frame(order: Tensor, height: int, width: int) -> tuple[int, int]:
-    """The rows and columns in which an order visits the image; UserError unless it is a symmetry of the raster."""
-    for symmetry, grid in symmetries(height, width):
-        if torch.equal(symmetry, order.cpu()):
-            return grid
-    raise UserError(
-        "this model visits an image row by row or column by column; take ordering=raster or ordering=column, with any "
-        "of ordering.transforms=[flip_rows, flip_columns, transpose, reverse]"
-    )
+def raster_path(order: Tensor, height: int, width: int) -> Path:
+    """The frame that an order visits row by row; UserError unless it is one of the raster's symmetries."""
+    path = orderings.path_like(order.cpu(), torch.arange(height * width), height, width)
+    if path is None:
+        raise UserError(
+            "this model visits an image row by row or column by column; take ordering=raster or ordering=column, with any "
+            "of ordering.transforms=[flip_rows, flip_columns, transpose, reverse]"
+        )
+    return path

@@ -97,10 +97,11 @@ class RowLSTM(RasterModel):
         width: int = 16,
         depth: int = 7,
         ordering: str | Mapping[str, Any] | Tensor = "raster",
+        orders: str | Sequence[Any] | None = None,
         likelihood: str | Mapping[str, Any] = "categorical",
         kernel: int = 3,
         head: int = 64,
         residual: bool = True,
         skip: bool = False,
     ):
-        super().__init__(shape, levels, width, depth, ordering, likelihood, head, residual, skip, kernel=kernel)
+        super().__init__(shape, levels, width, depth, ordering, orders, likelihood, head, residual, skip, kernel=kernel)

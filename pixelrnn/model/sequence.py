@@ -2,29 +2,39 @@
 
 After van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016), sections 2 and 3, in its
 simplest form: the image is one sequence of pixels. Where it differs: the ordering is free; each step is told the place
-of the pixel it predicts and, if asked, the known pixels around it; a pixel's channels are predicted inside one step.
+of the pixel it predicts and, if asked, the known pixels around it; a pixel's channels are predicted inside one step; and
+if asked, an encoder tells it of all observed pixels, also those that come later.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from pixelrnn import ordering as orderings
 from pixelrnn.cell import CELLS, Stack, State
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model.contract import Model, check_form, check_sizes
+from pixelrnn.model.encoder import Encoder
 from pixelrnn.model.inputs import PixelInputs
+from pixelrnn.ordering import Path
 from pixelrnn.plugins import configure, lookup
+from pixelrnn.states import Shared
+
+SequenceState = tuple[list[State], Shared | None]
 
 
 class SequenceRNN(Model):
     """p(x) = ∏_t p(x_t | h_t), where h_t is the output of a recurrent stack that has read x_<t.
 
     shape is (channels, height, width); levels the number of values a channel takes. `ordering` and `likelihood` are a
-    name or {"name": …, option: value}; an order tensor serves as well. width is that of every layer, embedding that of
-    the inputs, window the side of the causal window (0: none). Raises UserError for an unknown name or a bad value.
+    name or {"name": …, option: value}; an order tensor serves as well. `orders`, "symmetries" or a list of orderings,
+    makes one model of several p(x), with shared weights. width is that of every layer, embedding that of the inputs,
+    window the side of the causal window (0: none). `bidirectional` adds an encoder of the observed pixels, of
+    encoder_width units in each direction and encoder_depth layers, and makes p(x_hidden | x_observed) exact for any
+    mask: with everything hidden, it is p(x). Raises UserError for an unknown name or a bad value.
     """
 
     def __init__(
@@ -35,15 +45,21 @@ class SequenceRNN(Model):
         width: int = 256,
         depth: int = 2,
         ordering: str | Mapping[str, Any] | Tensor = "raster",
+        orders: str | Sequence[Any] | None = None,
         likelihood: str | Mapping[str, Any] = "categorical",
         window: int = 0,
         embedding: int = 64,
         dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
+        bidirectional: bool = False,
+        encoder_width: int = 64,
+        encoder_depth: int = 1,
     ):
         shape = check_form(shape, levels)
-        check_sizes(width=width, depth=depth, embedding=embedding)
+        check_sizes(
+            width=width, depth=depth, embedding=embedding, encoder_width=encoder_width, encoder_depth=encoder_depth
+        )
         if not 0 <= dropout < 1:
             raise UserError(f"dropout={dropout}: it is in [0, 1)")
         arguments = {
@@ -51,30 +67,89 @@ class SequenceRNN(Model):
             "width": width,
             "depth": depth,
             "ordering": ordering,
+            "orders": orders,
             "likelihood": likelihood,
             "window": window,
             "embedding": embedding,
             "dropout": dropout,
             "residual": residual,
             "layer_norm": layer_norm,
+            "bidirectional": bidirectional,
+            "encoder_width": encoder_width,
+            "encoder_depth": encoder_depth,
         }
-        order = orderings.build(ordering, shape[1], shape[2])
-        super().__init__(shape, levels, order, arguments)
-        self.inputs = PixelInputs(shape, levels, order, embedding, window)
-        self.stack = Stack(lookup("cell", cell, CELLS), embedding, width, depth, dropout, layer_norm, residual)
+        super().__init__(shape, levels, orderings.build_all(ordering, orders, shape[1], shape[2]), arguments)
+        paths, make_cell = _paths(self.orders, shape[1], shape[2]), lookup("cell", cell, CELLS)
+        self.inputs = PixelInputs(shape, levels, self.followed, paths, embedding, window)
+        self.stack = Stack(make_cell, embedding, width, depth, dropout, layer_norm, residual)
         self.likelihood = configure("likelihood", likelihood, LIKELIHOODS)(width, shape[0], levels)
+        self.sees_ahead = bidirectional
+        if bidirectional:
+            sizes = (embedding, encoder_width, encoder_depth, window, dropout)
+            self.encoder = Encoder(shape, levels, self.followed, paths, make_cell, *sizes)
+            # What the encoder adds to the stack's inputs, and to its outputs. At first nothing: the model then is the
+            # plain one, whose weights it may have been given (pixelrnn.checkpoint.initialise).
+            self.decode = nn.Linear(self.encoder.features, embedding + width, bias=False)
+            nn.init.zeros_(self.decode.weight)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        features, _ = self.stack(self.inputs(images, 0, self.pixels), self.stack.begin(len(images)))
-        return self.likelihood(features)  # (B, P, parameters)
+        state = self.stack.begin(len(images)), self._encode(images, hidden)
+        return self.read(images, 0, self.pixels, state)[0]  # (B, P, parameters)
 
-    def begin(self, canvas: Tensor, hidden: Tensor) -> list[State]:
+    def begin(self, canvas: Tensor, hidden: Tensor) -> SequenceState:
         first, _ = self.hidden_span(hidden)
-        states = self.stack.begin(len(canvas))
-        if first > 0:
-            _, states = self.stack(self.inputs(canvas, 0, first), states)
-        return states
+        state = self.stack.begin(len(canvas)), self._encode(canvas, hidden)
+        return self._run(canvas, 0, first, state)[1] if first else state
 
-    def step(self, canvas: Tensor, t: int, state: list[State]) -> tuple[Tensor, list[State]]:
-        features, state = self.stack.step(self.inputs(canvas, t, t + 1)[:, 0], state)
+    def read(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
+        features, state = self._run(canvas, start, stop, state)
         return self.likelihood(features), state
+
+    def step(self, canvas: Tensor, t: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
+        states, encoded = state
+        inputs = self.inputs(canvas, t, t + 1)[:, 0]
+        if encoded is None:
+            features, states = self.stack.step(inputs, states)
+        else:
+            to_inputs, to_outputs = self._added(encoded, t)
+            features, states = self.stack.step(inputs + to_inputs, states)
+            features = features + to_outputs
+        return self.likelihood(features), (states, encoded)
+
+    def _run(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
+        """Features (batch, steps, width) of steps start to stop, in one pass, and the state after them."""
+        states, encoded = state
+        inputs = self.inputs(canvas, start, stop)
+        if encoded is None:
+            features, states = self.stack(inputs, states)
+        else:
+            to_inputs, to_outputs = self._added(encoded, slice(start, stop))
+            features, states = self.stack(inputs + to_inputs, states)
+            features = features + to_outputs
+        return features, (states, encoded)
+
+    def _encode(self, canvas: Tensor, hidden: Tensor | None) -> Shared | None:
+        """What the encoder adds at every step, (images, pixels, embedding + width); None without an encoder.
+
+        Images of which everything is hidden share a row: the encoder is told the same of all of them.
+        """
+        if not self.sees_ahead:
+            return None
+        if hidden is None:
+            hidden = torch.ones_like(canvas[:, 0], dtype=torch.bool)
+        blank = hidden.flatten(1).all(1)
+        rows = torch.cat([(~blank).nonzero()[:, 0], blank.nonzero()[:1, 0]])
+        index = torch.where(blank, len(rows) - 1, (~blank).cumsum(0) - 1)
+        return Shared(self.decode(self.encoder(canvas[rows], hidden[rows])), index)
+
+    def _added(self, encoded: Shared, steps: int | slice) -> Sequence[Tensor]:
+        """What the encoder adds to the stack's inputs and to its outputs at these steps."""
+        width = self.arguments["width"]
+        added = encoded.rows[:, steps][encoded.index]
+        return added.split([added.shape[-1] - width, width], dim=-1)
+
+
+def _paths(orders: Tensor, height: int, width: int) -> list[Path]:
+    """Each order as the first one through the mirrored or turned image, if it is that, else through the image itself."""
+    image = orderings.symmetries(height, width)[0]
+    return [orderings.path_like(order, orders[0], height, width) or Path(image, order) for order in orders]

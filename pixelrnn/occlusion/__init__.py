@@ -6,13 +6,15 @@ This table is the only registry: a new occlusion is one function, one name here 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.occlusion.mixed import mixed
 from pixelrnn.occlusion.regions import box, centre, everything, half
 from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
 from pixelrnn.pictures import read_mask
-from pixelrnn.plugins import configure
+from pixelrnn.plugins import configure, lookup, option_defaults
 
 
 def mask_file(height: int, width: int, path: str = "") -> Tensor:
@@ -37,6 +39,7 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "random_pixels": random_pixels,
     "random_boxes": random_boxes,
     "strokes": strokes,
+    "mixed": mixed,
     "mask": mask_file,
     "all": everything,
 }
@@ -51,3 +54,12 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
     if not bool(hidden.any()):
         raise UserError(f"occlusion {occlusion} hides nothing of an image of {height}x{width}; hide at least one pixel")
     return hidden
+
+
+def draw(occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
+    """`count` masks of an occlusion, bool (count, height, width), each with a seed of its own where it has one."""
+    options = option_defaults(lookup("occlusion", occlusion, OCCLUSIONS))
+    if "seed" not in options:
+        return build(occlusion, height, width).expand(count, -1, -1)
+    seeds = torch.randint(2**31, (count,), generator=generator).tolist()
+    return torch.stack([build({"name": occlusion, "seed": seed}, height, width) for seed in seeds])

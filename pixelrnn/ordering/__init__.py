@@ -3,7 +3,7 @@
 This table is the only registry: a new ordering is one function, one name here and one file in conf/ordering/.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,28 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.ordering.combinators import Ordering, flip_columns, flip_rows, reverse, transpose
+from pixelrnn.ordering.frames import Frame, Path, path_like, symmetries
 from pixelrnn.ordering.hilbert import hilbert
 from pixelrnn.ordering.listed import permutation, random
 from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
 from pixelrnn.ordering.spiral import spiral
 from pixelrnn.plugins import configure, lookup
+
+__all__ = [
+    "ORDERINGS",
+    "TRANSFORMS",
+    "Frame",
+    "Ordering",
+    "Path",
+    "build",
+    "build_all",
+    "check_order",
+    "describe",
+    "path_like",
+    "specs",
+    "symmetries",
+]
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
     "raster": raster,
@@ -56,6 +72,45 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     order = visit(height, width)
     check_order(order, height * width)
     return order
+
+
+def build_all(
+    ordering: str | Mapping[str, Any] | Tensor, orders: str | Sequence[Any] | None, height: int, width: int
+) -> Tensor:
+    """The orders that a model follows, int64 (orders, pixels), each once; the first is its usual one.
+
+    orders None: `ordering` alone. "symmetries": `ordering` and what becomes of it in the mirrored and turned image,
+    eight in all. A list: these orderings, in place of `ordering`. A tensor `ordering` of two dimensions is all of them.
+    """
+    listed = ordering if isinstance(ordering, Tensor) and ordering.ndim == 2 else specs(ordering, orders)
+    distinct = {tuple(order.tolist()): order for order in (build(spec, height, width) for spec in listed)}
+    return torch.stack(list(distinct.values()))
+
+
+def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
+    """The orderings that build_all builds, one after the other: names or {"name": …}."""
+    if orders is None:
+        return [ordering]
+    if (isinstance(orders, str) and orders != "symmetries") or not orders:
+        raise UserError(f"orders={orders}: it is symmetries, or a list of orderings such as [raster, column]")
+    if orders != "symmetries":
+        return list(orders)
+    if isinstance(ordering, Tensor):
+        raise UserError("orders=symmetries is of an ordering with a name; of a tensor, give a tensor of all its orders")
+    spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
+    before = list(spec.get("transforms") or ())
+    turns = [
+        [*turn, *flips]
+        for turn in ([], ["transpose"])
+        for flips in ([], ["flip_rows"], ["flip_columns"], ["flip_rows", "flip_columns"])
+    ]
+    return [{**spec, "transforms": [*before, *turn]} for turn in turns]
+
+
+def describe(ordering: Any) -> str:
+    """An ordering of a configuration in words, such as "raster, flip_rows"."""
+    spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
+    return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])
 
 
 def check_order(order: Tensor, pixels: int) -> None:

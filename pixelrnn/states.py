@@ -1,0 +1,25 @@
+"""What a model carries from step to step: trees of lists and tuples of tensors, batch first in each, or None."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A tensor that several members of a batch have in common: member i has row index[i]."""
+
+    rows: Tensor  # (images, …)
+    index: Tensor  # int64 (batch,)
+
+
+def pick(state: Any, index: Tensor) -> Any:
+    """The state of a batch made of these members of another, int64 (new batch,), any of them several times or never."""
+    if isinstance(state, Tensor):
+        return state.index_select(0, index)
+    if state is None:
+        return None
+    if isinstance(state, Shared):
+        return Shared(state.rows, state.index[index])
+    return type(state)(pick(part, index) for part in state)

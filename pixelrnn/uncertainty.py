@@ -1,0 +1,56 @@
+"""What a set of completions says about each hidden pixel: its distribution, its mean and its entropy."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixelrnn.completion import Completions
+from pixelrnn.model import Model
+from pixelrnn.pixels import to_images, to_sequence
+
+CHUNK = 16  # completions whose distributions are held at once
+
+
+@torch.inference_mode()
+def marginals(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
+    """p(x_c = level | observed) of every pixel, estimated: (batch, channels, height, width, levels).
+
+    Where the completions are exact draws, it is the mean over them of the model's p(x_t | what is known at t), which
+    varies less than the levels drawn do (Rao-Blackwell); elsewhere how often each level was drawn. Observed pixels are certain.
+    """
+    hidden = hidden.expand(len(completions.images), *model.shape[1:])
+    found = []
+    for drawn, mask, order, exact in zip(
+        completions.images, hidden, completions.orders, completions.exact, strict=True
+    ):
+        with model.along(order):
+            sums = [_predicted(model, part, mask) if exact else _one_hot(part, model) for part in drawn.split(CHUNK)]
+        found.append(torch.where(mask[..., None], torch.stack(sums).sum(0) / len(drawn), _one_hot(drawn[:1], model)))
+    return torch.stack(found)
+
+
+def _one_hot(drawn: Tensor, model: Model) -> Tensor:
+    """How many of the completions (count, channels, height, width) have each level: (channels, height, width, levels)."""
+    return F.one_hot(drawn.long(), model.levels).sum(0).to(torch.get_default_dtype())
+
+
+def _predicted(model: Model, drawn: Tensor, mask: Tensor) -> Tensor:
+    """The sum over completions (count, channels, height, width) of each pixel's distribution given those before it."""
+    values = to_sequence(drawn, model.order)
+    parameters = model(drawn, mask.expand(len(drawn), -1, -1))
+    levels = model.likelihood.level_log_probs(parameters, values).exp().sum(0)  # (pixels, channels, levels)
+    by_level = to_images(levels.movedim(-1, 0), model.order, *model.shape[1:])  # (levels, channels, height, width)
+    return by_level.movedim(0, -1).to(torch.get_default_dtype())
+
+
+def entropy(marginals: Tensor) -> Tensor:
+    """Bits of every pixel, the sum over its channels: (…, channels, height, width, levels) -> (…, height, width)."""
+    return torch.special.entr(marginals).sum(-1).sum(-3) / math.log(2)
+
+
+def mean(marginals: Tensor) -> Tensor:
+    """The expected level of every value: (…, channels, height, width, levels) -> (…, channels, height, width)."""
+    levels = torch.arange(marginals.shape[-1], device=marginals.device, dtype=marginals.dtype)
+    return marginals @ levels

@@ -1,0 +1,371 @@
+"""Completion that uses all it is given: the encoder, the best of several orders, and particles, against enumeration."""
+
+import math
+
+import pytest
+import torch
+from conftest import SYMMETRIES, all_images, every_pair, generator, influence, random_images, tiny_model
+
+from pixelrnn.cell import CELLS
+from pixelrnn.completion import complete, complete_in_detail, is_exact, log_probs
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation import evaluate
+from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.occlusion import build as occlude
+from pixelrnn.particles import Particles
+from pixelrnn.states import Shared, pick
+
+PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]
+SMALL = [(2, 2), (2, 3)]
+DRAWS = 20_000
+
+
+def masks(height, width):
+    """Every mask that hides something: bool (2^pixels - 1, height, width)."""
+    pixels = height * width
+    return (
+        torch.tensor([[bits >> i & 1 for i in range(pixels)] for bits in range(1, 2**pixels)])
+        .bool()
+        .view(-1, height, width)
+    )
+
+
+def frequencies(drawn):
+    """The share of each binary image, in the order of all_images, among (draws, 1, height, width)."""
+    pixels = drawn.shape[-2] * drawn.shape[-1]
+    index = (drawn.flatten(1).long() * 2 ** torch.arange(pixels).flip(0)).sum(1)
+    return torch.bincount(index, minlength=2**pixels).double() / len(drawn)
+
+
+def conditional(joint, images, observed, hidden):
+    """p(image | what is observed in `observed`) of every image, by enumeration of the joint probabilities."""
+    share = joint * ((images == observed) | hidden).flatten(1).all(1)
+    return share / share.sum()
+
+
+def distance(model, images, hidden, expected, strategy, draws, **options):
+    """The largest difference between the frequencies of completions of an image and what is expected."""
+    drawn = complete(model, images[None], hidden, draws, strategy, 1.0, generator(1), **options)[0]
+    return float((frequencies(drawn) - expected).abs().max())
+
+
+# --- the encoder ----------------------------------------------------------------------------------------------------------
+
+ENCODERS = every_pair(cell=list(CELLS), window=[0, 3], encoder_depth=[1, 2], orders=[None, "symmetries"], size=SMALL)
+
+
+def encoder(case, **options):
+    return tiny_model(
+        (1, *case["size"]), bidirectional=True, **{k: v for k, v in case.items() if k != "size"}, **options
+    )
+
+
+@pytest.mark.parametrize("case", ENCODERS)
+def test_the_conditional_of_every_mask_is_normalised_and_is_what_is_drawn(case):
+    """For every mask and every observed part, p(hidden | observed) sums to 1 over all hidden values; for some, draws agree."""
+    model, (height, width) = encoder(case), case["size"]
+    images, all_masks = all_images(1, height, width, 2), masks(height, width)
+    with torch.no_grad():
+        for i, hidden in enumerate(all_masks):
+            assert is_exact(model, hidden)
+            probabilities = model.log_prob(images, hidden).exp()
+            groups = images.masked_fill(hidden, 0).flatten(1).unique(dim=0, return_inverse=True)[1]
+            sums = torch.zeros(int(groups.max()) + 1).double().index_add(0, groups, probabilities)
+            torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=1e-5)
+            if i % 7 == 0 or len(all_masks) < 16:
+                observed = images[(5 * i) % len(images)]
+                expected = probabilities * ((images == observed) | hidden).flatten(1).all(1)
+                assert distance(model, observed, hidden, expected, "auto", DRAWS) < 0.015
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("case", ENCODERS)
+def test_no_hidden_value_reaches_the_encoder(case, likelihood):
+    model = encoder(case, likelihood=likelihood)
+    draw = torch.Generator().manual_seed(3)
+    for image in random_images(4, model.shape, 2):
+        hidden = torch.rand(model.shape[1:], generator=draw) < 0.5
+        hidden.flatten()[model.order[-2]] = True  # and a pixel after it is observed
+        hidden.flatten()[model.order[-1]] = False
+        other = torch.where(hidden, 1 - image, image)
+        with torch.no_grad():
+            before, after = (model.encoder(x[None], hidden[None]) for x in (image, other))
+            assert torch.equal(before, after)
+        moved, hidden_at = (
+            influence(model, image, hidden[None].expand(model.pixels + 1, -1, -1)),
+            model.in_order(hidden[None])[0],
+        )
+        among_hidden = moved[hidden_at][:, hidden_at]
+        assert among_hidden.tril().max() == 0, "a hidden pixel moves nothing at or before it"
+        if case["cell"] != "rnn_relu":  # of which a unit may be dead
+            assert moved[-1][hidden_at].min() > 1e-9, "the observed last pixel moves every hidden one before it"
+
+
+def test_a_new_encoder_adds_nothing():
+    from pixelrnn import SequenceRNN
+
+    torch.manual_seed(0)
+    model, images = SequenceRNN((1, 4, 4), 2, width=8, window=3, bidirectional=True), random_images(3, (1, 4, 4), 2)
+    plain = SequenceRNN((1, 4, 4), 2, width=8, window=3)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    hidden = occlude({"name": "half", "side": "top"}, 4, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(model.fill_log_prob(images, hidden), plain.fill_log_prob(images, hidden))
+
+
+def test_images_with_everything_hidden_share_a_row():
+    model, images = tiny_model((1, 3, 3), bidirectional=True), random_images(4, (1, 3, 3), 2)
+    hidden = torch.ones(4, 3, 3, dtype=torch.bool)
+    hidden[1, 2, 2] = False
+    assert len(model._encode(images, hidden).rows) == 2
+    with torch.no_grad():
+        together, apart = model(images, hidden), [model(images[i : i + 1], hidden[i : i + 1]) for i in range(4)]
+    torch.testing.assert_close(together, torch.cat(apart))
+
+
+# --- several orders -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["SequenceRNN", *PAPER])
+@pytest.mark.parametrize("size", SMALL)
+def test_the_best_order_completes_exactly_where_it_leaves_the_hidden_pixels_last(model, size):
+    model, images = tiny_model((1, *size), model=model, orders="symmetries"), all_images(1, *size, 2)
+    found = 0
+    for i, hidden in enumerate(masks(*size)):
+        order = int(model.best_orders(hidden[None]))
+        with model.along(order), torch.no_grad():
+            ahead = int(model.observed_ahead(hidden[None]))
+            joint = model.log_prob(images).exp()
+        others = []
+        for k in range(len(model.orders)):
+            with model.along(k):
+                others.append(int(model.observed_ahead(hidden[None])))
+        assert ahead == min(others) and others.index(ahead) == order
+        assert is_exact(model, hidden) == (ahead == 0)
+        if ahead:
+            continue
+        found += 1
+        observed = images[(3 * i) % len(images)]
+        expected = conditional(joint, images, observed, hidden)
+        with torch.no_grad():
+            conditionals = model.log_prob(images, hidden).exp() * ((images == observed) | hidden).flatten(1).all(1)
+        torch.testing.assert_close(conditionals, expected, rtol=0, atol=1e-6)
+        if i % 3 == 0:
+            assert distance(model, observed, hidden, expected, "auto", DRAWS) < 0.015
+    assert found > 2 * (size[0] * size[1])  # more than the one order's masks
+
+
+def test_each_image_has_its_own_best_order():
+    model = tiny_model((1, 4, 4), orders="symmetries")
+    sides = [occlude({"name": "half", "side": side}, 4, 4) for side in ("bottom", "top", "right", "left")]
+    hidden = torch.stack([*sides, sides[1]])
+    best = model.best_orders(hidden).tolist()
+    assert len(set(best)) == 4 and best[4] == best[1]
+    images = random_images(5, model.shape, 2)
+    drawn = complete_in_detail(model, images, hidden, 2, generator=generator())
+    assert drawn.orders == best and drawn.exact == [True] * 5 and drawn.strategies == ["ancestral"] * 5
+    assert torch.equal(
+        drawn.images.masked_fill(hidden[:, None, None], 0),
+        images[:, None].expand_as(drawn.images).masked_fill(hidden[:, None, None], 0),
+    )
+    with torch.no_grad():
+        together = model.log_prob(images, hidden)
+        torch.testing.assert_close(
+            together, torch.cat([model.log_prob(images[i : i + 1], hidden[i]) for i in range(5)])
+        )
+        torch.testing.assert_close(log_probs(model, drawn, hidden)[:, 0], model.log_prob(drawn.images[:, 0], hidden))
+
+
+def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
+    """Without the embedding of the order, each order's p(x) is the first one's of the mirrored or turned image."""
+    for name in ("SequenceRNN", *PAPER):
+        model, images = tiny_model((1, 4, 4), model=name, orders="symmetries", window=3), random_images(3, (1, 4, 4), 2)
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if "which_order" in key:
+                    parameter.zero_()
+            for index, order in enumerate(model.orders):
+                turned = torch.empty_like(images).flatten(2)
+                turned[:, :, model.orders[0]] = images.flatten(2)[:, :, order]
+                with model.along(index):
+                    along = model.log_prob(images)
+                with model.along(0):
+                    torch.testing.assert_close(along, model.log_prob(turned.view_as(images)))
+
+
+def test_orders_are_listed_once_and_mistakes_are_named():
+    assert len(tiny_model((1, 3, 3), orders="symmetries").orders) == 8
+    assert len(tiny_model((1, 1, 3), orders="symmetries").orders) == 2  # to the right, to the left
+    assert len(tiny_model((1, 3, 3), orders=["raster", "column", "raster"]).orders) == 2
+    raster = {str(tiny_model((1, 3, 3), ordering=spec).order.tolist()) for spec in SYMMETRIES}
+    assert raster == {str(order.tolist()) for order in tiny_model((1, 3, 3), orders="symmetries").orders}
+    for orders in ("symmetric", [], "raster"):
+        with pytest.raises(UserError, match="it is symmetries, or a list"):
+            tiny_model((1, 3, 3), orders=orders)
+    with pytest.raises(UserError, match="did you mean 'raster'"):
+        tiny_model((1, 3, 3), orders=["rastr"])
+
+
+# --- particles ------------------------------------------------------------------------------------------------------------
+
+PLAIN = every_pair(cell=list(CELLS), window=[0, 3], orders=[None, ["raster", "column"]], size=SMALL)
+PLAIN += every_pair(model=PAPER, orders=[None, ["raster", "column"]], size=SMALL)
+PLAIN = [pytest.param(i, param.values[0], id=param.id) for i, param in enumerate(PLAIN)]
+
+
+def plain(case):
+    """A model whose plain fill goes wrong on the first pixel given the others, but of no impossible images."""
+    options = {k: v for k, v in case.items() if k != "size"}
+    for seed in range(50):
+        model = tiny_model((1, *case["size"]), seed=seed, gain=1.5, **options)
+        if 0.08 < float(plain_error(model, *first_hidden(model))) < 0.4:
+            return model
+    raise AssertionError("no model in which the plain fill goes wrong")
+
+
+def first_hidden(model):
+    """The mask of the pixel that every order visits first, with an image whose other pixels are all observed."""
+    hidden = torch.zeros(model.pixels, dtype=torch.bool)
+    hidden[model.orders[0, 0]] = True
+    return torch.ones(1, *model.shape[1:], dtype=torch.uint8), hidden.view(model.shape[1:])
+
+
+def plain_error(model, image, hidden):
+    """By how much the plain fill misses the enumerated conditional."""
+    images = all_images(1, *model.shape[1:], 2)
+    with model.along(int(model.best_orders(hidden[None]))), torch.no_grad():
+        expected = conditional(model.log_prob(images).exp(), images, image, hidden)
+        filled = model.fill_log_prob(images, hidden).exp() * ((images == image) | hidden).flatten(1).all(1)
+    return (filled - expected).abs().max()
+
+
+@pytest.mark.parametrize(("number", "case"), PLAIN)
+def test_particles_draw_from_the_conditional(number, case):
+    """On some masks of each case, together on every mask; among them one on which the plain fill is wrong."""
+    model, images = plain(case), all_images(1, *case["size"], 2)
+    wrong = first_hidden(model)
+    assert plain_error(model, *wrong) > 0.08
+    every = masks(*case["size"])
+    for i, hidden in enumerate(every):
+        if (i - number) % (len(every) // 3) and not torch.equal(hidden, wrong[1]):
+            continue
+        observed = images[-1 - (7 * i) % len(images)]
+        with model.along(int(model.best_orders(hidden[None]))), torch.no_grad():
+            expected = conditional(model.log_prob(images).exp(), images, observed, hidden)
+        assert distance(model.float(), observed, hidden, expected, "particles", 4000, particles=64) < 0.03
+        model.double()
+
+
+@pytest.mark.parametrize(("number", "case"), PLAIN)
+def test_the_estimate_of_p_observed_is_unbiased(number, case):
+    model, images = plain(case), all_images(1, *case["size"], 2)
+    image, hidden = first_hidden(model)
+    hidden = hidden.clone()
+    hidden.view(-1)[model.orders[0, 1]] = True
+    with model.along(int(model.best_orders(hidden[None]))), torch.no_grad():
+        same = ((images == image) | hidden).flatten(1).all(1)
+        expected = float(model.log_prob(images).exp()[same].sum())
+    estimates = complete_in_detail(
+        model, image[None], hidden, 2000, "particles", generator=generator(number), particles=8
+    )
+    values = estimates.log_observed[0].exp()
+    error = float(values.std()) / math.sqrt(len(values))
+    assert abs(float(values.mean()) - expected) < 4 * error + 1e-9
+    assert float(estimates.effective.max()) <= 8 + 1e-6 and float(estimates.effective.min()) >= 1 - 1e-6
+
+
+@pytest.mark.parametrize("model", ["SequenceRNN", *PAPER])
+def test_with_the_hidden_pixels_last_particles_are_the_plain_fill(model):
+    model, images = tiny_model((1, 4, 4), model=model), random_images(2, (1, 4, 4), 2)
+    hidden = torch.zeros(16, dtype=torch.bool)
+    hidden[model.order[9:]] = True
+    hidden = hidden.view(4, 4)
+    draws = [
+        complete(model, images, hidden, 3, strategy, 1.0, generator(4))
+        for strategy in ("ancestral", "particles", "auto")
+    ]
+    assert torch.equal(draws[0], draws[1]) and torch.equal(draws[0], draws[2])
+    detail = complete_in_detail(model, images, hidden, 3, "particles", generator=generator(4))
+    assert detail.strategies == ["ancestral"] * 2 and detail.exact == [True] * 2
+
+
+@pytest.mark.parametrize("model", ["SequenceRNN", *PAPER])
+def test_particles_keep_the_observed_pixels_and_the_seed(model):
+    model, images = tiny_model((3, 3, 4), 4, model=model), random_images(3, (3, 3, 4), 4)
+    hidden = torch.stack([occlude({"name": "random_pixels", "seed": seed}, 3, 4) for seed in range(3)])
+    reports = []
+    first = complete_in_detail(model, images, hidden, 2, "auto", 1.0, generator(), lambda *now: reports.append(now), 16)
+    assert reports[-1][0] == reports[-1][1] and [done for done, _ in reports] == sorted(done for done, _ in reports)
+    again = complete(model, images, hidden, 2, "auto", 1.0, generator(), None, 16)
+    assert torch.equal(first.images, again)
+    assert not torch.equal(again, complete(model, images, hidden, 2, "auto", 1.0, generator(1), None, 16))
+    observed = ~hidden[:, None, None].expand_as(again)
+    assert torch.equal(again[observed], images[:, None].expand_as(again)[observed])
+    assert set(first.strategies) == {"particles"} and first.exact == [False] * 3
+    assert bool(first.log_observed.isfinite().all()) and first.effective.shape == (3, 2)
+
+
+def test_reading_a_run_at_once_is_the_same_as_in_parts(monkeypatch):
+    model, images = tiny_model((1, 5, 5), window=3), random_images(2, (1, 5, 5), 2)
+    hidden = occlude({"name": "half", "side": "top"}, 5, 5)
+    whole = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
+    monkeypatch.setattr("pixelrnn.completion.ROW_STEPS", 32)
+    parts = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
+    assert torch.equal(whole.images, parts.images)
+    torch.testing.assert_close(whole.log_observed, parts.log_observed)
+
+
+def test_more_particles_are_nearer_to_the_conditional():
+    model = plain({"model": "SequenceRNN", "size": (2, 3)})
+    (image, hidden), images = first_hidden(model), all_images(1, 2, 3, 2)
+    with torch.no_grad():
+        expected = conditional(model.log_prob(images).exp(), images, image, hidden)
+    few, many = (distance(model, image, hidden, expected, "particles", DRAWS, particles=n) for n in (1, 32))
+    assert few > 0.05 > 0.02 > many
+
+
+def test_systematic_resampling():
+    """Each particle goes on as often as its share says, rounded up or down; only where few have most of the weight."""
+    cloud = Particles(2, 8, torch.device("cpu"), generator())
+    assert cloud.resample() is None
+    weights = torch.tensor([[0.5, 0.3, 0.1, 0.05, 0.05, 0, 0, 0], [1.0] * 8]).double()
+    cloud.weigh(weights.log().flatten())
+    rows = cloud.resample().view(2, 8)
+    counts = torch.bincount(rows[0], minlength=16)[:8].double()
+    assert bool(((counts - 8 * weights[0]).abs() < 1).all())
+    assert rows[1].tolist() == list(range(8, 16)), "the second has all its particles"
+    assert cloud.log_observed.tolist() == pytest.approx([math.log(1 / 8), 0.0])
+    assert float(cloud.effective[0]) == pytest.approx(1 / float(weights[0].square().sum()))
+    assert float(cloud.log_weights[0].abs().max()) == 0
+
+
+def test_impossible_observations_stop_nothing():
+    cloud = Particles(1, 4, torch.device("cpu"), generator())
+    cloud.weigh(torch.full((4,), -torch.inf))
+    assert cloud.resample() is None and 0 <= int(cloud.finish()) < 4
+    assert float(cloud.log_observed) < -1e11
+
+
+def test_states_are_picked_in_every_branch():
+    tensor = torch.arange(6).view(3, 2)
+    index = torch.tensor([2, 0, 0, 1])
+    picked = pick([(tensor, None), Shared(tensor, torch.tensor([1, 1, 0])), ()], index)
+    assert torch.equal(picked[0][0], tensor[index]) and picked[0][1] is None and picked[2] == ()
+    assert picked[1].rows is tensor and picked[1].index.tolist() == [0, 1, 1, 1]
+
+
+def test_a_trained_models_conditionals_are_consistent(tmp_path):
+    """The identity log p(x) = log p(observed) + log p(hidden | observed) on a trained model of several orders."""
+    from test_training import run, stripes
+
+    from pixelrnn import SequenceRNN, load
+
+    torch.manual_seed(1)
+    model = SequenceRNN((1, 4, 4), 2, width=16, depth=1, window=3, orders="symmetries", likelihood="bernoulli")
+    run(tmp_path / "run", model, epochs=30, learning_rate=0.01)
+    model, images = load(tmp_path / "run"), stripes().test
+    hidden = occlude({"name": "half", "side": "top"}, 4, 4)
+    with model.along(int(model.best_orders(hidden[None]))), torch.no_grad():
+        prefix = (model.pixel_log_probs(images) * ~model.in_order(hidden[None])).sum(1)
+        torch.testing.assert_close(prefix + model.log_prob(images, hidden), model.log_prob(images))
+    assert evaluate(model, images, hidden).nats < 3  # 1.4 is what two rows hold, 5.5 is chance
