@@ -275,12 +275,12 @@ def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
 def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
     code, _, err = call("train", "hydra.run.dir=run", "model.orders=symmetries", *SMALL)
     assert code == 0, err
-    code, out, err = call("evaluate", "checkpoint=run", "limit=20", "ensemble=true", "hydra.run.dir=e")
+    code, _, err = call("evaluate", "checkpoint=run", "limit=20", "ensemble=true", "hydra.run.dir=e")
     assert code == 0, err
     results = json.loads(Path("e/evaluation.json").read_text())["results"]
     assert all(results[f"{side} half"]["how"] == "exact" for side in ("top", "left", "bottom", "right"))
     assert results["centre"]["how"] == "fill" and results["all, mean of 8 orders"]["images"] == 20
-    code, out, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=1", "hydra.run.dir=c")
+    code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=1", "hydra.run.dir=c")
     assert code == 0, err
     report = json.loads(Path("c/completions.json").read_text())
     assert report["exact"] is True and "flip_rows (2 of 8 orders)" in report["order"]
