@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from conftest import SYMMETRIES, all_images, every_pair, generator, influence, random_images, tiny_model
+from test_training import run, stripes
 
+from pixelrnn import SequenceRNN, load
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, log_probs
 from pixelrnn.errors import UserError
@@ -102,9 +104,6 @@ def test_no_hidden_value_reaches_the_encoder(case, likelihood):
 
 
 def test_a_new_encoder_adds_nothing():
-    from pixelrnn import SequenceRNN
-
-    torch.manual_seed(0)
     model, images = SequenceRNN((1, 4, 4), 2, width=8, window=3, bidirectional=True), random_images(3, (1, 4, 4), 2)
     plain = SequenceRNN((1, 4, 4), 2, width=8, window=3)
     plain.load_state_dict(model.state_dict(), strict=False)
@@ -354,16 +353,31 @@ def test_states_are_picked_in_every_branch():
     assert picked[1].rows is tensor and picked[1].index.tolist() == [0, 1, 1, 1]
 
 
-def test_a_trained_models_conditionals_are_consistent(tmp_path):
-    """The identity log p(x) = log p(observed) + log p(hidden | observed) on a trained model of several orders."""
-    from test_training import run, stripes
-
-    from pixelrnn import SequenceRNN, load
-
+def trained(folder, **options):
     torch.manual_seed(1)
-    model = SequenceRNN((1, 4, 4), 2, width=16, depth=1, window=3, orders="symmetries", likelihood="bernoulli")
-    run(tmp_path / "run", model, epochs=30, learning_rate=0.01)
-    model, images = load(tmp_path / "run"), stripes().test
+    model = SequenceRNN((1, 4, 4), 2, width=16, depth=1, window=3, likelihood="bernoulli", **options)
+    run(folder / "run", model, epochs=30, learning_rate=0.01)
+    return load(folder / "run"), stripes().test
+
+
+def test_the_conditionals_of_a_trained_encoder_are_normalised_and_drawn(tmp_path):
+    model, images = trained(tmp_path, bidirectional=True)
+    values = all_images(1, 2, 4, 2)  # of the hidden upper half
+    for seed in range(5):
+        hidden = occlude({"name": "random_pixels", "fraction": 0.5, "seed": seed}, 4, 4)
+        filled = images[:1].repeat(256, 1, 1, 1)
+        filled[:, 0, hidden] = values.flatten(1)
+        with torch.no_grad():
+            probabilities = model.log_prob(filled, hidden).exp()
+        assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
+        drawn = complete(model, images[:1], hidden, DRAWS, "auto", 1.0, generator(seed))[0, :, 0, hidden]
+        shares = frequencies(drawn.view(-1, 1, 2, 4))
+        assert float((shares - probabilities).abs().max()) < 0.015
+
+
+def test_the_conditionals_of_a_trained_order_are_consistent(tmp_path):
+    """The identity log p(x) = log p(observed) + log p(hidden | observed), where the hidden pixels are last."""
+    model, images = trained(tmp_path, orders="symmetries")
     hidden = occlude({"name": "half", "side": "top"}, 4, 4)
     with model.along(int(model.best_orders(hidden[None]))), torch.no_grad():
         prefix = (model.pixel_log_probs(images) * ~model.in_order(hidden[None])).sum(1)

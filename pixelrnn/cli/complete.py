@@ -100,8 +100,8 @@ def _about(model: Model, drawn: Completions, hidden: Tensor) -> dict[str, Any]:
     if strategy == "particles":
         lines.append(
             f"particles  effective number, the least on the way: {float(drawn.effective.mean()):.1f} on average, "
-            f"{float(drawn.effective.min()):.1f} at worst; under 2 hardly more than one was left: take more, or a model that "
-            "sees ahead"
+            f"{float(drawn.effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
+            f"sees ahead); log p(observed) {float(drawn.log_observed.mean()):.2f} nats on average"
         )
     elif not exact:
         lines.append(

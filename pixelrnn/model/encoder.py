@@ -18,7 +18,7 @@ class Encoder(nn.Module):
     convolution of the observed values and of which they are. Features are inputs and outputs side by side: so the
     decoder's step sees what is observed around its pixel, ahead as well as behind, and what the stack makes of the rest.
 
-    Everything is computed from the canvas with the hidden values set to 0: no feature depends on them.
+    A hidden value is replaced by the token, and in the convolution by 0, before anything else: no feature depends on it.
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin

@@ -6,7 +6,7 @@ of the pixel it predicts and, if asked, the known pixels around it; a pixel's ch
 if asked, an encoder tells it of all observed pixels, also those that come later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,27 +106,25 @@ class SequenceRNN(Model):
         return self.likelihood(features), state
 
     def step(self, canvas: Tensor, t: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
-        states, encoded = state
-        inputs = self.inputs(canvas, t, t + 1)[:, 0]
-        if encoded is None:
-            features, states = self.stack.step(inputs, states)
-        else:
-            to_inputs, to_outputs = self._added(encoded, t)
-            features, states = self.stack.step(inputs + to_inputs, states)
-            features = features + to_outputs
-        return self.likelihood(features), (states, encoded)
+        features, state = self._climb(self.stack.step, self.inputs(canvas, t, t + 1)[:, 0], t, state)
+        return self.likelihood(features), state
 
     def _run(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
         """Features (batch, steps, width) of steps start to stop, in one pass, and the state after them."""
+        return self._climb(self.stack, self.inputs(canvas, start, stop), slice(start, stop), state)
+
+    def _climb(
+        self, run: Callable, inputs: Tensor, steps: int | slice, state: SequenceState
+    ) -> tuple[Tensor, SequenceState]:
+        """Through the stack, with what the encoder adds to its inputs and to its outputs at these steps."""
         states, encoded = state
-        inputs = self.inputs(canvas, start, stop)
         if encoded is None:
-            features, states = self.stack(inputs, states)
-        else:
-            to_inputs, to_outputs = self._added(encoded, slice(start, stop))
-            features, states = self.stack(inputs + to_inputs, states)
-            features = features + to_outputs
-        return features, (states, encoded)
+            features, states = run(inputs, states)
+            return features, (states, None)
+        added = encoded.rows[:, steps][encoded.index]
+        below = inputs.shape[-1]
+        features, states = run(inputs + added[..., :below], states)
+        return features + added[..., below:], (states, encoded)
 
     def _encode(self, canvas: Tensor, hidden: Tensor | None) -> Shared | None:
         """What the encoder adds at every step, (images, pixels, embedding + width); None without an encoder.
@@ -141,12 +139,6 @@ class SequenceRNN(Model):
         rows = torch.cat([(~blank).nonzero()[:, 0], blank.nonzero()[:1, 0]])
         index = torch.where(blank, len(rows) - 1, (~blank).cumsum(0) - 1)
         return Shared(self.decode(self.encoder(canvas[rows], hidden[rows])), index)
-
-    def _added(self, encoded: Shared, steps: int | slice) -> Sequence[Tensor]:
-        """What the encoder adds to the stack's inputs and to its outputs at these steps."""
-        width = self.arguments["width"]
-        added = encoded.rows[:, steps][encoded.index]
-        return added.split([added.shape[-1] - width, width], dim=-1)
 
 
 def _paths(orders: Tensor, height: int, width: int) -> list[Path]:
