@@ -43,6 +43,7 @@ class Settings:
     patience: int | None = None
     samples: int = 25
     occlusion: str | None = None
+    first_order: float | None = None
     bf16: bool = True
     resume: str = "auto"
 
@@ -52,6 +53,8 @@ class Settings:
                 raise UserError(f"training.{name}={getattr(self, name)}: it must be more than 0")
         if self.optimizer not in ("adamw", "rmsprop"):
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
+        if self.first_order is not None and not 0 <= self.first_order <= 1:
+            raise UserError(f"training.first_order={self.first_order}: it is a share of the batches, in [0, 1]")
         if not 0 <= self.average_decay < 1:
             raise UserError(f"training.average_decay={self.average_decay}: it is in [0, 1)")
 
@@ -164,16 +167,17 @@ def update(
     not finite.
 
     The loss is -log p(x), or with an occlusion that of the hidden pixels given the others, each image with a mask of its
-    own; of a model with several orders, along one of them, drawn at random.
+    own. Of a model with several orders it is along one of them, drawn at random, and the masks are such as completion
+    takes this order for.
     """
     model.train()
-    order = int(torch.randint(len(model.orders), ())) if len(model.orders) > 1 else 0
+    order = _draw_order(len(model.orders), settings.first_order)
     with (
         torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16 and images.device.type == "cuda"),
         model.along(order),
     ):
         if occlusion:
-            hidden = draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device)
+            hidden = model.laid_along(draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device))
             total, dimensions = model.fill_log_prob(images, hidden).sum(), model.shape[0] * hidden.sum()
         else:
             total, dimensions = model.log_prob(images).sum(), torch.tensor(model.dimensions * len(images))
@@ -184,6 +188,15 @@ def update(
     if torch.isfinite(loss) and torch.isfinite(norm):
         optimizer.step()
     return float(loss.detach()), float(norm)
+
+
+def _draw_order(orders: int, first: float | None) -> int:
+    """One of several orders: with probability `first` the first one, else any of the others; None: all alike."""
+    if orders == 1:
+        return 0
+    if first is None:
+        return int(torch.randint(orders, ()))
+    return 0 if float(torch.rand(())) < first else int(torch.randint(1, orders, ()))
 
 
 def occlusion_of(settings: Settings, model: Model) -> str | None:

@@ -192,6 +192,27 @@ def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
                     torch.testing.assert_close(along, model.log_prob(turned.view_as(images)))
 
 
+def test_masks_are_laid_along_the_order_that_is_trained():
+    """A half becomes the half that this order visits last, and any mask keeps what it hides of the visit."""
+    model = tiny_model((1, 4, 4), orders="symmetries")
+    halves = {side: occlude({"name": "half", "side": side}, 4, 4) for side in ("bottom", "top", "left", "right")}
+    drawn = torch.stack(
+        [*halves.values(), occlude("all", 4, 4), occlude({"name": "box", "rows": 2, "columns": 1}, 4, 4)]
+    )
+    best = model.best_orders(drawn)
+    for index in range(8):
+        with model.along(index):
+            laid = model.laid_along(drawn)
+            assert bool((model.observed_ahead(laid)[:5] == 0).all())
+            assert torch.equal(laid.flatten(1).sum(1), drawn.flatten(1).sum(1))
+            for mask, found, order in zip(drawn, laid, best.tolist(), strict=True):
+                with model.along(order):
+                    expected = model.in_order(mask[None])
+                assert torch.equal(model.in_order(found[None]), expected)
+            if index in best.tolist():
+                assert any(torch.equal(laid[0], half) for half in halves.values())
+
+
 def test_orders_are_listed_once_and_mistakes_are_named():
     assert len(tiny_model((1, 3, 3), orders="symmetries").orders) == 8
     assert len(tiny_model((1, 1, 3), orders="symmetries").orders) == 2  # to the right, to the left

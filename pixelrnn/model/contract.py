@@ -195,6 +195,14 @@ class Model(nn.Module, ABC):
         for index in best.unique().tolist():
             yield index, (best == index).nonzero()[:, 0]
 
+    def laid_along(self, hidden: Tensor) -> Tensor:
+        """Masks (batch, height, width) that lie along the order followed as these lie along their best_orders.
+
+        Of symmetries, that is each mask turned into what this order is the best one for: a half into its last half.
+        """
+        along = hidden.flatten(1).gather(1, self.orders[self.best_orders(hidden)])
+        return torch.empty_like(along).scatter_(1, self.order.expand_as(along), along).view_as(hidden)
+
     def hidden_span(self, hidden: Tensor) -> tuple[int, int]:
         """The first step at which a pixel of any image is hidden, and the step after the last one."""
         steps = self.in_order(hidden).any(0).nonzero()
