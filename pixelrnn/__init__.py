@@ -4,13 +4,14 @@ from importlib import import_module
 from types import ModuleType
 
 from pixelrnn.checkpoint import load, save
-from pixelrnn.completion import complete, sample
+from pixelrnn.completion import Completions, complete, complete_in_detail, sample
 from pixelrnn.errors import UserError
 from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
 from pixelrnn.verify import VerificationError, verify
 
 __version__ = "0.1.0"
 __all__ = [
+    "Completions",
     "DiagonalBiLSTM",
     "Model",
     "MultiScale",
@@ -20,6 +21,7 @@ __all__ = [
     "UserError",
     "VerificationError",
     "complete",
+    "complete_in_detail",
     "load",
     "sample",
     "save",

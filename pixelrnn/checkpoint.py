@@ -13,7 +13,7 @@ from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import lookup
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
