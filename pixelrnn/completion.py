@@ -27,8 +27,10 @@ class Completions:
     orders: list[int]  # the index of the order that was followed
     strategies: list[str]  # "ancestral" or "particles"
     exact: list[bool]  # whether they are draws from p(hidden | observed)
-    effective: Tensor  # (batch, count): the least effective number of particles on the way; nan without particles
-    log_observed: Tensor  # (batch, count): log p(observed), estimated by particles; nan where none is at hand
+    effective: (
+        Tensor  # float64 (batch, count), on the CPU: the least effective number of particles; nan without particles
+    )
+    log_observed: Tensor  # the same: log p(observed), estimated by particles; nan without
 
 
 def complete(
@@ -87,7 +89,7 @@ def complete_in_detail(
         )
 
     completed = images.new_empty((len(images), count, *model.shape))
-    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64, device=images.device)
+    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64)
     log_observed, orders = effective.clone(), model.best_orders(hidden).tolist()
     exact, strategies = [False] * len(images), ["ancestral"] * len(images)
     was_training = model.training
@@ -105,8 +107,8 @@ def complete_in_detail(
                 for row in rows.tolist():
                     exact[row], strategies[row] = not unseen, "particles" if cloud else "ancestral"
                 if cloud:
-                    effective[rows] = cloud.effective.view(-1, count)
-                    log_observed[rows] = cloud.log_observed.view(-1, count)
+                    effective[rows.cpu()] = cloud.effective.view(-1, count).cpu().double()
+                    log_observed[rows.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
     finally:
         model.train(was_training)
     return Completions(completed, orders, strategies, exact, effective, log_observed)
@@ -197,7 +199,7 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
 
 @torch.inference_mode()
 def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
-    """log p(hidden | observed) of each completion: (batch, count) nats.
+    """log p(hidden | observed) of each completion: float64 (batch, count) nats, on the CPU.
 
     Exact where the draws are; of particles log p(x) - log p(observed), the latter estimated; else the log-probability
     with which the plain fill draws it.
@@ -207,7 +209,7 @@ def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     for i, images in enumerate(completions.images):
         with model.along(completions.orders[i]):
             if completions.strategies[i] == "particles":
-                found.append(model.log_prob(images) - completions.log_observed[i])
+                found.append(model.log_prob(images).cpu().double() - completions.log_observed[i])
             else:
-                found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)))
+                found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)).cpu().double())
     return torch.stack(found)

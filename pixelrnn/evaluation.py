@@ -98,7 +98,7 @@ def evaluate_conditional(
         if how == "fill":
             return model.fill_log_prob(batch, masks)
         drawn = complete_in_detail(model, batch, masks, 1, "particles", generator=generator, particles=particles)
-        return model.log_prob(batch) - drawn.log_observed[:, 0]
+        return model.log_prob(batch).cpu().double() - drawn.log_observed[:, 0]
 
     with model.along(int(model.best_orders(hidden[None].to(model.order.device)))):
         found = _in_batches(model, images, hidden, batch_size, estimate)

@@ -7,6 +7,7 @@ the product of the mean weights is, for any number of them, an unbiased estimate
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -21,17 +22,14 @@ class Particles:
 
     def __init__(self, members: int, particles: int, device: torch.device, generator: Generator | None = None):
         self.count, self.generator = particles, generator
-        self.log_weights = torch.zeros(members, particles, dtype=torch.float64, device=device)
-        self.log_observed = torch.zeros(
-            members, dtype=torch.float64, device=device
-        )  # log of the estimate of p(observed)
-        self.effective = torch.full(
-            (members,), float(particles), dtype=torch.float64, device=device
-        )  # the least so far
+        real: dict[str, Any] = {"dtype": torch.float32 if device.type == "mps" else torch.float64, "device": device}
+        self.log_weights = torch.zeros(members, particles, **real)
+        self.log_observed = torch.zeros(members, **real)  # log of the estimate of p(observed)
+        self.effective = torch.full((members,), float(particles), **real)  # the least number so far
 
     def weigh(self, log_probs: Tensor) -> None:
         """Multiplies the weights by the probabilities of observed pixels: (members · particles,) nats."""
-        self.log_weights += log_probs.double().clamp_min(LEAST).view_as(self.log_weights)
+        self.log_weights += log_probs.to(self.log_weights.dtype).clamp_min(LEAST).view_as(self.log_weights)
 
     def resample(self) -> Tensor | None:
         """The rows that go on, int64 (members · particles,), or None where all do as they are.
