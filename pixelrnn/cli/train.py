@@ -25,7 +25,8 @@ def run(cfg: DictConfig) -> None:
     model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    print(f"model      {describe_model(plain(cfg.model))}, {cfg.ordering.name}, {parameters:,} parameters, on {device}")
+    order = cfg.ordering.name if len(model.orders) == 1 else f"{len(model.orders)} orders"
+    print(f"model      {describe_model(plain(cfg.model))}, {order}, {parameters:,} parameters, on {device}")
     print(f"folder     {folder}", flush=True)
 
     at = train(model, data, settings, folder, cfg.seed)
