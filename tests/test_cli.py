@@ -261,7 +261,7 @@ def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
     assert list(results) == [*names, "random 25 %", "random 50 %", "random 75 %", "strokes"]
     assert {result["how"] for result in results.values()} == {"exact"}
     assert all("quality" in result for name, result in results.items() if name != "all")
-    assert {"e/evaluation.png", "e/completions.png"} <= files(".")
+    assert {"e/evaluation.png", "e/evaluation_completions.png"} <= files(".")
     code, out, err = call("complete", "checkpoint=run", "occlusion=centre", "limit=2", "maps=true", "hydra.run.dir=c")
     assert code == 0, err
     assert "with the encoder, along raster: exact draws" in out

@@ -104,7 +104,7 @@ def _complete(
     figure = figures.completions(
         images[:1].expand(len(rows), -1, -1, -1), masks, torch.stack(rows), model.levels, list(hidden)
     )
-    figures.save_figure(figure, output_folder() / "completions.png")
+    figures.save_figure(figure, output_folder() / "evaluation_completions.png")
     print(f"picture    {output_folder() / 'completions.png'}")
 
 
