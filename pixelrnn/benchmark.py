@@ -15,7 +15,7 @@ from pixelrnn.completion import complete, sample
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
-from pixelrnn.training import Settings, make_optimizer, update
+from pixelrnn.update import Settings, make_optimizer, update
 
 BATCHES = {16: 20.0, 256: 3.0}  # of the paper's models: small operations cost most, arithmetic does; targets
 SIDES = (8, 16, 32, 64)  # images whose sampling times show the growth with the number of pixels

@@ -27,10 +27,9 @@ class Completions:
     orders: list[int]  # the index of the order that was followed
     strategies: list[str]  # "ancestral" or "particles"
     exact: list[bool]  # whether they are draws from p(hidden | observed)
-    effective: (
-        Tensor  # float64 (batch, count), on the CPU: the least effective number of particles; nan without particles
-    )
-    log_observed: Tensor  # the same: log p(observed), estimated by particles; nan without
+    # Both float64 (batch, count), on the CPU; nan where no particles were used.
+    effective: Tensor  # the least effective number of particles on the way
+    log_observed: Tensor  # the estimate of log p(observed)
 
 
 def complete(
@@ -83,35 +82,33 @@ def complete_in_detail(
         raise UserError(f"particles={particles}: at least 1 for each completion")
     if not temperature > 0:
         raise UserError(f"temperature={temperature}: it is more than 0; 1 samples the model, less is more cautious")
+    check_strategy(strategy)
+
+    completed = images.new_empty((len(images), count, *model.shape))
+    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64)
+    log_observed, orders = effective.clone(), [0] * len(images)
+    exact, strategies = [False] * len(images), ["ancestral"] * len(images)
+    with model.evaluating():
+        for order, rows in model.by_best_order(hidden):
+            with model.along(order), packed(model):
+                unseen = bool(model.unseen(hidden[rows]).any())
+                few = particles if unseen and strategy != "ancestral" else 0
+                drawn, cloud = _fill(model, images[rows], hidden[rows], count, few, temperature, generator, progress)
+            completed[rows] = drawn
+            for row in rows.tolist():
+                orders[row], exact[row], strategies[row] = order, not unseen, "particles" if cloud else "ancestral"
+            if cloud:
+                effective[rows.cpu()] = cloud.effective.view(-1, count).cpu().double()
+                log_observed[rows.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
+    return Completions(completed, orders, strategies, exact, effective, log_observed)
+
+
+def check_strategy(strategy: str) -> None:
+    """UserError unless the strategy is a known one."""
     if strategy not in STRATEGIES:
         raise UserError(
             f"unknown strategy '{strategy}'{nearest(strategy, STRATEGIES)} (known: {', '.join(STRATEGIES)})"
         )
-
-    completed = images.new_empty((len(images), count, *model.shape))
-    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64)
-    log_observed, orders = effective.clone(), model.best_orders(hidden).tolist()
-    exact, strategies = [False] * len(images), ["ancestral"] * len(images)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for order, rows in model.by_best_order(hidden):
-                with model.along(order), packed(model):
-                    unseen = bool(model.unseen(hidden[rows]).any())
-                    few = particles if unseen and strategy != "ancestral" else 0
-                    drawn, cloud = _fill(
-                        model, images[rows], hidden[rows], count, few, temperature, generator, progress
-                    )
-                completed[rows] = drawn
-                for row in rows.tolist():
-                    exact[row], strategies[row] = not unseen, "particles" if cloud else "ancestral"
-                if cloud:
-                    effective[rows.cpu()] = cloud.effective.view(-1, count).cpu().double()
-                    log_observed[rows.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
-    finally:
-        model.train(was_training)
-    return Completions(completed, orders, strategies, exact, effective, log_observed)
 
 
 def _fill(
@@ -197,7 +194,6 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
     return True
 
 
-@torch.inference_mode()
 def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     """log p(hidden | observed) of each completion: float64 (batch, count) nats, on the CPU.
 
@@ -207,7 +203,7 @@ def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     hidden = hidden.expand(len(completions.images), *model.shape[1:])
     found = []
     for i, images in enumerate(completions.images):
-        with model.along(completions.orders[i]):
+        with model.evaluating(), model.along(completions.orders[i]):
             if completions.strategies[i] == "particles":
                 found.append(model.log_prob(images).cpu().double() - completions.log_observed[i])
             else:

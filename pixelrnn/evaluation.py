@@ -13,6 +13,12 @@ from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 
 LN2 = math.log(2)
+# How evaluate_conditional found a number, in words.
+HOW = {
+    "exact": "exact",
+    "fill": "plain fill, blind to observed pixels ahead",
+    "particles": "estimated by particles",
+}
 
 
 @dataclass(frozen=True)
@@ -119,14 +125,9 @@ def _in_batches(
     """function of batches of images and their masks, on the model's device without gradients: float64 (N,)."""
     device, found = model.order.device, []
     hidden = hidden.expand(len(images), *model.shape[1:])
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for rows in torch.arange(len(images)).split(batch_size):
-                found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
-    finally:
-        model.train(was_training)
+    with model.evaluating():
+        for rows in torch.arange(len(images)).split(batch_size):
+            found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
     return torch.cat(found)
 
 

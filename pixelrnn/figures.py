@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pixelrnn import ordering as orderings
+from pixelrnn.evaluation import HOW
 from pixelrnn.files import write_whole
 from pixelrnn.pixels import requantise
 
@@ -191,11 +192,6 @@ def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Fi
     figure = Figure(figsize=(6.4, 0.6 + 0.28 * len(results)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     colours = {"exact": "tab:blue", "fill": "0.75", "particles": "lightsteelblue"}
-    meaning = {
-        "exact": "exact",
-        "fill": "plain fill, blind to observed pixels ahead",
-        "particles": "estimated by particles",
-    }
     for how in dict.fromkeys(str(result["how"]) for result in results.values()):
         rows = [(i, result) for i, result in enumerate(results.values()) if result["how"] == how]
         axes.barh(
@@ -203,7 +199,7 @@ def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Fi
             [result["bits_per_dim"] for _, result in rows],
             xerr=[result["bits_per_dim_error"] for _, result in rows],
             color=colours[how],
-            label=meaning[how],
+            label=HOW[how],
         )
     axes.set_yticks(range(len(results)), list(results))
     axes.invert_yaxis()

@@ -13,7 +13,6 @@ from pixelrnn.pixels import to_images, to_sequence
 CHUNK = 16  # completions whose distributions are held at once
 
 
-@torch.inference_mode()
 def marginals(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     """p(x_c = level | observed) of every pixel, estimated: (batch, channels, height, width, levels).
 
@@ -25,7 +24,7 @@ def marginals(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     for drawn, mask, order, exact in zip(
         completions.images, hidden, completions.orders, completions.exact, strict=True
     ):
-        with model.along(order):
+        with model.evaluating(), model.along(order):
             sums = [_predicted(model, part, mask) if exact else _one_hot(part, model) for part in drawn.split(CHUNK)]
         found.append(torch.where(mask[..., None], torch.stack(sums).sum(0) / len(drawn), _one_hot(drawn[:1], model)))
     return torch.stack(found)

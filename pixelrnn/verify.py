@@ -27,16 +27,11 @@ def verify(model: Model, seed: int = 0) -> list[str]:
     ahead, steps that disagree with the parallel pass, an observed pixel that is changed, in a model that sees ahead a
     hidden pixel that it looks at. Of several orders, each is checked.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for index in reversed(range(len(model.orders))):
-                with model.along(index):
-                    lines = list(_checks(model, Generator().manual_seed(seed)))
-        return lines + [f"all of it along each of {len(model.orders)} orders"] * (len(model.orders) > 1)
-    finally:
-        model.train(was_training)
+    with model.evaluating():
+        for index in reversed(range(len(model.orders))):
+            with model.along(index):
+                lines = list(_checks(model, Generator().manual_seed(seed)))
+    return lines + [f"all of it along each of {len(model.orders)} orders"] * (len(model.orders) > 1)
 
 
 def _checks(model: Model, generator: Generator) -> Iterator[str]:

@@ -20,7 +20,7 @@ from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
 from pixelrnn.ordering import ORDERINGS
 from pixelrnn.plugins import option_defaults
-from pixelrnn.training import Settings
+from pixelrnn.update import Settings
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL = ["model.width=16", "model.depth=1", "training.epochs=1", "data.limit=64", "training.samples=4"]

@@ -19,7 +19,7 @@ ROWS = [
     {"particles"},
     {"completion"},
     {"evaluation", "figures", "checkpoint", "verify", "own_picture", "quality", "uncertainty"},
-    {"resume", "training"},
+    {"resume", "update", "training"},
     {"benchmark"},
     {"cli"},
 ]

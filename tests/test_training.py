@@ -15,7 +15,8 @@ from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.training import Settings, _draw_order, learning_rate, make_optimizer, train
+from pixelrnn.training import train
+from pixelrnn.update import Settings, _draw_order, learning_rate, make_optimizer
 
 FAST = {"epochs": 4, "batch_size": 8, "validate_every": 10, "warmup_steps": 2, "samples": 0}
 

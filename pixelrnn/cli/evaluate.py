@@ -11,10 +11,10 @@ from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.setup import describe_order, load_checkpoint, load_data
-from pixelrnn.completion import STRATEGIES, complete
+from pixelrnn.completion import check_strategy, complete
 from pixelrnn.data import limited
-from pixelrnn.errors import UserError, nearest
-from pixelrnn.evaluation import Likelihoods, evaluate, evaluate_conditional, evaluate_ensemble
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation import HOW, Likelihoods, evaluate, evaluate_conditional, evaluate_ensemble
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
@@ -25,7 +25,6 @@ STANDARD: dict[str, dict[str, Any]] = {
     **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
     "strokes": {"name": "strokes"},
 }
-HOW = {"exact": "", "fill": "plain fill, blind to observed pixels ahead", "particles": "estimated by particles"}
 
 
 def run(cfg: DictConfig) -> None:
@@ -33,8 +32,7 @@ def run(cfg: DictConfig) -> None:
     data = load_data(cfg, model)
     if cfg.part not in ("train", "valid", "test"):
         raise UserError(f"part={cfg.part}: it is train, valid or test")
-    if cfg.strategy not in STRATEGIES:
-        raise UserError(f"strategy={cfg.strategy}{nearest(cfg.strategy, STRATEGIES)} (known: {', '.join(STRATEGIES)})")
+    check_strategy(cfg.strategy)
     if cfg.completions < 0 or cfg.completed_images < 1:
         raise UserError(f"completions={cfg.completions} of completed_images={cfg.completed_images}: at least 0, and 1")
     images = limited(getattr(data, cfg.part), cfg.limit)
@@ -72,7 +70,7 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
     """Prints and keeps one row of the table."""
     nats = f"{result.nats:.2f} ± {result.nats_error:.2f}"
     bits = f"{result.bits_per_dim:.4f} ± {result.bits_per_dim_error:.4f}"
-    print(f"{name:<28}{nats:>20}{bits:>30}  {HOW[how]}".rstrip(), flush=True)
+    print(f"{name:<28}{nats:>20}{bits:>30}  {'' if how == 'exact' else HOW[how]}".rstrip(), flush=True)
     report[name] = {**result.as_dict(), "how": how}
 
 
@@ -104,8 +102,9 @@ def _complete(
     figure = figures.completions(
         images[:1].expand(len(rows), -1, -1, -1), masks, torch.stack(rows), model.levels, list(hidden)
     )
-    figures.save_figure(figure, output_folder() / "evaluation_completions.png")
-    print(f"picture    {output_folder() / 'completions.png'}")
+    path = output_folder() / "evaluation_completions.png"
+    figures.save_figure(figure, path)
+    print(f"picture    {path}")
 
 
 def _describe(spec: dict) -> str:

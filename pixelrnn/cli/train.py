@@ -9,7 +9,8 @@ from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
 from pixelrnn.cli.setup import choose_device, describe, describe_model
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
-from pixelrnn.training import Settings, occlusion_of, train
+from pixelrnn.training import train
+from pixelrnn.update import Settings, occlusion_of
 
 
 def run(cfg: DictConfig) -> None:

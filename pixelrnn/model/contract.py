@@ -79,6 +79,17 @@ class Model(nn.Module, ABC):
         finally:
             self.followed.index = before
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """While it holds, the model is in evaluation mode and no gradients are kept."""
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.train(was_training)
+
     @property
     def pixels(self) -> int:
         return self.shape[1] * self.shape[2]
