@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN = $(BIN)/pixelrnn
 
-.PHONY: demo test lint types benchmark clean
+.PHONY: demo test gpu-test lint types benchmark clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -23,6 +23,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest -n 2
+
+gpu-test: .venv/installed
+	$(BIN)/pytest -m gpu
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,11 +1,13 @@
 """The one sampling loop: fill the hidden pixels of an image in the model's order. Sampling hides them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Generator, Tensor
 
+from pixelrnn import graphs
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
 from pixelrnn.packing import packed
@@ -15,6 +17,7 @@ from pixelrnn.states import pick
 
 STRATEGIES = ("auto", "ancestral", "particles")
 ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most: bounds its memory
+NOISE = 1 << 22  # numbers that are drawn in one call, at most
 
 Progress = Callable[[int, int], None]
 
@@ -42,6 +45,7 @@ def complete(
     generator: Generator | None = None,
     progress: Progress | None = None,
     particles: int = 64,
+    precision: str = "float32",
 ) -> Tensor:
     """Draws `count` completions of every image: uint8 (batch, count, channels, height, width).
 
@@ -54,11 +58,14 @@ def complete(
     hidden one; elsewhere it ignores those. "particles" takes them in by sequential Monte Carlo, with so many particles
     for each completion, and does the plain fill where that is exact. "auto" is what is exact, else particles.
 
+    precision is that of the steps' matrix products: float32, bfloat16 or int8 (pixelrnn/packing.py); the others draw from
+    a slightly different distribution, whose nats evaluation.rounded_log_probs tells.
+
     The same generator seed gives the same completions; progress, if given, is called with (pixels done, pixels to do).
     Raises UserError for arguments that do not fit.
     """
     return complete_in_detail(
-        model, images, hidden, count, strategy, temperature, generator, progress, particles
+        model, images, hidden, count, strategy, temperature, generator, progress, particles, precision
     ).images
 
 
@@ -72,6 +79,7 @@ def complete_in_detail(
     generator: Generator | None = None,
     progress: Progress | None = None,
     particles: int = 64,
+    precision: str = "float32",
 ) -> Completions:
     """complete(), with what it did of each image."""
     check_images(images, model.shape, model.levels)
@@ -90,7 +98,7 @@ def complete_in_detail(
     exact, strategies = [False] * len(images), ["ancestral"] * len(images)
     with model.evaluating():
         for order, rows in model.by_best_order(hidden):
-            with model.along(order), packed(model):
+            with model.along(order), packed(model, precision):
                 unseen = bool(model.unseen(hidden[rows]).any())
                 few = particles if unseen and strategy != "ancestral" else 0
                 drawn, cloud = _fill(model, images[rows], hidden[rows], count, few, temperature, generator, progress)
@@ -138,35 +146,53 @@ def _fill(
 
     hidden_at = model.in_order(hidden)
     some, every = hidden_at.any(0).tolist(), hidden_at.all(0).tolist()
-    longest = max(1, ROW_STEPS // len(canvas))
-    t = first
-    while t < last:
-        if not some[t]:  # observed in all images
-            stop = next((s for s in range(t, min(last, t + longest)) if some[s]), min(last, t + longest))
-            parameters, state = model.read(canvas, t, stop, state)
+    draws = sum(some[first:last])
+    noise = noises(model, len(canvas), draws, generator)
+    drawn_step = None
+    if not cloud and graphs.records(model, canvas.device, draws):
+        drawn_step = graphs.DrawnStep(model, canvas, hidden_at, temperature)
+    for start, stop in _spans(some, first, last, max(1, ROW_STEPS // len(canvas))):
+        if not some[start]:  # observed in all images
+            parameters, state = model.read(canvas, start, stop, state)
             if cloud:
-                values = canvas.flatten(2)[:, :, model.visits[t:stop]].transpose(1, 2).long()
+                values = canvas.flatten(2)[:, :, model.visits[start:stop]].transpose(1, 2).long()
                 cloud.weigh(model.likelihood.log_prob(parameters, values).sum(1))
-            t = stop
+        elif drawn_step and start > 0:
+            state = drawn_step(start, state, next(noise))
         else:
             if cloud and (rows := cloud.resample()) is not None:
                 canvas, state = canvas[rows], pick(state, rows)
-            pixel = canvas.flatten(2)[:, :, model.visits[t]]  # a view: what is written here is on the canvas
-            parameters, state = model.step(canvas, t, state)
-            drawn = model.likelihood.sample(parameters, temperature, generator).to(torch.uint8)
-            if not every[t]:
-                here = hidden_at[:, t]
+            pixel = canvas.flatten(2)[:, :, model.visits[start]]  # a view: what is written here is on the canvas
+            parameters, state = model.step(canvas, start, state)
+            drawn = model.likelihood.draw(parameters, next(noise), temperature)
+            if not every[start]:
+                here = hidden_at[:, start]
                 drawn = torch.where(here[:, None], drawn, pixel)
                 if cloud:
                     log_probs = model.likelihood.log_prob(parameters, pixel.long())
                     cloud.weigh(log_probs.masked_fill(here, 0.0))
             pixel.copy_(drawn)
-            t += 1
         if progress:
-            progress(t - first, last - first)
+            progress(stop - first, last - first)
     if cloud:
         canvas = canvas[cloud.finish()]
     return canvas.unflatten(0, (-1, count)), cloud
+
+
+def _spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
+    """The steps from first to last, those that draw one by one, and of the others as many as lie together up to longest."""
+    for draws, run in groupby(range(first, last), some.__getitem__):
+        steps, length = list(run), 1 if draws else longest
+        for start in steps[::length]:
+            yield start, min(start + length, steps[-1] + 1)
+
+
+def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:
+    """The chance of so many steps that draw, of each (batch, noise_size): drawn for many of them in one call."""
+    size = model.likelihood.noise_size
+    like = next(model.likelihood.parameters())
+    for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
+        yield from model.likelihood.chance(like.new_empty(len(part), batch, size), generator)
 
 
 def sample(
@@ -175,13 +201,14 @@ def sample(
     temperature: float = 1.0,
     generator: Generator | None = None,
     progress: Progress | None = None,
+    precision: str = "float32",
 ) -> Tensor:
     """Draws images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
     if count < 1:
         raise UserError(f"count={count}: at least 1 image")
     blank = torch.zeros((1, *model.shape), dtype=torch.uint8, device=model.order.device)
     hidden = torch.ones(model.shape[1:], dtype=torch.bool, device=model.order.device)
-    return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress)[0]
+    return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress, precision=precision)[0]
 
 
 def is_exact(model: Model, hidden: Tensor) -> bool:

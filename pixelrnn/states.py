@@ -23,3 +23,12 @@ def pick(state: Any, index: Tensor) -> Any:
     if isinstance(state, Shared):
         return Shared(state.rows, state.index[index])
     return type(state)(pick(part, index) for part in state)
+
+
+def leaves(state: Any) -> list[Tensor]:
+    """The tensors of a state that change from step to step."""
+    if isinstance(state, Tensor):
+        return [state]
+    if state is None or isinstance(state, Shared):
+        return []
+    return [leaf for part in state for leaf in leaves(part)]

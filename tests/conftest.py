@@ -19,6 +19,14 @@ os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)  # the workers of pytest -n share the cores
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of a GPU are skipped, visibly, where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test draws the same numbers, whatever ran before it."""

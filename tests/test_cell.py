@@ -157,7 +157,7 @@ def test_a_stack_steps_as_it_runs(name, depth, layer_norm, residual):
     inputs = torch.randn(BATCH, STEPS, INPUTS, dtype=torch.double)
     whole, last = stack(inputs, stack.begin(BATCH))
     with torch.inference_mode(), packed(stack):
-        outputs, states = unroll(stack, inputs, stack.begin(BATCH))
+        outputs, states = unroll(stack, stack.layers[0].project(inputs), stack.begin(BATCH))
     torch.testing.assert_close(outputs, whole)
     torch.testing.assert_close(flat(states), flat(last))
     first, middle = stack(inputs[:, :2], stack.begin(BATCH))

@@ -5,7 +5,7 @@ import torch
 from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
 
 from pixelrnn.cell import CELLS
-from pixelrnn.completion import complete, is_exact, sample
+from pixelrnn.completion import complete, is_exact, noises, sample
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
@@ -48,13 +48,14 @@ def naive(model, images, hidden, count, temperature, draw):
     completed = torch.empty(len(images), count, *model.shape, dtype=torch.uint8)
     for order, rows in model.by_best_order(hidden):
         canvas, masks = images[rows].repeat_interleave(count, 0), hidden[rows].repeat_interleave(count, 0)
+        noise = noises(model, len(canvas), int(masks.flatten(1).any(0).sum()), draw)
         canvas = torch.where(masks[:, None], torch.randint(model.levels, canvas.shape, dtype=torch.uint8), canvas)
         for t, pixel in enumerate(model.orders[order].tolist()):
             row, column = divmod(pixel, model.shape[2])
             here = masks[:, row, column]
             if here.any():
                 with torch.no_grad(), model.along(order):
-                    drawn = model.likelihood.sample(model(canvas, masks)[:, t], temperature, draw).to(torch.uint8)
+                    drawn = model.likelihood.draw(model(canvas, masks)[:, t], next(noise), temperature).to(torch.uint8)
                 canvas[here, :, row, column] = drawn[here]
         completed[rows] = canvas.unflatten(0, (-1, count))
     return completed
@@ -175,7 +176,7 @@ def test_the_model_is_left_as_it_was(training, monkeypatch):
     given = images.clone(), hidden.clone()
     one, two = (complete(model, images, hidden, 5, "ancestral", generator=generator(3)) for _ in range(2))
     assert torch.equal(one, two)  # no dropout while it draws
-    monkeypatch.setattr(model.likelihood, "sample", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(model.likelihood, "draw", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         complete(model, images, hidden, strategy="ancestral")
     assert all(module.training == training for module in model.modules())

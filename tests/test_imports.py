@@ -16,7 +16,7 @@ ROWS = [
     {"ordering", "occlusion", "cell", "likelihood"},
     {"data"},
     {"model"},
-    {"particles"},
+    {"particles", "graphs"},
     {"completion"},
     {"evaluation", "figures", "checkpoint", "verify", "own_picture", "quality", "uncertainty"},
     {"resume", "update", "training"},

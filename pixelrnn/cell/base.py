@@ -29,7 +29,10 @@ class Cell(Packable):
 
     @abstractmethod
     def recur(self, projected: Tensor, state: State) -> State:
-        """One step: (batch, gates) and the state before it -> the state after it, whose first tensor is the output h."""
+        """One step: (batch, gates) and the state before it -> the state after it, whose first tensor is the output h.
+
+        What is projected may be overwritten where no gradients are kept.
+        """
 
     def begin(self, batch: int) -> State:
         """The learned initial state for a batch."""
@@ -37,7 +40,11 @@ class Cell(Packable):
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: inputs (batch, inputs) -> output (batch, width) and the next state."""
-        state = self.recur(self.project(inputs), state)
+        return self.advance(self.project(inputs), state)
+
+    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of inputs that are projected already: (batch, gates) -> output (batch, width), the next state."""
+        state = self.recur(projected, state)
         return state[0], state
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:

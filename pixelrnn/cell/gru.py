@@ -1,10 +1,10 @@
 """Gated recurrent units (Cho et al. 2014), in the two forms that are in use."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State, sigmoid
+from pixelrnn.packing import Product
 
 
 class GRU(Cell):
@@ -17,18 +17,18 @@ class GRU(Cell):
         super().__init__(inputs, width, carried=1)
         self.layer = nn.GRU(inputs, width, batch_first=True)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Product, Product, Tensor, Tensor]:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return W, U, input_bias, recurrent_bias
+        return Product(W), Product(U), input_bias, recurrent_bias
 
     def project(self, inputs: Tensor) -> Tensor:
         W, _, b, _ = self.derived()
-        return F.linear(inputs, W, b)
+        return W(inputs, b)
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
         _, U, _, b = self.derived()
-        recurrent = F.linear(h, U, b)
+        recurrent = U(h, b)
         r, z = sigmoid(projected[:, :gates] + recurrent[:, :gates]).chunk(2, dim=-1)
         n = torch.tanh(torch.addcmul(projected[:, gates:], r, recurrent[:, gates:]))
         return (torch.lerp(n, h, z),)
@@ -51,16 +51,16 @@ class GRUResetBefore(Cell):
         self.gates = nn.Linear(width, 2 * width, bias=False)
         self.candidate = nn.Linear(width, width, bias=False)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.input.weight, self.gates.weight, self.candidate.weight, self.input.bias
+    def derive(self) -> tuple[Product, Product, Product, Tensor]:
+        return Product(self.input.weight), Product(self.gates.weight), Product(self.candidate.weight), self.input.bias
 
     def project(self, inputs: Tensor) -> Tensor:
         W, _, _, b = self.derived()
-        return F.linear(inputs, W, b)
+        return W(inputs, b)
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
         _, U, U_n, _ = self.derived()
-        r, z = sigmoid(torch.addmm(projected[:, :gates], h, U.t())).chunk(2, dim=-1)
-        n = torch.tanh(torch.addmm(projected[:, gates:], r * h, U_n.t()))
+        r, z = sigmoid(U(h, projected[:, :gates])).chunk(2, dim=-1)
+        n = torch.tanh(U_n(r * h, projected[:, gates:]))
         return (torch.lerp(n, h, z),)

@@ -1,10 +1,10 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State
+from pixelrnn.packing import Product
 
 
 class LSTM(Cell):
@@ -26,19 +26,21 @@ class LSTM(Cell):
         self.register_buffer("scale", gate_scale(width), persistent=False)
         self.register_buffer("shift", 1 - self.scale, persistent=False)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Product, Product, Tensor, Tensor, Tensor]:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
         rows = self.scale[:, None]
-        return rows * W, rows * U, self.scale * (input_bias + recurrent_bias)
+        bias = self.scale * (input_bias + recurrent_bias)
+        return Product(rows * W), Product(rows * U), bias, self.scale, self.shift
 
     def project(self, inputs: Tensor) -> Tensor:
-        W, _, b = self.derived()
-        return F.linear(inputs, W, b)
+        W, _, b, _, _ = self.derived()
+        return W(inputs, b)
 
     def recur(self, projected: Tensor, state: State) -> State:
         h, c = state
-        _, U, _ = self.derived()
-        return lstm_gates(torch.addmm(projected, h, U.t()), c, self.scale, self.shift)
+        _, U, _, scale, shift = self.derived()
+        arguments = U(h, projected, out=None if torch.is_grad_enabled() else projected)
+        return lstm_gates(arguments, c, scale, shift)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (h, c) = self.layer(inputs, tuple(part[None].contiguous() for part in state))
@@ -55,6 +57,8 @@ def gate_scale(width: int) -> Tensor:
 
 def lstm_gates(scaled: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """h and c from the gates' scaled arguments (…, 4·width), which are overwritten, and c before, (…, width)."""
-    i, f, g, o = torch.addcmul(shift, scale, scaled.tanh_()).chunk(4, dim=-1)
+    tanhs = scaled.tanh_()
+    gates = torch.addcmul(shift, scale, tanhs, out=None if torch.is_grad_enabled() else tanhs)
+    i, f, g, o = gates.chunk(4, dim=-1)
     c = torch.addcmul(f * c, i, g)
     return o * torch.tanh(c), c

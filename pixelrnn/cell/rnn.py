@@ -1,10 +1,10 @@
 """The plain recurrent network (Elman 1990)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State, sigmoid
+from pixelrnn.packing import Product
 
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
 
@@ -18,17 +18,17 @@ class RNN(Cell):
         # It holds the weights also where φ is the sigmoid, which torch's fused layer does not offer.
         self.layer = nn.RNN(inputs, width, batch_first=True, nonlinearity="relu" if nonlinearity == "relu" else "tanh")
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Product, Product, Tensor]:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return W, U, input_bias + recurrent_bias
+        return Product(W), Product(U), input_bias + recurrent_bias
 
     def project(self, inputs: Tensor) -> Tensor:
         W, _, b = self.derived()
-        return F.linear(inputs, W, b)
+        return W(inputs, b)
 
     def recur(self, projected: Tensor, state: State) -> State:
         _, U, _ = self.derived()
-        return (NONLINEARITIES[self.nonlinearity](torch.addmm(projected, state[0], U.t())),)
+        return (NONLINEARITIES[self.nonlinearity](U(state[0], projected)),)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         if self.nonlinearity == "sigmoid":

@@ -37,16 +37,17 @@ class Stack(nn.Module):
 
     def forward(self, inputs: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
         """All steps: inputs (batch, steps, inputs) -> features (batch, steps, width) and the last states."""
-        return self._climb(inputs, states, lambda layer: layer)
+        return self._climb(inputs, states, lambda i, layer: layer)
 
-    def step(self, inputs: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
-        """One step: inputs (batch, inputs) -> features (batch, width) and the next states."""
-        return self._climb(inputs, states, lambda layer: layer.step)
+    def step(self, projected: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        """One step, of inputs that the first layer's `project` was given: (batch, gates) -> features (batch, width)
+        and the next states."""
+        return self._climb(projected, states, lambda i, layer: layer.step if i else layer.advance)
 
-    def _climb(self, inputs: Tensor, states: list[State], run: Callable) -> tuple[Tensor, list[State]]:
+    def _climb(self, inputs: Tensor, states: list[State], way: Callable) -> tuple[Tensor, list[State]]:
         stream, next_states = inputs, []
         for i, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            outputs, state = run(layer)(inputs, state)
+            outputs, state = way(i, layer)(inputs, state)
             if self.training:
                 outputs = self.dropout(outputs)
             stream = stream + outputs if self.residual and i > 0 else outputs

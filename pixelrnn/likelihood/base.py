@@ -1,11 +1,13 @@
 """What a likelihood is: the distribution of one pixel, all its channels, given the model's features."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
+
+from pixelrnn.packing import Packable
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(Packable):
     """p(pixel | features) = ∏_c p(x_c | x_<c, features): R, then G given R, then B given R and G (the paper's eq. 2).
 
     All channels are predicted inside one step. That is as exact a factorisation as one step per channel, and takes a
@@ -13,9 +15,9 @@ class Likelihood(nn.Module, ABC):
     the other methods turn parameters into probabilities and draws.
     """
 
-    def __init__(self, channels: int, levels: int):
+    def __init__(self, channels: int, levels: int, noise_size: int):
         super().__init__()
-        self.channels, self.levels = channels, levels
+        self.channels, self.levels, self.noise_size = channels, levels, noise_size
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -31,8 +33,28 @@ class Likelihood(nn.Module, ABC):
         return log_probs.gather(-1, values[..., None])[..., 0].sum(-1)
 
     @abstractmethod
-    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        """Draws pixels channel by channel: parameters (..., parameters) -> int64 (..., channels).
+    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        """Fills noise (..., noise_size) with all the chance that so many draws need, and returns it.
+
+        It does not depend on the parameters, so that a sampler draws it for many steps in one call.
+        """
+
+    @abstractmethod
+    def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """Pixels, channel by channel: parameters (..., parameters), noise (..., noise_size) -> int64 (..., channels).
 
         temperature divides the logits (and multiplies the scales of a continuous distribution); 1 samples the model.
         """
+
+    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """One draw: parameters (..., parameters) -> int64 (..., channels)."""
+        noise = parameters.new_empty((*parameters.shape[:-1], self.noise_size))
+        return self.draw(parameters, self.chance(noise, generator), temperature)
+
+
+def gumbel(noise: Tensor, generator: Generator | None) -> Tensor:
+    """Fills noise with draws of Gumbel's distribution: -log of an exponential variable.
+
+    argmax(logits + noise) then is a draw of their softmax (the Gumbel-max trick).
+    """
+    return noise.exponential_(generator=generator).log_().neg_()

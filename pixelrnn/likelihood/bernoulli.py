@@ -6,6 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood
+from pixelrnn.packing import Product
 
 
 class Bernoulli(Likelihood):
@@ -14,13 +15,17 @@ class Bernoulli(Likelihood):
     def __init__(self, features: int, channels: int, levels: int):
         if levels != 2:
             raise UserError(f"likelihood 'bernoulli' is for 2 levels; got levels={levels}: use likelihood=categorical")
-        super().__init__(channels, levels)
+        super().__init__(channels, levels, noise_size=channels)
         self.logits = nn.Linear(features, channels)
         if channels > 1:
             self.coupling = nn.Parameter(torch.zeros(channels, channels))  # [c, c'] counts where c' < c
 
+    def derive(self) -> tuple[Product, Tensor]:
+        return Product(self.logits.weight), self.logits.bias
+
     def forward(self, features: Tensor) -> Tensor:
-        return self.logits(features)
+        product, bias = self.derived()
+        return product(features, bias)
 
     def _given(self, parameters: Tensor, values: Tensor) -> Tensor:
         """The logits of all channels, each given the channels before it: (..., channels)."""
@@ -36,9 +41,14 @@ class Bernoulli(Likelihood):
         logits = self._given(parameters, values)
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=-1)
 
-    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        noise = torch.rand(parameters.shape, generator=generator, dtype=parameters.dtype, device=parameters.device)
-        values = torch.zeros(parameters.shape, dtype=torch.long, device=parameters.device)
-        for _ in range(self.channels):  # after c rounds, the first c channels are drawn
-            values = (noise < torch.sigmoid(self._given(parameters, values) / temperature)).long()
+    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        # The logit of a uniform number u: it is less than a logit where u is less than its probability.
+        return noise.uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).tiny)
+
+    def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        if temperature != 1:
+            noise = noise * temperature
+        values = (noise < parameters).long()
+        for _ in range(self.channels - 1):  # each round settles one more channel
+            values = (noise < self._given(parameters, values)).long()
         return values

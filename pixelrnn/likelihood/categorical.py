@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.likelihood.base import Likelihood
+from pixelrnn.likelihood.base import Likelihood, gumbel
+from pixelrnn.packing import Product
 
 
 class Categorical(Likelihood):
@@ -18,14 +19,19 @@ class Categorical(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, hidden: int = 128):
         if hidden < 1:
             raise UserError(f"likelihood.hidden={hidden}: at least 1")
-        super().__init__(channels, levels)
+        super().__init__(channels, levels, noise_size=channels * levels)
         self.hidden = nn.Linear(features, channels * hidden)
         self.logits = nn.ModuleList([nn.Linear(hidden, levels) for _ in range(channels)])
         # embeddings[c - 1] tells channel c of the channels before it.
         self.embeddings = nn.ModuleList([nn.Embedding(c * levels, hidden) for c in range(1, channels)])
 
+    def derive(self) -> tuple[Product | Tensor, ...]:
+        """The hidden layers' product and bias, then those of each channel's logits."""
+        return tuple(part for layer in (self.hidden, *self.logits) for part in (Product(layer.weight), layer.bias))
+
     def forward(self, features: Tensor) -> Tensor:
-        return self.hidden(features)
+        product, bias = self.derived()[:2]
+        return product(features, bias)
 
     def channel_logits(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
         """Logits (..., levels) of channel c, given the channels before it in values, int64 (..., channels)."""
@@ -33,7 +39,8 @@ class Categorical(Likelihood):
         if c:
             offsets = torch.arange(c, device=values.device) * self.levels
             hidden = hidden + self.embeddings[c - 1](values[..., :c] + offsets).sum(-2)
-        return self.logits[c](torch.relu(hidden))
+        product, bias = self.derived()[2 * c + 2 : 2 * c + 4]
+        return product(torch.relu(hidden), bias)
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         total = torch.zeros(
@@ -49,11 +56,16 @@ class Categorical(Likelihood):
         logits = [self.channel_logits(parameters, values, c) for c in range(self.channels)]
         return torch.stack(logits, dim=-2).log_softmax(-1)
 
-    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        values = torch.zeros((*parameters.shape[:-1], self.channels), dtype=torch.long, device=parameters.device)
+    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        return gumbel(noise, generator)
+
+    def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        values = torch.empty((*parameters.shape[:-1], 0), dtype=torch.long, device=parameters.device)
         for c in range(self.channels):
-            logits = self.channel_logits(parameters, values, c) / temperature
-            # The Gumbel-max trick: -log of an exponential variable has Gumbel's distribution.
-            gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
-            values[..., c] = (logits + gumbel).argmax(-1)
+            logits = self.channel_logits(parameters, values, c)
+            if temperature != 1:
+                logits = logits / temperature
+            of_channel = noise[..., c * self.levels : (c + 1) * self.levels] if self.channels > 1 else noise
+            level = (logits + of_channel).argmax(-1, keepdim=True)
+            values = torch.cat([values, level], -1) if c else level
         return values

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.likelihood.base import Likelihood
+from pixelrnn.likelihood.base import Likelihood, gumbel
+from pixelrnn.packing import Product
 
 LOG_SCALES = (-7.0, 7.0)  # of a logistic over [-1, 1]; the bounds keep exp and log finite
 
@@ -22,14 +23,18 @@ class LogisticMixture(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, components: int = 10):
         if components < 1:
             raise UserError(f"likelihood.components={components}: at least 1")
-        super().__init__(channels, levels)
+        super().__init__(channels, levels, noise_size=components + channels)
         self.components = components
         couplings = channels * (channels - 1) // 2
         self.sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
         self.project = nn.Linear(features, components * sum(self.sizes))
 
+    def derive(self) -> tuple[Product, Tensor]:
+        return Product(self.project.weight), self.project.bias
+
     def forward(self, features: Tensor) -> Tensor:
-        return self.project(features)
+        product, bias = self.derived()
+        return product(features, bias)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = parameters.to(torch.promote_types(parameters.dtype, torch.float32)).unflatten(-1, (self.components, -1))
@@ -78,22 +83,24 @@ class LogisticMixture(Likelihood):
             posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
         return torch.stack(log_probs, dim=-2)
 
-    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        gumbel(noise[..., : self.components], generator)
+        noise[..., self.components :].uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).tiny)
+        return noise
+
+    def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         weights, means, log_scales, couplings = self._split(parameters)
-        gumbel = -torch.empty_like(weights).exponential_(generator=generator).log()
-        chosen = (weights / temperature + gumbel).argmax(-1, keepdim=True)[..., None]  # one component for all channels
+        of_weights, logistic = noise.split([self.components, self.channels], -1)
+        chosen = (weights / temperature + of_weights).argmax(-1, keepdim=True)[..., None]  # one for all channels
 
         def of_chosen(parts: Tensor) -> Tensor:
             return parts.gather(-2, chosen.expand(*chosen.shape[:-1], parts.shape[-1]))
 
         means, log_scales, couplings = of_chosen(means), of_chosen(log_scales), of_chosen(couplings)
-        uniform = torch.rand(
-            means.shape[:-2] + means.shape[-1:], generator=generator, dtype=means.dtype, device=means.device
-        )
-        noise = torch.logit(uniform, eps=torch.finfo(uniform.dtype).tiny) * temperature
         values = torch.empty((*parameters.shape[:-1], 0), dtype=torch.long, device=parameters.device)
         for c in range(self.channels):
-            drawn = self._mean(means, couplings, values) + torch.exp(log_scales[..., c]) * noise[..., c, None]
+            scale = torch.exp(log_scales[..., c]) * temperature
+            drawn = self._mean(means, couplings, values) + scale * logistic[..., c, None]
             # Rounded before the next channel looks at it: the next one is conditioned on the level that is drawn.
             level = ((drawn + 1) * (self.levels - 1) / 2).round().clamp(0, self.levels - 1)
             values = torch.cat([values, level.long()], dim=-1)

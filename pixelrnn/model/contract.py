@@ -47,6 +47,7 @@ class Model(nn.Module, ABC):
 
     orders: Tensor  # int64 (orders, pixels), a buffer: it travels with the weights
     likelihood: Likelihood
+    position_as_tensor = False  # whether step() takes its position as a tensor (1,) too, as a CUDA graph needs it
     sees_ahead = False  # whether a hidden pixel's distribution takes in the observed pixels that come later
 
     def __init__(self, shape: Shape, levels: int, orders: Tensor, arguments: dict[str, Any]):

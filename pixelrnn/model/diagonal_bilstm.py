@@ -17,6 +17,7 @@ from pixelrnn.cell.lstm import gate_scale, lstm_gates
 from pixelrnn.model.layers import Layer, LineState, pack, unpack
 from pixelrnn.model.lines import Line, LineLSTM
 from pixelrnn.model.raster import RasterModel
+from pixelrnn.packing import Product
 
 
 class DiagonalBiLSTMLayer(Layer):
@@ -63,12 +64,13 @@ class DiagonalBiLSTMLayer(Layer):
         above = h[:, None].expand(-1, columns, -1).clone()
         return gates, h.clone(), cell.clone(), above, torch.zeros_like(above)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Product, Product, Product, Product, Tensor]:
         scale, width = self.scale[:, None], self.width
         own, above = (self.state_to_state.transpose(1, 2) * scale).split(width, -1)  # (2, 4·width, width) each
         inputs = self.input_to_state.weight * scale.repeat(2, 1)
         step = torch.cat([inputs, F.pad(own[0], (0, 0, 0, 4 * width))], 1)  # of x and h before, for both directions
-        return step, own[1], above[0], above[1], self.input_to_state.bias * self.scale.repeat(2)
+        matrices = Product(step), Product(own[1]), Product(above[0]), Product(above[1])
+        return *matrices, self.input_to_state.bias * self.scale.repeat(2)
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         gates, _, _, h, moved = state
@@ -78,25 +80,25 @@ class DiagonalBiLSTMLayer(Layer):
             initial = self.initial[0, 1].expand(batch, columns, -1)
             moved = self._second_direction(gates[..., 4 * self.width :], initial if row == 1 else moved, later_above)
         gates = (bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
-        gates[..., : 4 * self.width] += F.linear(h, above)
+        gates[..., : 4 * self.width] += above(h)
         _, own_h, own_cell, _, _ = self.begin(batch, columns)
         return gates, own_h, own_cell, h, moved
 
-    def _second_direction(self, gates: Tensor, above: Tensor, weight: Tensor) -> Tensor:
+    def _second_direction(self, gates: Tensor, above: Tensor, product: Product) -> Tensor:
         """h of a whole row, (batch, columns, width), from right to left; `above` is that of the row above it."""
         _, own, _, _, _ = self.derived()
-        arguments = gates + F.linear(above, weight)
+        arguments = gates + product(above)
         h, cell = self.initial[:, 1, None].expand(-1, len(gates), -1)
         outputs = torch.empty_like(above)
         for column in reversed(range(gates.shape[1])):
-            h, cell = lstm_gates(torch.addmm(arguments[:, column], h, own.t()), cell, self.scale, self.shift)
+            h, cell = lstm_gates(own(h, arguments[:, column]), cell, self.scale, self.shift)
             outputs[:, column] = h
         return outputs
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         gates, own_h, own_cell, h, moved = state
         step, _, _, _, _ = self.derived()
-        arguments = torch.addmm(gates[:, column], torch.cat([inputs, own_h], 1), step.t())
+        arguments = step(torch.cat([inputs, own_h], 1), gates[:, column])
         gates[:, column] = arguments
         output, cell = lstm_gates(arguments[:, : 4 * self.width], own_cell, self.scale, self.shift)
         own_h.copy_(output)

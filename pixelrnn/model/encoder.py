@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         channels = shape[0]
         self.levels, self.followed = levels, followed
         self.grids = [(path.frame.rows, path.frame.columns) for path in paths]
-        self.features = embedding + 2 * width
+        self.embedding, self.features = embedding, embedding + 2 * width
         self.value = nn.Embedding(channels * (levels + 1), embedding)  # the last of each channel is the token
         self.row = nn.Embedding(max(rows for rows, _ in self.grids), embedding)
         self.column = nn.Embedding(max(columns for _, columns in self.grids), embedding)

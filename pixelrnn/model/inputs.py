@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.model.contract import Followed, Shape
 from pixelrnn.ordering import Path
-from pixelrnn.packing import Packable
+from pixelrnn.packing import Packable, Product
 
 
 class CausalWindow(Packable):
@@ -37,15 +37,24 @@ class CausalWindow(Packable):
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
-        order = self.followed.index
-        neighbours = self.neighbours[order, start:stop]
-        values = canvas.flatten(2).index_select(2, neighbours.flatten()).to(self.known.dtype)
-        values = values.unflatten(2, neighbours.shape)  # (B, C, T, places)
-        values = values * self.factors[order, start:stop] - self.known[order, start:stop]
-        return F.linear(values.transpose(1, 2).flatten(2), *self.derived())
+        product, bias, neighbours, factors, known = self.derived()
+        if stop - start == 1:
+            return product(self.seen(canvas, start), bias)[:, None]
+        places = neighbours[start:stop]
+        values = canvas.flatten(2).index_select(2, places.flatten()).unflatten(2, places.shape)  # (B, C, T, places)
+        values = values * factors[start:stop] - known[start:stop]
+        return product(values.transpose(1, 2).flatten(2), bias)
 
-    def derive(self) -> tuple[Tensor, Tensor]:
-        return self.values.weight, self.values.bias
+    def seen(self, canvas: Tensor, t: int | Tensor) -> Tensor:
+        """The scaled values around the pixel of one step: (batch, channels · places)."""
+        _, _, neighbours, factors, known = self.derived()
+        values = canvas.flatten(2).index_select(2, at_step(neighbours, t).select(0, 0))
+        return (values * at_step(factors, t)).sub_(at_step(known, t)).flatten(1)
+
+    def derive(self) -> tuple[Product, Tensor, Tensor, Tensor, Tensor]:
+        order = self.followed.index
+        tables = self.neighbours[order], self.factors[order], self.known[order]
+        return Product(self.values.weight), self.values.bias, *tables
 
     def places(self) -> Tensor:
         """The part of which are known, the same for all images: (pixels, outputs)."""
@@ -66,7 +75,8 @@ class PixelInputs(Packable):
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin
-    rows: Tensor  # int64 (orders, pixels): the row of order[t], and its column
+    orders: Tensor  # int64 (orders, pixels): the pixel that is visited at each step
+    rows: Tensor  # its row, and its column
     columns: Tensor
 
     def __init__(self, shape: Shape, levels: int, followed: Followed, paths: Sequence[Path], width: int, window: int):
@@ -75,7 +85,8 @@ class PixelInputs(Packable):
             raise UserError(f"window={window}: the side of the causal window is odd, such as 5 or 7, or 0 for none")
         channels = shape[0]
         self.followed = followed
-        self.visits: list[list[int]] = [path.frame.pixels[path.places].tolist() for path in paths]
+        visits = torch.stack([path.frame.pixels[path.places] for path in paths])
+        self.visits: list[list[int]] = visits.tolist()
         self.value = nn.Embedding(channels * levels, width)
         self.row = nn.Embedding(max(path.frame.rows for path in paths), width)
         self.column = nn.Embedding(max(path.frame.columns for path in paths), width)
@@ -83,6 +94,7 @@ class PixelInputs(Packable):
         rows = torch.stack([path.places // path.frame.columns for path in paths])
         columns = torch.stack([path.places % path.frame.columns for path in paths])
         self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
+        self.register_buffer("orders", visits, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
         self.window: CausalWindow | None = None
@@ -98,6 +110,18 @@ class PixelInputs(Packable):
         inputs = self._previous(canvas.flatten(2), start, stop) + places[:, start:stop]  # (B, T, D)
         return inputs + self.window(canvas, start, stop) if self.window else inputs
 
+    def before(self, canvas: Tensor, t: int | Tensor, values: Tensor) -> Tensor:
+        """The sum over the channels of what stands in a table, (channels · levels, n), for the pixel before step t > 0:
+        (batch, n)."""
+        flat = canvas.flatten(2)
+        if isinstance(t, int):  # a view instead of a gather
+            pixel = flat.select(2, self.visits[self.followed.index][t - 1])
+        else:
+            pixel = flat.index_select(2, self.orders[self.followed.index].index_select(0, t - 1)).select(2, 0)
+        if pixel.shape[1] == 1:
+            return values.index_select(0, pixel.select(1, 0).int())
+        return F.embedding_bag(pixel + self.offsets, values, mode="sum")
+
     def derive(self) -> tuple[Tensor]:
         """What depends on the step alone, (1, pixels, width): the place of its pixel, which neighbours are known, and
         which order is followed."""
@@ -112,15 +136,17 @@ class PixelInputs(Packable):
     def _previous(self, flat: Tensor, start: int, stop: int) -> Tensor:
         """Embedded values of the pixels before steps start to stop: (batch, stop - start, width)."""
         visits = self.visits[self.followed.index]
-        if stop - start == 1 and start > 0:  # the sampler's case: a view instead of a gather
-            values = flat[:, :, visits[start - 1], None]
-        else:
-            values = flat[:, :, visits[max(start - 1, 0) : stop - 1]]
+        values = flat[:, :, visits[max(start - 1, 0) : stop - 1]]
         if len(self.offsets) == 1:
             embedded = self.value(values[:, 0].int())
         else:
             embedded = self.value(values.transpose(1, 2) + self.offsets).sum(2)
         return F.pad(embedded, (0, 0, 1, 0)) if start == 0 else embedded
+
+
+def at_step(table: Tensor, t: int | Tensor) -> Tensor:
+    """Row t of a table: (steps, …) -> (1, …); t may be a tensor (1,), for CUDA graphs, which record no number."""
+    return table[t : t + 1] if isinstance(t, int) else table.index_select(0, t)
 
 
 def which_order(orders: int, width: int) -> nn.Embedding | None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.packing import Packable
+from pixelrnn.packing import Packable, Product
 
 LineState = tuple[Tensor, ...]  # what one layer carries from pixel to pixel and from row to row, batch first in each
 
@@ -96,10 +96,11 @@ class ResidualBlock(Packable):
         self.layer, self.residual = layer, residual
         self.up = nn.Linear(layer.width, 2 * layer.width)
 
-    def derive(self) -> tuple[Tensor, Tensor]:
-        return self.up.weight, self.up.bias
+    def derive(self) -> tuple[Product, Tensor]:
+        return Product(self.up.weight), self.up.bias
 
     def add(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """From the block's inputs and the layer's outputs to the block's outputs."""
-        up = F.linear(outputs, *self.derived())
+        product, bias = self.derived()
+        up = product(outputs, bias)
         return inputs + up if self.residual else up

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.model.contract import Followed, check_sizes
 from pixelrnn.model.inputs import CausalWindow, which_order
 from pixelrnn.model.layers import Layer, LineState, ResidualBlock
-from pixelrnn.packing import Packable
+from pixelrnn.packing import Packable, Product
 
 FIRST = 7  # the side of the first convolution
 
@@ -78,17 +77,17 @@ class Network(Packable):
 
     def _head(self, stream: Tensor, outputs: list[Tensor]) -> Tensor:
         """From the last block's outputs, and by the skip connections from every layer's: (…, head) features."""
-        _, weight, bias = self.derived()
-        features = F.linear(torch.relu(stream), weight, bias)
+        _, product, bias = self.derived()
+        features = product(torch.relu(stream), bias)
         for skip, output in zip(self.skips, outputs, strict=False):  # none without `skip`
             features = features + skip(output)
         return torch.relu(features)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Tensor, Product, Tensor]:
         places = self.first.places()
         if self.which_order:
             places = places + self.which_order.weight[self.followed.index]
-        return places[None], self.head.weight, self.head.bias
+        return places[None], Product(self.head.weight), self.head.bias
 
     @torch.no_grad()  # the states are written in place
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:

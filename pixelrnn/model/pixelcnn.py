@@ -6,11 +6,11 @@ what the blind spot of stacked masked convolutions hides. Where we differ: what 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.model.layers import Layer, LineState, MaskedConv, windows
 from pixelrnn.model.raster import RasterModel
+from pixelrnn.packing import Product
 
 
 class PixelCNNLayer(Layer):
@@ -33,20 +33,21 @@ class PixelCNNLayer(Layer):
         bias = self.conv.bias
         return bias.new_zeros(batch, columns, self.width), bias.new_zeros(batch, columns + 2, self.width)
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return *self.conv.matrices(), self.down.weight, self.down.bias
+    def derive(self) -> tuple[Product, Product, Product, Tensor]:
+        above, own_row = self.conv.matrices()
+        return Product(above), Product(own_row), Product(self.down.weight), self.down.bias
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, line = state
         above, _, _, _ = self.derived()
-        return F.linear(windows(line, 3), above, self.conv.bias) + condition, line
+        return above(windows(line, 3), self.conv.bias) + condition, line
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         above, line = state
         _, own_row, down, bias = self.derived()
-        torch.clamp_min(F.linear(torch.relu(inputs), down, bias), 0, out=line[:, column + 1])
+        torch.clamp_min(down(torch.relu(inputs), bias), 0, out=line[:, column + 1])
         seen = line[:, column : column + 2].flatten(1)
-        return torch.addmm(above[:, column], seen, own_row.t()).relu_()
+        return own_row(seen, above[:, column]).relu_()
 
 
 class PixelCNN(RasterModel):

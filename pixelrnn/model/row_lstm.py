@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
@@ -18,6 +17,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack, windows
 from pixelrnn.model.lines import Line, LineLSTM
 from pixelrnn.model.raster import RasterModel
+from pixelrnn.packing import Product
 
 
 class RowLSTMLayer(Layer):
@@ -62,24 +62,25 @@ class RowLSTMLayer(Layer):
         inputs = h.new_zeros(batch, self.reach + columns, 2 * self.width)
         return gates, inputs, h.clone(), cell.clone()
 
-    def derive(self) -> tuple[Tensor, Tensor, Tensor]:
+    def derive(self) -> tuple[Product, Product, Tensor]:
         _, own_row = self.input_to_state.matrices()
         column = self.scale[:, None]
-        return own_row * column, self.state_to_state.t() * column, self.input_to_state.bias * self.scale
+        state_to_state = self.state_to_state.t() * column
+        return Product(own_row * column), Product(state_to_state), self.input_to_state.bias * self.scale
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, inputs, h, cell = state
         _, state_to_state, bias = self.derived()
         margin = self.initial[0].expand(len(h), self.reach, -1)
         seen = windows(torch.cat([margin, h, margin], 1), 2 * self.reach + 1)
-        return F.linear(seen, state_to_state, bias) + condition * self.scale, inputs, h, cell
+        return state_to_state(seen, bias) + condition * self.scale, inputs, h, cell
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         gates, row_inputs, h, cell = state
         input_to_state, _, _ = self.derived()
         row_inputs[:, self.reach + column] = inputs
         seen = row_inputs[:, column : column + self.reach + 1].flatten(1)
-        arguments = torch.addmm(gates[:, column], seen, input_to_state.t())
+        arguments = input_to_state(seen, gates[:, column])
         output, cell[:, column] = lstm_gates(arguments, cell[:, column], self.scale, self.shift)
         h[:, column] = output
         return output

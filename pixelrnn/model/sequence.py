@@ -6,27 +6,28 @@ of the pixel it predicts and, if asked, the known pixels around it; a pixel's ch
 if asked, an encoder tells it of all observed pixels, also those that come later.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from pixelrnn import ordering as orderings
-from pixelrnn.cell import CELLS, Stack, State
+from pixelrnn.cell import CELLS, Cell, Stack, State
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model.contract import Model, check_form, check_sizes
 from pixelrnn.model.encoder import Encoder
-from pixelrnn.model.inputs import PixelInputs
+from pixelrnn.model.inputs import PixelInputs, at_step
 from pixelrnn.ordering import Path
+from pixelrnn.packing import Packable, Product
 from pixelrnn.plugins import configure, lookup
 from pixelrnn.states import Shared
 
 SequenceState = tuple[list[State], Shared | None]
 
 
-class SequenceRNN(Model):
+class SequenceRNN(Model, Packable):
     """p(x) = ∏_t p(x_t | h_t), where h_t is the output of a recurrent stack that has read x_<t.
 
     shape is (channels, height, width); levels the number of values a channel takes. `ordering` and `likelihood` are a
@@ -36,6 +37,8 @@ class SequenceRNN(Model):
     encoder_width units in each direction and encoder_depth layers, and makes p(x_hidden | x_observed) exact for any
     mask: with everything hidden, it is p(x). Raises UserError for an unknown name or a bad value.
     """
+
+    position_as_tensor = True
 
     def __init__(
         self,
@@ -105,26 +108,53 @@ class SequenceRNN(Model):
         features, state = self._run(canvas, start, stop, state)
         return self.likelihood(features), state
 
-    def step(self, canvas: Tensor, t: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
-        features, state = self._climb(self.stack.step, self.inputs(canvas, t, t + 1)[:, 0], t, state)
-        return self.likelihood(features), state
+    def step(self, canvas: Tensor, t: int | Tensor, state: SequenceState) -> tuple[Tensor, SequenceState]:
+        """As in all models; t may be a tensor (1,) of a step after the first, for CUDA graphs."""
+        states, encoded = state
+        values, places, window, below = self.derived()
+        if isinstance(t, int) and t == 0:
+            projected = places[:1].repeat(len(canvas), 1)
+        else:
+            projected = self.inputs.before(canvas, t, values).add_(at_step(places, t))
+        if self.inputs.window:
+            projected = window(self.inputs.window.seen(canvas, t), projected)
+        if encoded is None:
+            features, states = self.stack.step(projected, states)
+            return self.likelihood(features), (states, None)
+        added = at_step(encoded.rows.transpose(0, 1), t)[0][encoded.index]
+        inputs, outputs = self._split(added)
+        features, states = self.stack.step(below(inputs, projected), states)
+        return self.likelihood(features + outputs), (states, encoded)
+
+    def derive(self) -> tuple[Tensor, Tensor, Product | None, Product]:
+        """The first layer's input product of all that does not depend on a draw, so that a step has only to look it up:
+        of each value, (values, gates), and of each step's place, (pixels, gates). And its product with what remains: the
+        window's values, and the encoder's part."""
+        first = cast(Cell, self.stack.layers[0])
+        weight = self.inputs.value.weight
+        bias = first.project(weight.new_zeros(1, first.inputs))
+        matrix = first.project(torch.eye(first.inputs, dtype=weight.dtype, device=weight.device)) - bias
+        places, window = self.inputs.derived()[0][0], None
+        if self.inputs.window:
+            of_values = self.inputs.window.values
+            places, window = places + of_values.bias, Product((of_values.weight.t() @ matrix).t())
+        return weight @ matrix, places @ matrix + bias, window, Product(matrix.t())
 
     def _run(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
         """Features (batch, steps, width) of steps start to stop, in one pass, and the state after them."""
-        return self._climb(self.stack, self.inputs(canvas, start, stop), slice(start, stop), state)
-
-    def _climb(
-        self, run: Callable, inputs: Tensor, steps: int | slice, state: SequenceState
-    ) -> tuple[Tensor, SequenceState]:
-        """Through the stack, with what the encoder adds to its inputs and to its outputs at these steps."""
         states, encoded = state
+        inputs = self.inputs(canvas, start, stop)
         if encoded is None:
-            features, states = run(inputs, states)
+            features, states = self.stack(inputs, states)
             return features, (states, None)
-        added = encoded.rows[:, steps][encoded.index]
-        below = inputs.shape[-1]
-        features, states = run(inputs + added[..., :below], states)
-        return features + added[..., below:], (states, encoded)
+        below, above = self._split(encoded.rows[:, start:stop][encoded.index])
+        features, states = self.stack(inputs + below, states)
+        return features + above, (states, encoded)
+
+    def _split(self, added: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoder adds, to the stack's inputs and to its outputs."""
+        below = self.encoder.embedding
+        return added[..., :below], added[..., below:]
 
     def _encode(self, canvas: Tensor, hidden: Tensor | None) -> Shared | None:
         """What the encoder adds at every step, (images, pixels, embedding + width); None without an encoder.

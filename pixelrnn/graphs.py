@@ -1,0 +1,84 @@
+"""A step that draws, recorded once as a CUDA graph and replayed at every position.
+
+On a GPU the sampling loop is bound by the launches of its many small operations; a replay launches them all at once.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelrnn.model import Model
+from pixelrnn.states import leaves, pick
+
+FEWEST = 32  # steps for which a recording pays
+
+
+class DrawnStep:
+    """One step of the fill of a canvas, in which all that changes from step to step is a tensor at a fixed address:
+
+    the canvas, the position, the state and the noise. What it draws equals what the loop in completion.py draws. On a
+    CUDA device the first call records it; elsewhere each call runs it as it is.
+    """
+
+    def __init__(self, model: Model, canvas: Tensor, hidden_at: Tensor, temperature: float):
+        """canvas uint8 (batch, channels, height, width); hidden_at bool (batch, pixels), in the order of the visit."""
+        self.model, self.canvas, self.hidden_at, self.temperature = model, canvas, hidden_at, temperature
+        self.t = torch.zeros(1, dtype=torch.long, device=canvas.device)
+        self.state: Any = None
+        self.noise = torch.empty(0, device=canvas.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, t: int, state: Any, noise: Tensor) -> Any:
+        """Draws the pixels of step t > 0, with noise (batch, noise_size), and returns the next state."""
+        if self.state is None:
+            everyone = torch.arange(len(self.canvas), device=self.canvas.device)
+            self.state, self.noise = pick(state, everyone), noise.clone()
+            if self.canvas.is_cuda:
+                self.t.fill_(t)
+                self._record()
+        elif state is not self.state:  # what was read in a pass meanwhile
+            _assign(self.state, state)
+        self.t.fill_(t)
+        self.noise.copy_(noise)
+        if self.graph:
+            self.graph.replay()
+        else:
+            self._run()
+        return self.state
+
+    def _run(self) -> None:
+        flat, pixel = self.canvas.flatten(2), self.model.order.index_select(0, self.t)
+        step: Any = self.model.step  # position_as_tensor
+        parameters, state = step(self.canvas, self.t, self.state)
+        drawn = self.model.likelihood.draw(parameters, self.noise, self.temperature).to(flat.dtype)
+        here = self.hidden_at.index_select(1, self.t)[..., None]
+        flat.index_copy_(2, pixel, torch.where(here, drawn[..., None], flat.index_select(2, pixel)))
+        _assign(self.state, state)
+
+    def _record(self) -> None:
+        """Runs the step on a stream of its own, as torch asks before a recording, puts back what that changed, records."""
+        before = self.canvas.clone(), [leaf.clone() for leaf in leaves(self.state)]
+        side = torch.cuda.Stream(self.canvas.device)
+        side.wait_stream(torch.cuda.current_stream(self.canvas.device))
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._run()
+        torch.cuda.current_stream(self.canvas.device).wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._run()
+        self.canvas.copy_(before[0])
+        for leaf, value in zip(leaves(self.state), before[1], strict=True):
+            leaf.copy_(value)
+
+
+def records(model: Model, device: torch.device, steps: int) -> bool:
+    """Whether so many steps are drawn by a DrawnStep."""
+    return device.type == "cuda" and model.position_as_tensor and steps >= FEWEST
+
+
+def _assign(state: Any, values: Any) -> None:
+    """Copies a state into another of the same form."""
+    for leaf, value in zip(leaves(state), leaves(values), strict=True):
+        leaf.copy_(value)
