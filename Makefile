@@ -35,7 +35,7 @@ types: .venv/installed
 	$(BIN)/mypy pixelrnn
 
 benchmark: .venv/installed
-	$(RUN) benchmark
+	$(RUN) benchmark table=README.md hydra.run.dir=outputs/benchmark
 
 clean:
 	rm -rf .venv

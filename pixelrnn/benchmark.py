@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,194 +11,217 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixelrnn import packing
 from pixelrnn.completion import complete, sample
+from pixelrnn.memory import peak_memory
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
 from pixelrnn.update import Settings, make_optimizer, update
 
-BATCHES = {16: 20.0, 256: 3.0}  # of the paper's models: small operations cost most, arithmetic does; targets
-SIDES = (8, 16, 32, 64)  # images whose sampling times show the growth with the number of pixels
+BATCHES = (64, 1)  # where arithmetic costs most, and where small operations do
+PASSES = 12  # of the naive sampler's, which runs one for each pixel, so many are timed
+GROWTH = {"side": (8, 16, 32, 64), "batch": (16, 64, 256), "width": (128, 256, 512), "depth": (1, 2, 4)}
+SMALL = 16  # the side of the images on which growth with batch, width and depth is measured
+
+Make = Callable[..., Model]  # (shape, levels, **options) -> model
 
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio: what was measured, the median with its spread over the repeats, and the target, if there is one."""
+    """One measurement: the median with its spread over the repeats, and the target, if there is one."""
 
     what: str
-    ratio: float
+    value: float
     low: float
     high: float
-    target: float | None = None
+    unit: str = "ratio"
+    target: str = ""
+
+    def figures(self) -> tuple[str, str]:
+        """The median with its unit, and the spread, for people."""
+        digits = 2 if self.value < 20 else 0
+        unit = "" if self.unit == "ratio" else f" {self.unit}"
+        spread = f"{self.low:,.{digits}f} to {self.high:,.{digits}f}" if self.low < self.high else ""
+        return f"{self.value:,.{digits}f}{unit}", spread
 
     def __str__(self) -> str:
-        target = f"{self.target:8.2f}" if self.target else f"{'':8}"
-        return f"{self.what:<66}{self.ratio:8.2f}  {self.low:6.2f} to {self.high:6.2f}{target}"
+        value, spread = self.figures()
+        return f"{self.what:<70}{value:>14}  {spread:>18}  {self.target}".rstrip()
 
 
-def benchmark(
-    options: dict[str, Any], batch: int = 64, size: int = 28, repeats: int = 5, device: str = "cpu"
-) -> list[Row]:
-    """Measures a SequenceRNN of these options on binary images of size × size.
+@dataclass(frozen=True)
+class Bench:
+    """Measures functions: `repeats` times after a warm-up, the two sides of a ratio in turn, so that a machine that is busy
+    for a while slows both."""
 
-    The two sides of a ratio are run in turn, `repeats` times after a warm-up, so that a machine that is busy for a
-    while slows both; the row holds the median, least and largest ratio.
-    """
-    model = SequenceRNN((1, size, size), 2, **options).to(device).eval()
-    images = torch.randint(0, 2, (batch, 1, size, size), dtype=torch.uint8, device=device)
-    hidden = build_occlusion("half", size, size).to(device)
-    run = partial(_ratio, repeats=repeats, device=device)
-    few = max(1, batch // 8)
+    repeats: int
+    device: str
 
-    rows = [
-        run(
-            f"sampling {batch} images / one log_prob of {batch}",
-            lambda: sample(model, batch),
-            _forward(model, images),
-            1.7,
-        ),
-        run("sampling 1 image / one log_prob of 1", lambda: sample(model, 1), _forward(model, images[:1]), 8),
-        run(
-            f"completing {batch} lower halves, {few} images x {batch // few} / sampling {batch}",
-            lambda: complete(model, images[:few], hidden, batch // few),
-            lambda: sample(model, batch),
-            0.65,
-        ),
-        run(
-            f"completing {batch} lower halves, {batch} images x 1 / sampling {batch}",
-            lambda: complete(model, images, hidden),
-            lambda: sample(model, batch),
-        ),
-        *_strategies(model, options, images, run),
-        run("training step / bare nn.LSTM, linear, cross-entropy", *_training_steps(options, images), target=1.3),
-    ]
-    if "window" not in options or not options["window"]:
-        windowed = {**options, "window": 7}
-        rows.append(run("the same with a 7x7 causal window", *_training_steps(windowed, images)))
-    few_images, few_model = images[:16, :, :16, :16], SequenceRNN((1, 16, 16), 2, **options).to(device).eval()
-    rows.append(
-        run(
-            "sampling 16 images of 16x16 by forward passes / by steps",
-            lambda: _naive_sample(few_model, len(few_images)),
-            lambda: sample(few_model, len(few_images)),
-            repeats=1,
-        )
-    )
-    rows.append(_growth(options, batch, repeats, device))
-    return rows
+    def seconds(self, function: Callable[[], Any]) -> float:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        function()
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    def rate(self, what: str, function: Callable[[], Any], count: int, target: str = "") -> Row:
+        """Images a second of a function that makes `count`: this machine's, no ratio."""
+        function()
+        return _row(what, [count / self.seconds(function) for _ in range(self.repeats)], "images/s", target)
+
+    def ratio(self, what: str, ours: Callable[[], Any], other: Callable[[], Any], target: str = "") -> Row:
+        ours(), other()
+        ratios = [self.seconds(ours) / self.seconds(other) for _ in range(self.repeats)]
+        return _row(what, ratios, target=target)
+
+    def slope(self, what: str, functions: dict[int, Callable[[], Any]], power: int = 1, target: str = "") -> Row:
+        """Of log time over log size^power: 1 is proportional."""
+        logs = power * torch.tensor([float(size) for size in functions]).log()
+        for function in functions.values():
+            function()
+
+        def fit() -> float:
+            times = torch.tensor([self.seconds(function) for function in functions.values()]).log()
+            return float(((logs - logs.mean()) * (times - times.mean())).sum() / ((logs - logs.mean()) ** 2).sum())
+
+        return _row(what, [fit() for _ in range(max(1, self.repeats // 2))], target=target)
 
 
-def benchmark_paper_model(
-    make: Callable[..., Model], size: int = 28, repeats: int = 5, device: str = "cpu"
-) -> list[Row]:
-    """Measures one of the paper's models, make(shape, levels), on binary images of size × size, as `benchmark` does."""
-    model = make((1, size, size), 2).to(device).eval()
-    run = partial(_ratio, repeats=repeats, device=device)
-    rows, images = [], torch.randint(0, 2, (max(BATCHES), 1, size, size), dtype=torch.uint8, device=device)
-    for batch, target in BATCHES.items():
-        forward = _forward(model, images[:batch])
-        rows.append(run(f"sampling {batch} / one log_prob of {batch}", partial(sample, model, batch), forward, target))
-    few = min(BATCHES)
-    what = f"sampling {few} by forward passes / by steps (at least 50)"
-    rows.append(run(what, partial(_naive_sample, model, few), partial(sample, model, few), repeats=1))
-
-    settings, trained = Settings(), make((1, size, size), 2).to(device)
-    step = partial(update, trained, make_optimizer(trained, settings), images[:few], settings)
-    step()
-    rates = [1 / _seconds(step, device) for _ in range(repeats)]
-    what = f"training updates a second, batch {few}: no ratio, this machine's"
-    rows.append(Row(what, statistics.median(rates), min(rates), max(rates)))
-    return rows
+def _row(what: str, values: list[float], unit: str = "ratio", target: str = "") -> Row:
+    return Row(what, statistics.median(values), min(values), max(values), unit, target)
 
 
-def _strategies(model: Model, options: dict[str, Any], images: Tensor, run: Callable[..., Row]) -> list[Row]:
-    """What it costs to take in the observed pixels ahead of a hidden upper half, over the plain fill that ignores them."""
+def benchmark(make: Make, size: int = 28, repeats: int = 5, device: str = "cpu", memory: bool = True) -> Iterator[Row]:
+    """Measures a model on binary images of size × size: sampling, completion, training, memory."""
+    bench, shape = Bench(repeats, device), (1, size, size)
+    model = make(shape, 2).to(device).eval()
+    images = torch.randint(0, 2, (max(BATCHES), *shape), dtype=torch.uint8, device=device)
+    for batch in BATCHES:
+        yield from _sampling(bench, model, images[:batch])
+    yield _naive(bench, model, 16)
+    yield from _completion(bench, model, images)
+    yield from _training(bench, make, images)
+    if memory:
+        for what, mebibytes in peak_memory(make, shape, max(BATCHES), device, torch.get_num_threads()).items():
+            yield Row(f"peak memory, {what}, {max(BATCHES)} images", mebibytes, mebibytes, mebibytes, "MiB")
+
+
+def _sampling(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
+    batch = len(images)
+    is_sequence = isinstance(model, SequenceRNN)
+    ours, forward = partial(sample, model, batch), torch.inference_mode()(lambda: model.log_prob(images))
+    yield bench.rate(f"sampling {batch}", ours, batch)
+    target = {64: "1.35", 1: "5"}[batch] if is_sequence else ""
+    yield bench.ratio(f"sampling {batch} / one log_prob of {batch}", ours, forward, target)
+    target = "1.8" if batch == 64 and is_sequence else ""
+    yield bench.ratio(f"sampling {batch} / its matrix products alone", ours, _products(model, batch), target)
+    if bench.device == "cpu":
+        rounded = partial(sample, model, batch, precision="int8")
+        yield bench.ratio(f"sampling {batch} with int8 products / with float32", rounded, ours)
+
+
+def _products(model: Model, batch: int) -> Callable[[], Any]:
+    """The matrix products of sampling a batch and nothing else: those of its steps, made again."""
+    made: list[tuple[torch.Size, Tensor]] = []
+    with packing.recorded(made):
+        sample(model, batch)
+    numbers = {shape: torch.rand(shape, device=model.order.device) for shape, _ in made}
+    calls = [(numbers[shape], weight, numbers[shape] @ weight) for shape, weight in dict.fromkeys(made)]
+    places = {call: place for place, call in enumerate(dict.fromkeys(made))}
+
+    @torch.inference_mode()
+    def products() -> None:
+        for call in made:
+            x, weight, out = calls[places[call]]
+            torch.matmul(x, weight, out=out)
+
+    return products
+
+
+def _naive(bench: Bench, model: Model, batch: int) -> Row:
+    """A full pass for every pixel, as public programs draw: PASSES of the passes are timed, at equal distances."""
+    canvas = torch.randint(0, 2, (batch, *model.shape), dtype=torch.uint8, device=model.order.device)
+    steps = range(0, model.pixels, max(1, model.pixels // PASSES))
+
+    @torch.inference_mode()
+    def passes() -> None:
+        for t in steps:
+            canvas.flatten(2)[:, :, model.visits[t]] = model.likelihood.sample(model(canvas)[:, t]).to(torch.uint8)
+
+    one = bench.ratio("", passes, partial(sample, model, batch))
+    scale = model.pixels / len(steps)
+    what = f"sampling {batch} by a pass for every pixel ({len(steps)} timed) / by steps"
+    target = {"SequenceRNN": "200", "DiagonalBiLSTM": "50"}.get(type(model).__name__, "")
+    return Row(what, scale * one.value, scale * one.low, scale * one.high, target=target)
+
+
+def _completion(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
     height, width = model.shape[1:]
-    hidden = build_occlusion({"name": "half", "side": "top"}, height, width).to(images.device)
-    encoder = SequenceRNN(model.shape, 2, **{**options, "bidirectional": True}).to(images.device).eval()
+    batch, few = len(images), max(1, len(images) // 8)
+    lower, upper = (build_occlusion({"name": "half", "side": side}, height, width) for side in ("bottom", "top"))
+    lower, upper = lower.to(images.device), upper.to(images.device)
+    drawing = partial(sample, model, batch)
+    each = partial(complete, model, images, lower)
+    yield bench.rate(f"completing {batch} lower halves", each, batch)
+    yield bench.ratio(f"completing {batch} lower halves / sampling {batch}", each, drawing)
+    shared = partial(complete, model, images[:few], lower, batch // few)
+    yield bench.ratio(f"completing {few} lower halves x {batch // few} / sampling {batch}", shared, drawing)
+    if isinstance(model, SequenceRNN) and not model.sees_ahead:
+        options = {key: value for key, value in model.arguments.items() if key not in ("shape", "levels")}
+        encoder = SequenceRNN(model.shape, 2, **{**options, "bidirectional": True}).to(images.device).eval()
+        plain, one = partial(complete, model, strategy="ancestral"), images[:1]
+        yield bench.ratio(
+            f"upper halves, {batch} images: with an encoder / plain fill",
+            partial(complete, encoder, images, upper),
+            partial(plain, images, upper),
+        )
+        particles = partial(complete, model, one, upper, strategy="particles")
+        yield bench.ratio("1 upper half: 64 particles / plain fill", particles, partial(plain, one, upper))
 
-    def fill(model: Model, images: Tensor, strategy: str) -> Callable[[], Any]:
-        return lambda: complete(model, images, hidden, 1, strategy)
 
-    plain, one, batch = fill(model, images, "ancestral"), images[:1], len(images)
-    return [
-        run(f"upper halves, {batch} images: with an encoder / plain fill", fill(encoder, images, "auto"), plain, 1.5),
-        run(
-            "1 upper half: with an encoder / plain fill", fill(encoder, one, "auto"), fill(model, one, "ancestral"), 1.5
-        ),
-        run("1 upper half: 64 particles / plain fill", fill(model, one, "particles"), fill(model, one, "ancestral"), 6),
-    ]
-
-
-def _forward(model: Model, images: Tensor) -> Callable[[], Any]:
-    return torch.inference_mode()(lambda: model.log_prob(images))
+def _training(bench: Bench, make: Make, images: Tensor) -> Iterator[Row]:
+    settings, batch = Settings(), len(images)
+    model = make(tuple(images.shape[1:]), 2).to(images.device)
+    step = partial(update, model, make_optimizer(model, settings), images, settings)
+    yield bench.rate(f"training, batch {batch}", step, batch)
+    if isinstance(model, SequenceRNN) and model.arguments["cell"] == "lstm":
+        target = "1.35" if model.arguments["window"] else "1.15"
+        what = "training step / bare nn.LSTM, linear, cross-entropy, same optimiser"
+        yield bench.ratio(what, step, _bare_step(model, images, settings), target)
 
 
-def _training_steps(options: dict[str, Any], images: Tensor) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Our training step, and one of nn.LSTM of the same sizes on the same sequence, with the same optimiser."""
-    settings = Settings()
-    model = SequenceRNN(tuple(images.shape[1:]), 2, **options).to(images.device)
-    optimizer = make_optimizer(model, settings)
-    width, depth = options.get("width", 256), options.get("depth", 2)
-    bare = nn.ModuleList(
-        [
-            nn.Embedding(2, model.arguments["embedding"]),
-            nn.LSTM(model.arguments["embedding"], width, depth, batch_first=True),
-            nn.Linear(width, 2),
-        ]
-    ).to(images.device)
-    bare_optimizer = torch.optim.AdamW(bare.parameters())
-    embedding, lstm, linear = bare
+def _bare_step(model: SequenceRNN, images: Tensor, settings: Settings) -> Callable[[], None]:
+    """A training step of nn.LSTM of the same sizes, on the same sequence, by the same optimiser."""
+    sizes, levels = model.arguments, model.levels
+    embedding = nn.Embedding(levels, sizes["embedding"])
+    lstm = nn.LSTM(sizes["embedding"], sizes["width"], sizes["depth"], batch_first=True)
+    linear = nn.Linear(sizes["width"], levels)
+    bare = nn.ModuleList([embedding, lstm, linear]).to(images.device)
+    optimizer = make_optimizer(bare, settings)
     sequence = to_sequence(images, model.order)[..., 0]
 
-    def bare_step() -> None:
+    def step() -> None:
         logits = linear(lstm(F.pad(embedding(sequence[:, :-1]), (0, 0, 1, 0)))[0])
         loss = F.cross_entropy(logits.flatten(0, 1), sequence.flatten())
-        bare_optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        bare_optimizer.step()
+        optimizer.step()
 
-    return lambda: update(model, optimizer, images, settings), bare_step
-
-
-@torch.inference_mode()
-def _naive_sample(model: Model, count: int) -> None:
-    """What public programs do: a full pass for every pixel."""
-    canvas = torch.zeros((count, *model.shape), dtype=torch.uint8, device=model.order.device)
-    for t, pixel in enumerate(model.visits):
-        canvas.flatten(2)[:, :, pixel] = model.likelihood.sample(model(canvas)[:, t]).to(torch.uint8)
+    return step
 
 
-def _growth(options: dict[str, Any], batch: int, repeats: int, device: str) -> Row:
-    """The slope of log sampling time over log pixels, from the smallest to the largest image; 1 is linear."""
-    models = {side: SequenceRNN((1, side, side), 2, **options).to(device).eval() for side in SIDES}
-    logs = torch.tensor([float(side * side) for side in SIDES]).log()
+def growth(make: Make, repeats: int = 5, device: str = "cpu") -> Iterator[Row]:
+    """How sampling time grows with the image's side, the batch, the width and the depth."""
+    bench = Bench(repeats, device)
 
-    def slope() -> float:
-        times = torch.tensor([_seconds(partial(sample, model, batch), device) for model in models.values()]).log()
-        return float(((logs - logs.mean()) * (times - times.mean())).sum() / ((logs - logs.mean()) ** 2).sum())
+    def drawing(side: int = SMALL, batch: int = max(BATCHES), **options: int) -> Callable[[], Any]:
+        return partial(sample, make((1, side, side), 2, **options).to(device).eval(), batch)
 
-    slopes = [slope() for _ in range(max(1, repeats // 2))]
-    what = f"log-log slope of sampling time over pixels, {SIDES[0]}x{SIDES[0]} to {SIDES[-1]}x{SIDES[-1]}"
-    return Row(what, statistics.median(slopes), min(slopes), max(slopes))
-
-
-def _ratio(
-    what: str,
-    ours: Callable[[], Any],
-    other: Callable[[], Any],
-    target: float | None = None,
-    repeats: int = 5,
-    device: str = "cpu",
-) -> Row:
-    ours(), other()
-    ratios = [_seconds(ours, device) / _seconds(other, device) for _ in range(repeats)]
-    return Row(what, statistics.median(ratios), min(ratios), max(ratios), target)
-
-
-def _seconds(function: Callable[[], Any], device: str) -> float:
-    started = time.perf_counter()
-    function()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    for name, sizes in GROWTH.items():
+        span, power = f"{sizes[0]} to {sizes[-1]}", 2 if name == "side" else 1
+        what = f"log-log slope of sampling time over {'pixels, side' if name == 'side' else name} {span}"
+        target = "1.1" if name == "side" else ""
+        yield bench.slope(what, {size: drawing(**{name: size}) for size in sizes}, power, target)

@@ -97,12 +97,12 @@ class Packable(nn.Module, ABC):
 
 
 @contextmanager
-def recorded(products: list[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """While it holds, packed products of matrices are written down: x (batch, inputs) and Wᵀ (inputs, outputs) of each."""
+def recorded(products: list[tuple[torch.Size, Tensor]]) -> Iterator[None]:
+    """While it holds, the packed products are written down: the shape of x (…, inputs) and Wᵀ (inputs, outputs)."""
     call = PackedProduct.__call__
 
     def noted(product: PackedProduct, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        products.append((x, product.transposed))
+        products.append((x.shape, product.transposed))
         return call(product, x, added, out)
 
     PackedProduct.__call__ = noted  # type: ignore

@@ -95,7 +95,7 @@ def occlusion_of(settings: Settings, model: Model) -> str | None:
     return settings.occlusion or ("mixed" if model.sees_ahead else None)
 
 
-def make_optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """AdamW with weight decay on matrices alone, or the paper's RMSprop."""
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), lr=settings.learning_rate)

@@ -142,14 +142,32 @@ def test_the_papers_models_do_all_of_it(call, model):
     assert out.count("ok ") == 7
 
 
-@pytest.mark.parametrize("model", ["lstm", "row_lstm"])
-def test_benchmark_prints_its_rows(call, model, monkeypatch):
-    monkeypatch.setattr("pixelrnn.benchmark.SIDES", (2, 3))
-    arguments = ["size=4", "repeats=1", "batch_size=8", "threads=1", "model.width=8", "model.depth=1"]
-    code, out, err = call("benchmark", f"model={model}", *arguments, "hydra.run.dir=b")
+def test_benchmark_prints_and_writes_its_table(call, monkeypatch):
+    monkeypatch.setattr(
+        "pixelrnn.benchmark.GROWTH", {"side": (2, 4), "batch": (1, 2), "width": (4, 8), "depth": (1, 2)}
+    )
+    Path("page.md").write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
+    models = "models=[{name: SequenceRNN, width: 8, depth: 2, window: 3}, {name: DiagonalBiLSTM, width: 4, depth: 1}]"
+    arguments = ["size=4", "repeats=2", "threads=1", "table=page.md", "hydra.run.dir=b"]
+    code, out, err = call("benchmark", models, *arguments)
     assert code == 0, err
-    rows = json.loads(Path("b/benchmark.json").read_text())["rows"]
-    assert rows and all(row["ratio"] is not None and row["what"] in out for row in rows)
+    sections = json.loads(Path("b/benchmark.json").read_text())["sections"]
+    assert len(sections) == 3 and sum(map(len, sections.values())) > 30
+    page = Path("page.md").read_text()
+    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
+    for rows in sections.values():
+        for row in rows:
+            assert row["what"] in out and row["what"].replace(" / ", " ÷ ") in page
+            assert 0 <= row["low"] <= row["value"] <= row["high"] or "slope" in row["what"]
+            assert row["value"] > 0 or "slope" in row["what"] or row["unit"] == "MiB"
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"), [("table=none.md", "<!-- benchmark -->"), ("models=[]", "nothing to measure")]
+)
+def test_benchmark_names_mistakes(call, argument, hint):
+    code, _, err = call("benchmark", argument)
+    assert code == 2 and hint in err and len(err.splitlines()) == 1
 
 
 def test_multirun_sweeps(call, tmp_path):

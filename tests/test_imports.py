@@ -20,7 +20,7 @@ ROWS = [
     {"completion"},
     {"evaluation", "figures", "checkpoint", "verify", "own_picture", "quality", "uncertainty"},
     {"resume", "update", "training"},
-    {"benchmark"},
+    {"benchmark", "memory"},
     {"cli"},
 ]
 APART = [{"ordering", "occlusion", "cell", "likelihood"}]  # families know none of each other

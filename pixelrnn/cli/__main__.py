@@ -2,4 +2,5 @@
 
 from pixelrnn.cli import main
 
-main()
+if __name__ == "__main__":  # and not where a process of ours imports it again
+    main()

@@ -1,31 +1,82 @@
 """pixelrnn benchmark"""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from pixelrnn.benchmark import benchmark, benchmark_paper_model
+from pixelrnn.benchmark import Row, benchmark, growth
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.setup import choose_device, describe_model
-from pixelrnn.files import write_json
+from pixelrnn.cli.setup import choose_device
+from pixelrnn.errors import UserError
+from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
 
+MARKS = "<!-- benchmark -->", "<!-- /benchmark -->"
+
 
 def run(cfg: DictConfig) -> None:
-    device = choose_device(cfg)
-    spec = plain(cfg.model)
-    print(f"{describe_model(spec)}, {cfg.size}x{cfg.size}, 2 levels")
-    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; medians of {cfg.repeats} ratios")
-    print(f"{'':<66}{'ratio':>8}  {'least to most':>16}{'target':>8}")
-    if spec["name"] == "SequenceRNN":
-        options = {name: value for name, value in spec.items() if name != "name"}
-        rows = benchmark(options, cfg.batch_size, cfg.size, cfg.repeats, str(device))
-    else:
-        rows = benchmark_paper_model(configure("model", spec, MODELS), cfg.size, cfg.repeats, str(device))
-    for row in rows:
-        print(row)
+    device, specs = choose_device(cfg), plain(cfg.models)
+    if not specs:
+        raise UserError("models=[]: nothing to measure; give a list such as models=[{name: SequenceRNN, width: 128}]")
+    document = _document(cfg.table) if cfg.table else None
+    how = f"{cfg.size}x{cfg.size}, 2 levels, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{how}; medians of {cfg.repeats}")
+    measured: dict[str, list[Row]] = {}
+    for name, rows in _sections(cfg, specs, str(device)):
+        print(f"\n{name:<70}{'median':>14}  {'least to most':>18}  target", flush=True)
+        measured[name] = []
+        for row in rows:
+            print(row, flush=True)
+            measured[name].append(row)
     path = output_folder() / "benchmark.json"
-    write_json(path, {"model": spec, "threads": torch.get_num_threads(), "rows": [asdict(row) for row in rows]})
-    print(f"written    {path}")
+    sections = {name: [asdict(row) for row in rows] for name, rows in measured.items()}
+    write_json(path, {"how": how, "repeats": cfg.repeats, "models": specs, "sections": sections})
+    print(f"\nwritten    {path}")
+    if document:
+        before, after = document
+        text = f"{before}{MARKS[0]}\n*{how}; medians of {cfg.repeats}, least to most.*\n\n{_table(measured)}{MARKS[1]}{after}"
+        write_whole(Path(cfg.table), lambda path: path.write_text(text, encoding="utf-8"))
+        print(f"           {cfg.table}")
+
+
+def _sections(cfg: DictConfig, specs: list[dict[str, Any]], device: str) -> Iterator[tuple[str, Iterator[Row]]]:
+    """The measurements, which are made as they are asked for, of each model and of the first one's growth."""
+    for spec in specs:
+        make = configure("model", spec, MODELS)
+        yield _describe(spec), benchmark(make, cfg.size, cfg.repeats, device, cfg.memory)
+    if cfg.growth:
+        yield f"growth: {_describe(specs[0])}", growth(configure("model", specs[0], MODELS), cfg.repeats, device)
+
+
+def _describe(spec: dict[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
+    return f"{spec.get('name')}, {options}" if options else str(spec.get("name"))
+
+
+def _document(path: str) -> tuple[str, str]:
+    """What stands in a file before and after the table; UserError unless both marks are there, in this order."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        before, rest = text.split(MARKS[0])
+        return before, rest.split(MARKS[1])[1]
+    except (OSError, ValueError, IndexError):
+        raise UserError(
+            f"table={path}: it is a text file with a line {MARKS[0]} and after it a line {MARKS[1]}"
+        ) from None
+
+
+def _table(measured: dict[str, list[Row]]) -> str:
+    """In Markdown: one for each section."""
+    lines = []
+    for name, rows in measured.items():
+        lines += [f"| {name} | | | target |", "|---|---|---|---|"]
+        for row in rows:
+            value, spread = row.figures()
+            lines.append(f"| {row.what.replace(' / ', ' ÷ ')} | {value} | {spread} | {row.target} |")
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""How much memory sampling and training take at their peak."""
+
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable
+
+import torch
+
+from pixelrnn.completion import sample
+from pixelrnn.model import Model
+from pixelrnn.model.contract import Shape
+from pixelrnn.update import Settings, make_optimizer, update
+
+MEBIBYTE = 2**20
+
+
+def peak_memory(make: Callable[..., Model], shape: Shape, batch: int, device: str, threads: int) -> dict[str, float]:
+    """MiB above what the program and its libraries take, at the peak of sampling and of a training update.
+
+    On a CPU of a process of its own, since a process does not forget its peak; on a GPU of torch's allocator.
+    """
+    if device.startswith("cuda"):
+        return _measure(make, shape, batch, device, threads)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (make, shape, batch, device, threads))
+
+
+def _measure(make: Callable[..., Model], shape: Shape, batch: int, device: str, threads: int) -> dict[str, float]:
+    torch.set_num_threads(threads)
+    at = torch.zeros(1, device=device).device
+    for work in (_sample, _train):  # what the libraries load at their first use
+        work(make, (1, 2, 2), 1, at)
+    before, found = _peak(at), {}
+    for what, work in {"sampling": _sample, "a training update": _train}.items():  # the larger one last
+        work(make, shape, batch, at)
+        found[what] = (_peak(at) - before) / MEBIBYTE
+    return found
+
+
+def _sample(make: Callable[..., Model], shape: Shape, batch: int, device: torch.device) -> None:
+    sample(make(shape, 2).to(device), batch)
+
+
+def _train(make: Callable[..., Model], shape: Shape, batch: int, device: torch.device) -> None:
+    model, settings = make(shape, 2).to(device), Settings()
+    optimizer = make_optimizer(model, settings)
+    for _ in range(2):
+        update(model, optimizer, torch.zeros((batch, *shape), dtype=torch.uint8, device=device), settings)
+
+
+def _peak(device: torch.device) -> float:
+    """Bytes, since the process began."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
