@@ -17,7 +17,7 @@ from pixelrnn.memory import peak_memory
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
-from pixelrnn.update import Settings, make_optimizer, update
+from pixelrnn.update import Settings, make_objective, make_optimizer, update
 
 BATCHES = (64, 1)  # where arithmetic costs most, and where small operations do
 PASSES = 12  # of the naive sampler's, which runs one for each pixel, so many are timed
@@ -185,7 +185,7 @@ def _completion(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
 def _training(bench: Bench, make: Make, images: Tensor) -> Iterator[Row]:
     settings, batch = Settings(), len(images)
     model = make(tuple(images.shape[1:]), 2).to(images.device)
-    step = partial(update, model, make_optimizer(model, settings), images, settings)
+    step = partial(update, make_objective(model, settings), make_optimizer(model, settings), images, settings)
     yield bench.rate(f"training, batch {batch}", step, batch)
     if isinstance(model, SequenceRNN) and model.arguments["cell"] == "lstm":
         target = "1.35" if model.arguments["window"] else "1.15"

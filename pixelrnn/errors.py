@@ -15,6 +15,10 @@ class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number; the last good checkpoint has been kept."""
 
 
+class ProcessLost(RuntimeError):
+    """Of a run on several processes, another one is gone."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean 'snake'?' for a name that resembles a known one, else the empty string."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from pixelrnn import distributed
 from pixelrnn.completion import complete_in_detail, is_exact
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
@@ -122,13 +123,17 @@ def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_
 def _in_batches(
     model: Model, images: Tensor, hidden: Tensor, batch_size: int, function: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """function of batches of images and their masks, on the model's device without gradients: float64 (N,)."""
-    device, found = model.order.device, []
+    """function of batches of images and their masks, on the model's device without gradients: float64 (N,).
+
+    Of several processes each does its share, and all have the result.
+    """
+    device, found = model.order.device, [torch.empty(0, dtype=torch.float64)]
     hidden = hidden.expand(len(images), *model.shape[1:])
     with model.evaluating():
-        for rows in torch.arange(len(images)).split(batch_size):
-            found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
-    return torch.cat(found)
+        for rows in distributed.share(torch.arange(len(images))).split(batch_size):
+            if len(rows):
+                found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
+    return distributed.gathered(torch.cat(found), len(images))
 
 
 def _hidden_dimensions(model: Model, hidden: Tensor) -> float:

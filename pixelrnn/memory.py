@@ -4,13 +4,14 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 from pixelrnn.completion import sample
 from pixelrnn.model import Model
 from pixelrnn.model.contract import Shape
-from pixelrnn.update import Settings, make_optimizer, update
+from pixelrnn.update import Settings, make_objective, make_optimizer, update
 
 MEBIBYTE = 2**20
 
@@ -44,13 +45,17 @@ def _sample(make: Callable[..., Model], shape: Shape, batch: int, device: torch.
 
 def _train(make: Callable[..., Model], shape: Shape, batch: int, device: torch.device) -> None:
     model, settings = make(shape, 2).to(device), Settings()
-    optimizer = make_optimizer(model, settings)
+    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
     for _ in range(2):
-        update(model, optimizer, torch.zeros((batch, *shape), dtype=torch.uint8, device=device), settings)
+        update(objective, optimizer, torch.zeros((batch, *shape), dtype=torch.uint8, device=device), settings)
 
 
 def _peak(device: torch.device) -> float:
     """Bytes, since the process began."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
+    status = Path("/proc/self/status")  # Linux: getrusage tells a child its parent's peak
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return float(line.split()[1]) * 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pixelrnn import checkpoint
+from pixelrnn import checkpoint, distributed
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_whole
 from pixelrnn.model import Model
@@ -36,7 +36,6 @@ def save_state(folder: Path, model: Model, average: Model, optimizer: torch.opti
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "progress": asdict(at),
-        "random": torch.get_rng_state(),
     }
     write_whole(folder / "last" / STATE, lambda path: torch.save(state, path))
 
@@ -52,7 +51,8 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
             f"{folder} already holds a training run; give another hydra.run.dir, or training.resume=auto to go on"
         )
     if resume == "never" or (resume == "auto" and not own.exists()):
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        if distributed.is_main():
+            (folder / "metrics.jsonl").unlink(missing_ok=True)
         return Progress()
     path = own if resume == "auto" else Path(resume) / "last" / STATE
     if not path.is_file():
@@ -66,7 +66,6 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"].cpu())
         at = Progress(**state["progress"])
     except UserError:
         raise
@@ -74,7 +73,8 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is damaged or of another version ({reason}); use training.resume=never") from None
     at.stopped_by = ""
-    _forget_after(path.parent.parent / "metrics.jsonl", folder / "metrics.jsonl", at.step)
+    if distributed.is_main():
+        _forget_after(path.parent.parent / "metrics.jsonl", folder / "metrics.jsonl", at.step)
     return at
 
 

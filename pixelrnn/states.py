@@ -32,3 +32,12 @@ def leaves(state: Any) -> list[Tensor]:
     if state is None or isinstance(state, Shared):
         return []
     return [leaf for part in state for leaf in leaves(part)]
+
+
+def detached(state: Any) -> Any:
+    """The same state, through whose changing tensors no gradient flows back."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if state is None or isinstance(state, Shared):
+        return state
+    return type(state)(detached(part) for part in state)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pixelrnn import checkpoint
+from pixelrnn import checkpoint, distributed
 from pixelrnn.completion import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged
@@ -22,7 +23,10 @@ from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import Progress, load_state, save_state
-from pixelrnn.update import Settings, learning_rate, make_optimizer, occlusion_of, update
+from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, update
+
+RECORD_EVERY = 50  # updates
+STOPS = ("SIGINT", "SIGTERM")
 
 
 def train(
@@ -32,12 +36,12 @@ def train(
     to resume from), metrics.jsonl, curves.png and samples.png.
 
     SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss that is not finite raises
-    TrainingDiverged before it touches the weights.
+    TrainingDiverged and does not touch the weights. Several processes (pixelrnn/distributed.py) train one model, as one
+    process would; the first one writes.
     """
-    device = model.order.device
-    torch.manual_seed(seed)
+    device, is_main = model.order.device, distributed.is_main()
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimizer = make_optimizer(model, settings)
+    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
     at = load_state(settings.resume, folder, model, average, optimizer)
     valid = limited(data.valid, settings.valid_limit)
     batches = math.ceil(len(data.train) / settings.batch_size)
@@ -49,12 +53,16 @@ def train(
         valid_hidden = draw_occlusions(occlusion, len(valid), *model.shape[1:], generator=drawn)
     if settings.max_minutes and at.seconds > 60 * settings.max_minutes:
         at.stopped_by = "max_minutes"  # a resumed run whose time was up already
-    bar = tqdm(
-        total=total_steps, initial=at.step, desc="training", unit="update", disable=not progress, dynamic_ncols=True
-    )
-    writer = _tensorboard(folder)
+    if device.type == "cuda":  # 8 bits a value, once, instead of a batch at a time
+        data = replace(data, train=data.train.to(device))
+    check_every = 1 if device.type == "cpu" else RECORD_EVERY  # to look at a number waits for the device
+    quiet = not (progress and is_main)
+    bar = tqdm(total=total_steps, initial=at.step, desc="training", unit="update", disable=quiet, dynamic_ncols=True)
+    writer = _tensorboard(folder) if is_main else None
 
     def record(**values: float) -> None:
+        if not is_main:
+            return
         with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(
                 json.dumps({"step": at.step, "epoch": at.step / batches, "seconds": at.seconds, **values}) + "\n"
@@ -73,15 +81,17 @@ def train(
         if likelihood.nats < at.best_nats:
             at.best_nats, at.best_bits_per_dim = likelihood.nats, likelihood.bits_per_dim
             at.validations_without_gain = 0
-            checkpoint.save(average, folder / "best")
-        save_state(folder, model, average, optimizer, at)
-        _draw(folder, average, settings.samples, seed, data.name)
+            if is_main:
+                checkpoint.save(average, folder / "best")
+        if is_main:
+            save_state(folder, model, average, optimizer, at)
+            _draw(folder, average, settings.samples, seed, data.name)
         bar.set_postfix(
             train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits_per_dim:.3f}"
         )
 
     running = math.nan  # bits/dim over the last updates
-    since_record: list[float] = []
+    losses: list[Tensor] = []  # since the last record
     with _signals() as received, bar:
         while at.step < total_steps and not at.stopped_by:
             epoch, done = divmod(at.step, batches)
@@ -89,28 +99,29 @@ def train(
                 time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
-                loss, norm = update(model, optimizer, data.training_batch(index).to(device), settings, occlusion)
-                if not math.isfinite(loss + norm):
+                torch.manual_seed(_step_seed(seed, at.step))
+                images = data.training_batch(index.to(data.train.device)).to(device)
+                loss, norm = update(objective, optimizer, images, settings, occlusion)
+                losses.append(loss)
+                due = len(losses) >= RECORD_EVERY or at.step + 1 == total_steps or (at.step + 1) % validate_every == 0
+                if (due or at.step % check_every == 0) and not math.isfinite(sum(losses) + norm):
                     raise TrainingDiverged(
                         f"the loss or its gradient is not finite after {at.step} updates (loss {loss:.4g}, gradient norm "
                         f"{norm:.4g}); the last good checkpoint is in {folder}: try a smaller training.learning_rate"
                     )
                 at.step += 1
-                at.seconds = seconds_before + time.monotonic() - started
+                stop, at.seconds = _agreed(received, seconds_before + time.monotonic() - started)
                 _average(average, model, min(settings.average_decay, at.step / (at.step + 10)))
 
-                since_record.append(loss)
-                if len(since_record) == 50 or at.step % validate_every == 0 or at.step == total_steps:
-                    running = sum(since_record) / len(since_record)
-                    record(
-                        train_bits_per_dim=running, learning_rate=optimizer.param_groups[0]["lr"], gradient_norm=norm
-                    )
-                    since_record.clear()
+                if due:
+                    running, rate = float(sum(losses)) / len(losses), optimizer.param_groups[0]["lr"]
+                    record(train_bits_per_dim=running, learning_rate=rate, gradient_norm=float(norm))
+                    losses.clear()
                     bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits_per_dim:.3f}")
                 bar.update()
 
-                if received:
-                    at.stopped_by = received[0]
+                if stop:
+                    at.stopped_by = stop
                 elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
                     at.stopped_by = "max_minutes"
                 if at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes":
@@ -119,11 +130,26 @@ def train(
                         at.stopped_by = "patience"
                 if at.stopped_by:
                     break
-        if at.stopped_by in ("SIGINT", "SIGTERM"):
+        if at.stopped_by in STOPS and is_main:
             save_state(folder, model, average, optimizer, at)
     if writer:
         writer.close()
     return at
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """Of all that an update draws: a function of the step, so that a resumed run draws the same, on any number of
+    processes; each of these adds its rank."""
+    return (seed * 1_000_003 + step) * 4096 % 2**63
+
+
+def _agreed(received: list[str], seconds: float) -> tuple[str, float]:
+    """The signal for which all processes stop, "" for none, and the clock of the first one."""
+    if distributed.size() == 1:
+        return received[0] if received else "", seconds
+    clock = seconds if distributed.is_main() else 0.0
+    *stops, clock = distributed.total(torch.tensor([*(name in received for name in STOPS), clock])).tolist()
+    return next((name for name, said in zip(STOPS, stops, strict=True) if said), ""), clock
 
 
 def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:

@@ -1,11 +1,15 @@
 """One update of the weights: its settings, its loss, the optimiser and the learning rate."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from pixelrnn import distributed
+from pixelrnn.bptt import Objective
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import LN2
 from pixelrnn.model import Model
@@ -19,6 +23,9 @@ class Settings:
     epochs: int = 20
     max_minutes: float | None = None
     batch_size: int = 64
+    accumulate: int = 1
+    bptt: str = "full"
+    segment: int | None = None
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -35,7 +42,7 @@ class Settings:
     resume: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+        for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"training.{name}={getattr(self, name)}: it must be more than 0")
         if self.optimizer not in ("adamw", "rmsprop"):
@@ -46,34 +53,71 @@ class Settings:
             raise UserError(f"training.average_decay={self.average_decay}: it is in [0, 1)")
 
 
+def make_objective(model: Model, settings: Settings) -> nn.Module:
+    """What update() calls: log p of a batch, whose gradients several processes sum by DistributedDataParallel."""
+    objective: nn.Module = Objective(model, settings.bptt, settings.segment)
+    if distributed.size() > 1:
+        device = model.order.device
+        on_gpu = [device.index or 0] if device.type == "cuda" else None
+        with distributed.lost_is_said():
+            objective = DistributedDataParallel(objective, device_ids=on_gpu, broadcast_buffers=False)
+    return objective
+
+
 def update(
-    model: Model, optimizer: torch.optim.Optimizer, images: Tensor, settings: Settings, occlusion: str | None = None
-) -> tuple[float, float]:
-    """One step of gradient descent; returns the loss in bits/dim and the gradient's norm, and takes no step if either is
-    not finite.
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    settings: Settings,
+    occlusion: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One step of gradient descent; returns the loss in bits/dim and the gradient's norm, both (), and takes no step if
+    either is not finite.
 
     The loss is -log p(x), or with an occlusion that of the hidden pixels given the others, each image with a mask of its
     own. Of a model with several orders it is along one of them, drawn at random, and the masks are such as completion
-    takes this order for.
+    takes this order for. Of several processes, each is given the same images and the same random seed, and computes its
+    share; settings.accumulate parts of that are computed one after the other.
     """
+    wrapped = isinstance(objective, DistributedDataParallel)
+    model: Model = objective.module.model if wrapped else objective.model  # type: ignore[assignment, union-attr]
     model.train()
-    order = _draw_order(len(model.orders), settings.first_order)
-    with (
-        torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16 and images.device.type == "cuda"),
-        model.along(order),
-    ):
+    with model.along(_draw_order(len(model.orders), settings.first_order)):
+        hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
         if occlusion:
             hidden = model.laid_along(draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device))
-            total, dimensions = model.fill_log_prob(images, hidden).sum(), model.shape[0] * hidden.sum()
-        else:
-            total, dimensions = model.log_prob(images).sum(), torch.tensor(model.dimensions * len(images))
-        loss = -total / (dimensions * LN2)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+            values = model.shape[0] * hidden.sum()
+        if wrapped:
+            torch.manual_seed(torch.initial_seed() + distributed.rank())  # dropout differs from process to process
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        rows = distributed.share(torch.arange(len(images), device=images.device)).tensor_split(settings.accumulate)
+        for i, part in enumerate(rows):
+            last = i == len(rows) - 1
+            with distributed.lost_is_said(), objective.no_sync() if wrapped and not last else nullcontext():  # type: ignore
+                losses.append(_back_propagate(objective, images, hidden, part, values, settings.bf16))
+    loss = distributed.total(torch.stack(losses).sum())
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-    if torch.isfinite(loss) and torch.isfinite(norm):
+    finite = torch.isfinite(loss) & torch.isfinite(norm)
+    if optimizer.defaults.get("fused"):
+        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # the step looks at it on the device
         optimizer.step()
-    return float(loss.detach()), float(norm)
+    elif finite:
+        optimizer.step()
+    return loss, norm
+
+
+def _back_propagate(
+    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool
+) -> Tensor:
+    """Adds to the gradients what these images contribute to the loss of the whole batch, and returns it: ()."""
+    weight = -1 / (values * LN2)
+    if not len(rows):  # this process has no image of a small batch, but its gradient is waited for
+        rows, weight = torch.zeros(1, dtype=torch.long, device=images.device), weight * 0
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16 and images.device.type == "cuda"):
+        loss = objective(images[rows], None if hidden is None else hidden[rows]) * weight
+    (loss * distributed.size()).backward()  # DistributedDataParallel takes the mean over the processes
+    return loss.detach()
 
 
 def _draw_order(orders: int, first: float | None) -> int:
@@ -99,10 +143,11 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     """AdamW with weight decay on matrices alone, or the paper's RMSprop."""
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), lr=settings.learning_rate)
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=fused)
 
 
 def learning_rate(settings: Settings, step: int, done: float) -> float:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "pixelrnn"
 HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn", "skimage")
 # A module may import from its own row and the rows above it.
 ROWS = [
-    {"errors", "files"},
+    {"errors", "files", "distributed"},
     {"plugins", "packing", "pixels", "pictures", "states"},
     {"ordering", "occlusion", "cell", "likelihood"},
     {"data"},
@@ -19,7 +19,7 @@ ROWS = [
     {"particles", "graphs"},
     {"completion"},
     {"evaluation", "figures", "checkpoint", "verify", "own_picture", "quality", "uncertainty"},
-    {"resume", "update", "training"},
+    {"bptt", "resume", "update", "training"},
     {"benchmark", "memory"},
     {"cli"},
 ]

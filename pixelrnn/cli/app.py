@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pixelrnn.errors import TrainingDiverged, UserError, nearest
+from pixelrnn import distributed
+from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())  # wheel, source tree
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
 
 
 class Stopped(Exception):
@@ -32,13 +35,22 @@ class _Ended(BaseException):
 def launch(command: str, run: Callable[[DictConfig], None]) -> int:
     """Composes the configuration from the command line, calls run(cfg), and returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, instead of printing and exiting itself
+    try:
+        distributed.begin()
+        os.environ["PIXELRNN_STARTED"] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))  # one folder for all
+    except (UserError, ProcessLost) as error:
+        return _exit_code(error, command)
+    if not distributed.is_main():
+        if command not in SPREAD:
+            return 0
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # one process speaks for all
 
     def job(cfg: DictConfig) -> None:
         had_content = any(path.name != ".hydra" for path in output_folder().iterdir())
         try:
             run(cfg)
-        except (UserError, TrainingDiverged, Stopped, OmegaConfBaseException) as error:
-            if not had_content:
+        except (UserError, TrainingDiverged, ProcessLost, Stopped, OmegaConfBaseException) as error:
+            if not had_content and distributed.is_main():
                 _remove_if_empty(output_folder())
             raise _Ended(error) from error
 
@@ -51,6 +63,7 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         return _exit_code(error, command)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    distributed.end()
     return 0
 
 
@@ -58,13 +71,14 @@ def _exit_code(error: Exception, command: str) -> int:
     """Prints one line for an expected error, and returns the code to exit with."""
     if isinstance(error, Stopped):
         return SIGNALS[str(error)]
-    if isinstance(error, TrainingDiverged):
+    if isinstance(error, TrainingDiverged | ProcessLost):
         return _fail(error, 1)
     return _fail(error if isinstance(error, UserError) else explain(error, command), 2)
 
 
 def _fail(message: object, code: int) -> int:
-    print(f"pixelrnn: {' '.join(str(message).split())}", file=sys.stderr)
+    if distributed.is_main() or isinstance(message, ProcessLost):  # what is wrong for all is said once
+        print(f"pixelrnn: {' '.join(str(message).split())}", file=sys.stderr)
     return code
 
 

@@ -2,33 +2,52 @@
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
-from pixelrnn import figures
+from pixelrnn import distributed, figures
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint
 from pixelrnn.completion import sample
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation import log_probs
 from pixelrnn.files import write_json
+from pixelrnn.model import Model
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
 
 
 def run(cfg: DictConfig) -> None:
     model = load_checkpoint(cfg)
-    generator = torch.Generator(model.order.device).manual_seed(cfg.seed)
-    with pixel_bar("sampling") as progress:
-        images = sample(model, cfg.count, cfg.temperature, generator, progress)
-    with torch.inference_mode():
-        log_probs = torch.cat([model.log_prob(batch) for batch in images.split(100)]).tolist()
+    for name in ("count", "batch_size"):
+        if cfg[name] < 1:
+            raise UserError(f"{name}={cfg[name]}: at least 1 image")
+    images = _in_batches(model, cfg)
+    nats = log_probs(model, images).tolist()
+    if not distributed.is_main():
+        return
 
     folder = output_folder()
     records = []
     for i, image in enumerate(requantise(images, model.levels, 256)):
         path = folder / "samples" / f"{i:03d}.png"
         save_picture(image, path)
-        records.append({"file": f"samples/{path.name}", "log_prob_nats": log_probs[i]})
+        records.append({"file": f"samples/{path.name}", "log_prob_nats": nats[i]})
     figures.save_figure(figures.grid(images, model.levels), folder / "samples.png")
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     write_json(folder / "samples.json", {"settings": settings, "samples": records})
     print(f"pictures   {folder / 'samples.png'}; each image in {folder / 'samples'}")
     print(f"written    {folder / 'samples.json'}")
+
+
+def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
+    """cfg.count images, uint8, on the CPU: batch by batch, each with a seed of its own, and so the same ones on any number
+    of processes, of which each draws its share of the batches."""
+    counts = [len(rows) for rows in torch.arange(cfg.count).split(cfg.batch_size)]
+    images = torch.zeros((cfg.count, *model.shape), dtype=torch.uint8)
+    for i in distributed.share(torch.arange(len(counts))).tolist():
+        generator = torch.Generator(model.order.device).manual_seed(cfg.seed + 1_000_003 * i)
+        with pixel_bar(f"sampling {i + 1}/{len(counts)}" if len(counts) > 1 else "sampling") as progress:
+            drawn = sample(model, counts[i], cfg.temperature, generator, progress, cfg.precision)
+        images[i * cfg.batch_size :][: len(drawn)] = drawn.cpu()
+    return distributed.total(images)  # each is 0 but where it was drawn

@@ -19,13 +19,15 @@ def choose_device(cfg: DictConfig) -> torch.device:
         torch.set_num_threads(cfg.threads)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if cfg.device == "auto":
-        return torch.device(next(name for name, there in available.items() if there))
+        best = next(name for name, there in available.items() if there)
+        return torch.device(best, torch.cuda.current_device()) if best == "cuda" else torch.device(best)
     name = str(cfg.device).split(":")[0]
     if name not in available:
         raise UserError(f"device={cfg.device}: it is auto, cpu, cuda or mps")
     if not available[name]:
         raise UserError(f"device={cfg.device} is not there on this machine; use device=auto or device=cpu")
-    return torch.device(cfg.device)
+    device = torch.device(cfg.device)
+    return torch.device("cuda", torch.cuda.current_device()) if cfg.device == "cuda" else device
 
 
 def load_checkpoint(cfg: DictConfig) -> Model:

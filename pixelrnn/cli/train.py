@@ -3,10 +3,11 @@
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from pixelrnn import checkpoint
+from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
 from pixelrnn.cli.setup import choose_device, describe, describe_model
+from pixelrnn.errors import ProcessLost
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
 from pixelrnn.training import train
@@ -28,9 +29,15 @@ def run(cfg: DictConfig) -> None:
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
     order = cfg.ordering.name if len(model.orders) == 1 else f"{len(model.orders)} orders"
     print(f"model      {describe_model(plain(cfg.model))}, {order}, {parameters:,} parameters, on {device}")
-    print(f"folder     {folder}", flush=True)
+    processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
+    print(f"folder     {folder}{processes}", flush=True)
 
-    at = train(model, data, settings, folder, cfg.seed)
+    try:
+        at = train(model, data, settings, folder, cfg.seed)
+    except ProcessLost as error:
+        raise ProcessLost(
+            f"{error}; the last saved state is in {folder / 'last'}, go on with training.resume={folder}"
+        ) from error
 
     reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
     reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")

@@ -5,6 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pixelrnn.model.contract import Followed, check_sizes
 from pixelrnn.model.inputs import CausalWindow, which_order
@@ -22,6 +23,8 @@ class Network(Packable):
     head's. With condition > 0, a map of so many features is mapped by a 1×1 convolution and added to each layer's
     input-to-state map (section 3.4). `grids` are the (rows, columns) of each order's frame.
     """
+
+    recompute = False  # each layer's pass again in the backward pass, instead of keeping what it computes
 
     def __init__(
         self,
@@ -69,7 +72,10 @@ class Network(Packable):
         outputs, states = [], []
         for i, block in enumerate(self._blocks()):
             added = 0.0 if condition is None else self.conditions[i](condition[:, :rows])
-            output, state = block.layer(maps, added)
+            if self.recompute and self.training:
+                output, state = checkpoint(block.layer, maps, added, use_reentrant=False)
+            else:
+                output, state = block.layer(maps, added)
             maps = block.add(maps, output)
             outputs.append(output)
             states.append(state)

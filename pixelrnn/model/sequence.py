@@ -96,12 +96,15 @@ class SequenceRNN(Model, Packable):
             nn.init.zeros_(self.decode.weight)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        state = self.stack.begin(len(images)), self._encode(images, hidden)
-        return self.read(images, 0, self.pixels, state)[0]  # (B, P, parameters)
+        return self.read(images, 0, self.pixels, self.start(images, hidden))[0]  # (B, P, parameters)
+
+    def start(self, canvas: Tensor, hidden: Tensor | None = None) -> SequenceState:
+        """The state before step 0."""
+        return self.stack.begin(len(canvas)), self._encode(canvas, hidden)
 
     def begin(self, canvas: Tensor, hidden: Tensor) -> SequenceState:
         first, _ = self.hidden_span(hidden)
-        state = self.stack.begin(len(canvas)), self._encode(canvas, hidden)
+        state = self.start(canvas, hidden)
         return self._run(canvas, 0, first, state)[1] if first else state
 
     def read(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:

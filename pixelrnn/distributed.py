@@ -1,0 +1,97 @@
+"""One run on several processes, of one machine or of several, started by torchrun: who computes what, and exact sums.
+
+Every process holds the same weights and makes the same draws for the joined batch; of a batch, process r of n takes the
+images r, r + n, r + 2n, … Without torchrun there is one process, and all this costs nothing.
+"""
+
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pixelrnn.errors import ProcessLost, UserError
+
+MINUTES = 30  # that a process waits for another one
+
+
+def begin() -> None:
+    """Joins the processes that torchrun has started, as its environment says; nothing where there is one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
+        return
+    backend = "gloo"
+    if torch.cuda.is_available():
+        local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= there:
+            raise UserError(
+                f"--nproc-per-node={local + 1} or more, but this machine has {there} GPUs; start as many processes"
+            )
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
+    with lost_is_said():
+        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=MINUTES))
+
+
+def end() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes."""
+    return rank() == 0
+
+
+def share(rows: Tensor) -> Tensor:
+    """Of a batch, what this process computes."""
+    return rows[rank() :: size()]
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over the processes, the same in each."""
+    if size() > 1:
+        values = values.clone()
+        with lost_is_said():
+            dist.all_reduce(values)
+    return values
+
+
+def gathered(values: Tensor, count: int) -> Tensor:
+    """The values (count,) of a whole batch, of which each process has those of its share. Exact: the rest is 0."""
+    joined = values.new_zeros(count)
+    share(joined).copy_(values)
+    return total(joined)
+
+
+def from_main(value: Any) -> Any:
+    """What process 0 has, a plain value."""
+    values = [value]
+    if size() > 1:
+        with lost_is_said():
+            dist.broadcast_object_list(values)
+    return values[0]
+
+
+@contextmanager
+def lost_is_said() -> Iterator[None]:
+    """Turns what torch raises where another process is gone into ProcessLost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if size() > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)):
+            raise ProcessLost(
+                f"process {rank()} of {size()} lost another one, which ended or cannot be reached"
+            ) from error
+        raise
