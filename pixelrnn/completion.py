@@ -147,8 +147,7 @@ def _fill(
     hidden_at = model.in_order(hidden)
     some, every = hidden_at.any(0).tolist(), hidden_at.all(0).tolist()
     draws = sum(some[first:last])
-    noise = noises(model, len(canvas), draws, generator)
-    drawn_step = None
+    noise, drawn_step = noises(model, len(canvas), draws, generator), None
     if not cloud and graphs.records(model, canvas.device, draws):
         drawn_step = graphs.DrawnStep(model, canvas, hidden_at, temperature)
     for start, stop in _spans(some, first, last, max(1, ROW_STEPS // len(canvas))):

@@ -3,6 +3,7 @@
 On a GPU the sampling loop is bound by the launches of its many small operations; a replay launches them all at once.
 """
 
+import logging
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from pixelrnn.model import Model
 from pixelrnn.states import leaves, pick
+
+logger = logging.getLogger(__name__)
 
 FEWEST = 32  # steps for which a recording pays
 
@@ -74,8 +77,16 @@ class DrawnStep:
 
 
 def records(model: Model, device: torch.device, steps: int) -> bool:
-    """Whether so many steps are drawn by a DrawnStep."""
-    return device.type == "cuda" and model.position_as_tensor and steps >= FEWEST
+    """Whether so many steps are drawn by a DrawnStep; the log says why not."""
+    reasons = {
+        f"no CUDA device but {device.type}": device.type != "cuda",
+        f"{type(model).__name__} takes no position as a tensor": not model.position_as_tensor,
+        f"{steps} steps are too few": steps < FEWEST,
+    }
+    against = [reason for reason, holds in reasons.items() if holds]
+    if against:
+        logger.info("sampling step by step, without a CUDA graph: %s", "; ".join(against))
+    return not against
 
 
 def _assign(state: Any, values: Any) -> None:

@@ -74,7 +74,7 @@ def saved_bytes(model, bptt, images):
 )
 def test_recomputing_segments_keeps_little(case):
     model, images = make({"depth": 2, "width": 16, **case}, side=24), random_images(4, (1, 24, 24), 3)
-    assert saved_bytes(model, "checkpointed", images) < 0.1 * saved_bytes(model, "full", images)
+    assert saved_bytes(model, "checkpointed", images) < 0.25 * saved_bytes(model, "full", images)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_a_gradient_accumulated_in_parts_is_that_of_the_batch(batch, occlusion):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(UserError, match="full, checkpointed or truncated"):
+    with pytest.raises(UserError, match=r"full, checkpointed or truncated"):
         Objective(tiny_model(), "cut")
     with pytest.raises(UserError, match="at least 1 step"):
         Objective(tiny_model(), "truncated", 0)
     for model in PAPER["model"]:
-        with pytest.raises(UserError, match="use training.bptt=checkpointed"):
+        with pytest.raises(UserError, match=r"use training\.bptt=checkpointed"):
             Objective(tiny_model(model=model), "truncated")
     with pytest.raises(UserError, match=r"training\.accumulate"):
         Settings(accumulate=0)

@@ -41,7 +41,16 @@ def run(cfg: DictConfig) -> None:
     generator = torch.Generator(device).manual_seed(cfg.seed)
     with pixel_bar("completing") as progress:
         drawn = complete_in_detail(
-            model, images, hidden, cfg.count, cfg.strategy, cfg.temperature, generator, progress, cfg.particles
+            model,
+            images,
+            hidden,
+            cfg.count,
+            cfg.strategy,
+            cfg.temperature,
+            generator,
+            progress,
+            cfg.particles,
+            cfg.precision,
         )
     about = _about(model, drawn, hidden)
     for line in about.pop("lines"):

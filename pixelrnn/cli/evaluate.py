@@ -7,14 +7,22 @@ import torch
 from omegaconf import DictConfig
 from torch import Generator, Tensor
 
-from pixelrnn import figures
+from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.setup import describe_order, load_checkpoint, load_data
 from pixelrnn.completion import check_strategy, complete
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.evaluation import HOW, Likelihoods, evaluate, evaluate_conditional, evaluate_ensemble
+from pixelrnn.evaluation import (
+    HOW,
+    Likelihoods,
+    evaluate,
+    evaluate_conditional,
+    evaluate_ensemble,
+    log_probs,
+    rounded_log_probs,
+)
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
@@ -51,10 +59,14 @@ def run(cfg: DictConfig) -> None:
             evaluate_ensemble(model, images, cfg.batch_size),
             "exact",
         )
+    if cfg.precision != "float32":
+        _rounded(model, images, cfg, report)
     for name, mask in {**model.parts, **hidden}.items():
         result = evaluate_conditional(model, images, mask, cfg.strategy, cfg.particles, generator, cfg.batch_size)
         _row(report, name, *result)
         report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
+    if not distributed.is_main():
+        return
     folder = output_folder()
     if cfg.completions:
         _complete(model, images[: cfg.completed_images], hidden, cfg, generator, report)
@@ -64,6 +76,16 @@ def run(cfg: DictConfig) -> None:
     figures.save_figure(figures.likelihoods(report, data.name), folder / "evaluation.png")
     print(f"picture    {folder / 'evaluation.png'}")
     print(f"written    {path}")
+
+
+def _rounded(model: Model, images: Tensor, cfg: DictConfig, report: dict[str, Any]) -> None:
+    """Prints and keeps -log p under the steps with rounded products, and what the rounding changes."""
+    rounded = rounded_log_probs(model, images, cfg.precision, cfg.batch_size)
+    name = f"all, {cfg.precision} products"
+    _row(report, name, Likelihoods.of(rounded, model.dimensions), "exact")
+    change = Likelihoods.of(rounded - log_probs(model, images, None, cfg.batch_size), model.dimensions)
+    print(f"{'  a change of':<28}{f'{change.nats:+.3f} ± {change.nats_error:.3f}':>20}")
+    report[name]["change_nats"], report[name]["change_nats_error"] = change.nats, change.nats_error
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
