@@ -77,7 +77,7 @@ class DrawnStep:
 
 
 def records(model: Model, device: torch.device, steps: int) -> bool:
-    """Whether so many steps are drawn by a DrawnStep; the log says why not."""
+    """Whether so many steps are drawn by a DrawnStep; the debug log says why not (hydra.verbose=true)."""
     reasons = {
         f"no CUDA device but {device.type}": device.type != "cuda",
         f"{type(model).__name__} takes no position as a tensor": not model.position_as_tensor,
@@ -85,7 +85,7 @@ def records(model: Model, device: torch.device, steps: int) -> bool:
     }
     against = [reason for reason, holds in reasons.items() if holds]
     if against:
-        logger.info("sampling step by step, without a CUDA graph: %s", "; ".join(against))
+        logger.debug("sampling step by step, without a CUDA graph: %s", "; ".join(against))
     return not against
 
 

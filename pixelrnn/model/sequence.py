@@ -117,6 +117,8 @@ class SequenceRNN(Model, Packable):
         values, places, window, below = self.derived()
         if isinstance(t, int) and t == 0:
             projected = places[:1].repeat(len(canvas), 1)
+        elif self.shape[0] == 1 and len(values) < len(canvas):  # the smaller sum first
+            projected = self.inputs.before(canvas, t, values + at_step(places, t))
         else:
             projected = self.inputs.before(canvas, t, values).add_(at_step(places, t))
         if self.inputs.window:
