@@ -16,6 +16,7 @@ from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS
 from pixelrnn.plugins import configure
 
+GROWTH = "growth: "  # before a model's name
 MARKS = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
@@ -50,12 +51,12 @@ def _sections(cfg: DictConfig, specs: list[dict[str, Any]], device: str) -> Iter
         make = configure("model", spec, MODELS)
         yield _describe(spec), benchmark(make, cfg.size, cfg.repeats, device, cfg.memory)
     if cfg.growth:
-        yield f"growth: {_describe(specs[0])}", growth(configure("model", specs[0], MODELS), cfg.repeats, device)
+        yield f"{GROWTH}{_describe(specs[0])}", growth(configure("model", specs[0], MODELS), cfg.repeats, device)
 
 
 def _describe(spec: dict[str, Any]) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
-    return f"{spec.get('name')}, {options}" if options else str(spec.get("name"))
+    options = " ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+    return f"{spec.get('name')} {options}".strip()
 
 
 def _document(path: str) -> tuple[str, str]:
@@ -71,12 +72,18 @@ def _document(path: str) -> tuple[str, str]:
 
 
 def _table(measured: dict[str, list[Row]]) -> str:
-    """In Markdown: one for each section."""
-    lines = []
-    for name, rows in measured.items():
-        lines += [f"| {name} | | | target |", "|---|---|---|---|"]
-        for row in rows:
+    """In Markdown: a row for each thing that was measured, a column for each model, and the targets of the first one."""
+    rows: dict[str, dict[str, str]] = {}
+    targets: dict[str, str] = {}
+    for name, found in measured.items():
+        for row in found:
             value, spread = row.figures()
-            lines.append(f"| {row.what.replace(' / ', ' ÷ ')} | {value} | {spread} | {row.target} |")
-        lines.append("")
-    return "\n".join(lines)
+            rows.setdefault(row.what, {})[name] = f"{value} ({spread})" if spread else value
+            targets.setdefault(row.what, row.target)
+    names = [name for name in measured if not name.startswith(GROWTH)]
+    lines = [f"| | {' | '.join(names)} | target |", "|---" * (len(names) + 2) + "|"]
+    for what, values in rows.items():
+        # What was measured of the first model's growth stands in its column.
+        cells = [values.get(name, values.get(f"{GROWTH}{name}", "")) for name in names]
+        lines.append(f"| {what.replace(' / ', ' ÷ ')} | {' | '.join(cells)} | {targets[what]} |")
+    return "\n".join(lines) + "\n"
