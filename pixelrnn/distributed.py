@@ -28,7 +28,8 @@ def begin() -> None:
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= there:
             raise UserError(
-                f"--nproc-per-node={local + 1} or more, but this machine has {there} GPUs; start as many processes"
+                f"--nproc-per-node is {local + 1} or more, but this machine has {there} GPUs; start a process for each, "
+                "or hide them with CUDA_VISIBLE_DEVICES= to compute on the CPU"
             )
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"

@@ -464,3 +464,26 @@ def test_an_interrupted_run_exits_with_the_signal(call, monkeypatch):
     assert code == 143
     assert "training.resume=run" in out.replace(str(Path.cwd()) + "/", "")
     assert torch.load("run/last/training.pt")["progress"]["step"] == 1
+
+
+def test_samples_are_drawn_in_batches_whose_seeds_are_their_own(call, checkpoint):
+    for folder, count in {"many": 7, "few": 3}.items():
+        arguments = [f"count={count}", "batch_size=3", "precision=bfloat16", f"hydra.run.dir={folder}"]
+        code, _, err = call("sample", f"checkpoint={checkpoint}", *arguments)
+        assert code == 0, err
+    many, few = ([path.read_bytes() for path in sorted(Path(name, "samples").iterdir())] for name in ("many", "few"))
+    assert len(many) == 7 and many[:3] == few and len(set(many)) > 5
+    for mistake in ("count=0", "batch_size=0", "precision=int4"):
+        code, _, err = call("sample", f"checkpoint={checkpoint}", mistake)
+        said = err.strip().splitlines()[-1]
+        assert code == 2 and said.startswith("pixelrnn: ") and mistake.split("=")[1] in said
+
+
+def test_evaluate_tells_what_rounding_changes(call, checkpoint):
+    arguments = ["precision=int8", "limit=20", "completions=0", "occlusion=half", "hydra.run.dir=e"]
+    code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0, err
+    results = json.loads(Path("e/evaluation.json").read_text())["results"]
+    change = results["all, int8 products"]["nats"] - results["all"]["nats"]
+    assert change == pytest.approx(results["all, int8 products"]["change_nats"], abs=1e-6) and change != 0
+    assert f"{change:+.3f}" in out
