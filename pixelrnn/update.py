@@ -99,7 +99,7 @@ def update(
     loss = distributed.total(torch.stack(losses).sum())
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
     finite = torch.isfinite(loss) & torch.isfinite(norm)
-    if optimizer.defaults.get("fused"):
+    if optimizer.param_groups[0].get("fused"):
         optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # the step looks at it on the device
         optimizer.step()
     elif finite:
