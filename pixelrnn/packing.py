@@ -17,12 +17,12 @@ class Product:
     """x ↦ x Wᵀ + added, of one matrix W (outputs, inputs)."""
 
     def __init__(self, weight: Tensor):
-        self.weight = weight
+        self.weight, self.transposed = weight, weight.t()
 
     def __call__(self, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """x (…, inputs) -> (…, outputs). A matrix x may have a matrix `added`, and the place to write to."""
         if x.ndim == 2 and added is not None:
-            return torch.addmm(added, x, self.weight.t(), out=out)
+            return torch.addmm(added, x, self.transposed, out=out)
         return F.linear(x, self.weight, added)
 
 
@@ -31,13 +31,7 @@ class PackedProduct(Product):
     (256 × 1024, two threads); with 64 rows there is no difference."""
 
     def __init__(self, weight: Tensor):
-        self.transposed = weight.t().contiguous()
-        super().__init__(self.transposed.t())
-
-    def __call__(self, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        if x.ndim == 2 and added is not None:
-            return torch.addmm(added, x, self.transposed, out=out)
-        return F.linear(x, self.weight, added)
+        super().__init__(weight.t().contiguous().t())
 
 
 class RoundedProduct(Product):
@@ -99,17 +93,16 @@ class Packable(nn.Module, ABC):
 @contextmanager
 def recorded(products: list[tuple[torch.Size, Tensor]]) -> Iterator[None]:
     """While it holds, the packed products are written down: the shape of x (…, inputs) and Wᵀ (inputs, outputs)."""
-    call = PackedProduct.__call__
 
-    def noted(product: PackedProduct, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    def noted(product: Product, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         products.append((x.shape, product.transposed))
-        return call(product, x, added, out)
+        return Product.__call__(product, x, added, out)
 
     PackedProduct.__call__ = noted  # type: ignore
     try:
         yield
     finally:
-        PackedProduct.__call__ = call  # type: ignore
+        del PackedProduct.__call__  # what it inherits again
 
 
 @contextmanager

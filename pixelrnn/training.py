@@ -104,7 +104,7 @@ def train(
                 loss, norm = update(objective, optimizer, images, settings, occlusion)
                 losses.append(loss)
                 due = len(losses) >= RECORD_EVERY or at.step + 1 == total_steps or (at.step + 1) % validate_every == 0
-                if (due or at.step % check_every == 0) and not math.isfinite(sum(losses) + norm):
+                if (due or at.step % check_every == 0) and not math.isfinite((sum(losses) if due else loss) + norm):
                     raise TrainingDiverged(
                         f"the loss or its gradient is not finite after {at.step} updates (loss {loss:.4g}, gradient norm "
                         f"{norm:.4g}); the last good checkpoint is in {folder}: try a smaller training.learning_rate"

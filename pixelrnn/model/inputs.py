@@ -75,8 +75,7 @@ class PixelInputs(Packable):
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin
-    orders: Tensor  # int64 (orders, pixels): the pixel that is visited at each step
-    rows: Tensor  # its row, and its column
+    rows: Tensor  # int64 (orders, pixels): the row of order[t], and its column
     columns: Tensor
 
     def __init__(self, shape: Shape, levels: int, followed: Followed, paths: Sequence[Path], width: int, window: int):
@@ -85,8 +84,7 @@ class PixelInputs(Packable):
             raise UserError(f"window={window}: the side of the causal window is odd, such as 5 or 7, or 0 for none")
         channels = shape[0]
         self.followed = followed
-        visits = torch.stack([path.frame.pixels[path.places] for path in paths])
-        self.visits: list[list[int]] = visits.tolist()
+        self.visits: list[list[int]] = [path.frame.pixels[path.places].tolist() for path in paths]
         self.value = nn.Embedding(channels * levels, width)
         self.row = nn.Embedding(max(path.frame.rows for path in paths), width)
         self.column = nn.Embedding(max(path.frame.columns for path in paths), width)
@@ -94,7 +92,6 @@ class PixelInputs(Packable):
         rows = torch.stack([path.places // path.frame.columns for path in paths])
         columns = torch.stack([path.places % path.frame.columns for path in paths])
         self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
-        self.register_buffer("orders", visits, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
         self.window: CausalWindow | None = None
@@ -110,17 +107,12 @@ class PixelInputs(Packable):
         inputs = self._previous(canvas.flatten(2), start, stop) + places[:, start:stop]  # (B, T, D)
         return inputs + self.window(canvas, start, stop) if self.window else inputs
 
-    def before(self, canvas: Tensor, t: int | Tensor, values: Tensor) -> Tensor:
-        """The sum over the channels of what stands in a table, (channels · levels, n), for the pixel before step t > 0:
-        (batch, n)."""
-        flat = canvas.flatten(2)
-        if isinstance(t, int):  # a view instead of a gather
-            pixel = flat.select(2, self.visits[self.followed.index][t - 1])
-        else:
-            pixel = flat.index_select(2, self.orders[self.followed.index].index_select(0, t - 1)).select(2, 0)
+    def look_up(self, table: Tensor, pixel: Tensor) -> Tensor:
+        """The sum over the channels of what stands in a table, (channels · levels, n), for a pixel's values, uint8
+        (batch, channels): (batch, n)."""
         if pixel.shape[1] == 1:
-            return values.index_select(0, pixel.select(1, 0).int())
-        return F.embedding_bag(pixel + self.offsets, values, mode="sum")
+            return table.index_select(0, pixel.select(1, 0).int())
+        return F.embedding_bag(pixel + self.offsets, table, mode="sum")
 
     def derive(self) -> tuple[Tensor]:
         """What depends on the step alone, (1, pixels, width): the place of its pixel, which neighbours are known, and

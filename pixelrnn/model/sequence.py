@@ -118,9 +118,9 @@ class SequenceRNN(Model, Packable):
         if isinstance(t, int) and t == 0:
             projected = places[:1].repeat(len(canvas), 1)
         elif self.shape[0] == 1 and len(values) < len(canvas):  # the smaller sum first
-            projected = self.inputs.before(canvas, t, values + at_step(places, t))
+            projected = self.inputs.look_up(values + at_step(places, t), self._before(canvas, t))
         else:
-            projected = self.inputs.before(canvas, t, values).add_(at_step(places, t))
+            projected = self.inputs.look_up(values, self._before(canvas, t)).add_(at_step(places, t))
         if self.inputs.window:
             projected = window(self.inputs.window.seen(canvas, t), projected)
         if encoded is None:
@@ -130,6 +130,13 @@ class SequenceRNN(Model, Packable):
         inputs, outputs = self._split(added)
         features, states = self.stack.step(below(inputs, projected), states)
         return self.likelihood(features + outputs), (states, encoded)
+
+    def _before(self, canvas: Tensor, t: int | Tensor) -> Tensor:
+        """The pixel visited before step t > 0: uint8 (batch, channels)."""
+        flat = canvas.flatten(2)
+        if isinstance(t, int):  # a view instead of a gather
+            return flat.select(2, self.visits[t - 1])
+        return flat.index_select(2, self.order.index_select(0, t - 1)).select(2, 0)
 
     def derive(self) -> tuple[Tensor, Tensor, Product | None, Product]:
         """The first layer's input product of all that does not depend on a draw, so that a step has only to look it up:
