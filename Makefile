@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN = $(BIN)/pixelrnn
 
-.PHONY: demo test gpu-test lint types benchmark clean
+.PHONY: demo test slow-test gpu-test lint types benchmark clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -22,7 +22,11 @@ demo: .venv/installed
 	@echo "Look at outputs/demo/completions.png, outputs/demo/samples.png and outputs/demo/curves.png"
 
 test: .venv/installed
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# A hundred images of each bundled model's data; $$PIXELRNN_DATA, and for pictures $$PIXELRNN_PICTURES, say where these lie.
+slow-test: .venv/installed
+	$(BIN)/pytest -m slow
 
 gpu-test: .venv/installed
 	$(BIN)/pytest -m gpu

@@ -1,6 +1,8 @@
 """Saved models: a folder with model.safetensors (weights and order) and config.json (plain values), never a pickle."""
 
 import json
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pixelrnn.errors import UserError
+from pixelrnn import ordering as orderings
+from pixelrnn import pretrained
+from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import lookup
@@ -32,7 +36,8 @@ def save(model: Model, folder: str | Path) -> None:
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
-    """The model of a folder, or of a run's folder (its best weights, else its last), ready to evaluate or sample.
+    """The model of a folder, of a run's folder (its best weights, else its last), or of a bundled model's name, ready to
+    evaluate or sample.
 
     Raises UserError, in one line, where the folder is missing or incomplete, of another format, or damaged.
     """
@@ -58,42 +63,73 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     return model.to(device).eval()
 
 
-# What a model may have beyond the one whose weights it begins with, and options that change no weight.
-ADDITIONS = ("bidirectional", "encoder_width", "encoder_depth", "orders", "dropout")
+@dataclass(frozen=True)
+class Inherited:
+    """What a model has from a saved one, in numbers of parameters, and which of its parts begin as made, and which of the
+    saved ones found no place; a part is a module by its name, such as "encoder"."""
+
+    taken: int
+    parameters: int
+    new: list[str]
+    left: list[str]
 
 
-def initialise(model: Model, checkpoint: str | Path) -> None:
-    """Gives a model the weights of a saved one that has no encoder, or a single order, where it may have more.
+# Options that have to agree, or no layer's weights would fit, or they would mean something else. The ordering is another.
+SAME = ("cell", "layer", "width", "residual")
 
-    What it has more is as made: a new encoder adds nothing at first, so the model is the saved one until it learns.
-    Raises UserError where the saved model is of another kind, form, size or first order.
+
+def initialise(model: Model, checkpoint: str | Path) -> Inherited:
+    """Gives a model the weights of a saved one that have a place in it: those of the same name and shape.
+
+    The rest is as made: a new encoder adds nothing at first, so that with all else alike the model is the saved one until
+    it learns. Raises UserError where the saved model is of another kind, cell, width, residual form or first order.
     """
     saved = load(checkpoint, model.order.device)
     differing = [] if type(saved) is type(model) else ["kind"]
-    theirs, own = ({**m.arguments, "orders": None} for m in (saved, model))
-    differing += [key for key in own if key not in ADDITIONS and key != "ordering" and theirs.get(key) != own[key]]
-    differing += [] if torch.equal(saved.orders[0].cpu(), model.orders[0].cpu()) else ["ordering"]
+    differing += [key for key in SAME if saved.arguments.get(key) != model.arguments.get(key)]
+    if saved.shape[1:] == model.shape[1:]:
+        same_order = torch.equal(saved.orders[0], model.orders[0])
+    else:
+        same_order = orderings.describe(saved.arguments["ordering"]) == orderings.describe(model.arguments["ordering"])
+    differing += [] if same_order else ["ordering"]
     if differing:
         raise UserError(
-            f"init={checkpoint} is of another model than the one configured: {', '.join(differing)} differ; it may differ in "
-            f"{', '.join(ADDITIONS)}"
+            f"init={checkpoint} is of another model than the one configured: {', '.join(differing)} differ; leave "
+            "these options out, and the model is as the saved one"
         )
-    weights, new = saved.state_dict(), model.state_dict()
-    kept = {name: weights[name] for name in weights if name != "orders"}
-    unfit = [name for name in kept if name not in new or new[name].shape != kept[name].shape]
-    if unfit:
-        raise UserError(
-            f"init={checkpoint} has weights without a place in the model configured: {', '.join(unfit[:3])}"
-        )
+    weights, made = saved.state_dict(), model.state_dict()
+    del weights["orders"], made["orders"]
+    kept = {name: w for name, w in weights.items() if name in made and made[name].shape == w.shape}
     model.load_state_dict(kept, strict=False)
+    return Inherited(
+        sum(w.numel() for w in kept.values()),
+        sum(w.numel() for w in made.values()),
+        _parts(made.keys() - kept.keys(), made),
+        _parts(weights.keys() - kept.keys(), weights),
+    )
+
+
+def _parts(names: Collection[str], all_names: Collection[str]) -> list[str]:
+    """The modules of which all parameters are among these names: "encoder" where that is true of the whole one, else the
+    part, "inputs.value"."""
+    others = [name for name in all_names if name not in names]
+    found = set()
+    for name in names:
+        words = name.split(".")
+        prefixes = (".".join(words[:n]) for n in range(1, len(words)))
+        whole = (prefix for prefix in prefixes if not any(other.startswith(f"{prefix}.") for other in others))
+        found.add(next(whole, name))
+    return sorted(found)
 
 
 def find(checkpoint: str | Path) -> Path:
-    """The folder that holds the model: `checkpoint` itself, or best/ or last/ below it."""
-    folder = Path(checkpoint)
+    """The folder that holds the model: that of a bundled one's name, or `checkpoint` itself, or best/ or last/ below it."""
+    bundled = pretrained.names()
+    folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else Path(checkpoint)
     if not folder.is_dir():
         raise UserError(
-            f"checkpoint {folder}: no such folder; give the folder of a run (outputs/train/…) or of a saved model"
+            f"checkpoint {folder}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "
+            f"(outputs/train/…) or of a saved model, or a bundled one: {', '.join(bundled)}"
         )
     for candidate in (folder, folder / "best", folder / "last"):
         if (candidate / CONFIG).is_file() and (candidate / WEIGHTS).is_file():

@@ -99,15 +99,21 @@ def complete_in_detail(
     with model.evaluating():
         for order, rows in model.by_best_order(hidden):
             with model.along(order), packed(model, precision):
-                unseen = bool(model.unseen(hidden[rows]).any())
-                few = particles if unseen and strategy != "ancestral" else 0
-                drawn, cloud = _fill(model, images[rows], hidden[rows], count, few, temperature, generator, progress)
-            completed[rows] = drawn
-            for row in rows.tolist():
-                orders[row], exact[row], strategies[row] = order, not unseen, "particles" if cloud else "ancestral"
-            if cloud:
-                effective[rows.cpu()] = cloud.effective.view(-1, count).cpu().double()
-                log_observed[rows.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
+                blind = model.unseen(hidden[rows]) > 0
+                weighed = blind & (strategy != "ancestral")
+                for part, few in ((rows[~weighed], 0), (rows[weighed], particles)):
+                    if not len(part):
+                        continue
+                    drawn, cloud = _fill(
+                        model, images[part], hidden[part], count, few, temperature, generator, progress
+                    )
+                    completed[part] = drawn
+                    if cloud:
+                        effective[part.cpu()] = cloud.effective.view(-1, count).cpu().double()
+                        log_observed[part.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
+            for row, unseen, particled in zip(rows.tolist(), blind.tolist(), weighed.tolist(), strict=True):
+                orders[row], exact[row] = order, not unseen
+                strategies[row] = "particles" if particled else "ancestral"
     return Completions(completed, orders, strategies, exact, effective, log_observed)
 
 

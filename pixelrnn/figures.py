@@ -86,6 +86,28 @@ def completions(
     return figure
 
 
+def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int, names: Sequence[str]) -> Figure:
+    """One row an image: original | occluded, completions | occluded, completions | …, a group for each occlusion.
+
+    images uint8 (batch, channels, height, width), hidden bool (batch, occlusions, height, width), completed uint8
+    (batch, occlusions, count, channels, height, width); names of the occlusions.
+    """
+    occluded = _as_rgb(completed[:, :, 0], levels).copy()
+    occluded[hidden.cpu().numpy()] = TINT
+    drawn, count = _as_rgb(completed, levels), completed.shape[2]
+    groups = range(len(names))
+    tiles = [
+        [original, *(tile for group in groups for tile in (occluded[i, group], *drawn[i, group]))]
+        for i, original in enumerate(_as_rgb(images, levels))
+    ]
+    ends = range(0, len(tiles[0]) - 1, count + 1)
+    sheet, centres = _tile(tiles, wide_after=ends)
+    figure = _show(sheet, scale=_inches_a_pixel(images.shape[-2]))
+    above = {(centres[end + 1] + centres[end + 1 + count]) / 2: name for end, name in zip(ends, names, strict=True)}
+    _label(figure, {centres[0]: "original", **above}, (), images.shape[-2])
+    return figure
+
+
 def maps(
     hidden: Tensor, likeliest: Tensor, mean: Tensor, entropy: Tensor, images: Tensor | None, levels: int
 ) -> Figure:

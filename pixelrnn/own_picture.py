@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
@@ -23,6 +24,11 @@ class OwnPicture:
     @property
     def resized(self) -> bool:
         return self.picture.shape != self.image.shape
+
+    @property
+    def changed(self) -> bool:
+        """Whether the model sees another picture than this: of another size, or in fewer levels."""
+        return self.resized or not torch.equal(requantise(self.image, self.levels, 256), self.picture)
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """A mask, bool (height, width), at the model's size: a pixel is hidden if any part of it is."""

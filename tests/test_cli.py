@@ -14,7 +14,7 @@ from PIL import Image
 import pixelrnn
 from pixelrnn import cli
 from pixelrnn.cell import CELLS
-from pixelrnn.data import DATASETS
+from pixelrnn.data import DATASETS, limited, load
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
@@ -70,6 +70,12 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def occlusion_of(folder):
+    """What completions.json says of its only occlusion."""
+    (about,) = json.loads((Path(folder) / "completions.json").read_text())["occlusions"].values()
+    return about
+
+
 # --- what the commands do ---------------------------------------------------------------------------------------------
 
 
@@ -103,8 +109,8 @@ def test_train_evaluate_complete_sample_verify(call, tmp_path):
 
     code, out, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=3", "hydra.run.dir=c")
     assert code == 0, err
+    assert occlusion_of("c")["exact"] is True
     report = json.loads(Path("c/completions.json").read_text())
-    assert report["exact"] is True
     assert {f"c/{c['file']}" for c in report["completions"]} == {str(p) for p in Path("c/completions").iterdir()}
     assert len(report["completions"]) == 6
     assert all(c["log_prob_nats"] < 0 for c in report["completions"])
@@ -134,7 +140,7 @@ def test_the_papers_models_do_all_of_it(call, model):
         assert results["top half"]["how"] == "exact"
     code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=2", "count=2", "hydra.run.dir=c")
     assert code == 0, err
-    assert json.loads(Path("c/completions.json").read_text())["exact"] is (model != "multiscale")
+    assert occlusion_of("c")["exact"] is (model != "multiscale")
     code, _, err = call("sample", "checkpoint=run", "count=3", "hydra.run.dir=s")
     assert code == 0, err
     code, out, err = call("verify", "checkpoint=run")
@@ -229,11 +235,32 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
     arguments = [f"image={picture('photo.png', values)}", *hide]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
     assert code == 0, err
-    assert "is reduced to the model's 8x8 pixels" in out
+    assert "is 30x20 pixels of 256 levels; brought to the model's 8x8 pixels" in out
     completed = np.asarray(Image.open("out/completions/000-000.png"))
     assert completed.shape == (30, 20)
     assert np.array_equal(completed[mask == 0], values[mask == 0])
     assert not np.array_equal(completed, values)
+
+
+def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
+    arguments = ["occlusions=halves_and_centre", "limit=2", "count=2", "particles=4", "maps=true", "hydra.run.dir=out"]
+    code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0, err
+    assert out.count("strategy   ") == 5 and "(left half)" in out
+    report = json.loads(Path("out/completions.json").read_text())
+    assert list(report["occlusions"]) == ["top half", "left half", "bottom half", "right half", "centre"]
+    assert [name for name, about in report["occlusions"].items() if about["exact"]] == ["bottom half"]
+    rows = report["completions"]
+    assert {(row["image"], row["occlusion"]) for row in rows} == {
+        (i, name) for i in (0, 1) for name in report["occlusions"]
+    }
+    assert len(rows) == len({row["file"] for row in rows}) == 20
+    assert {f"out/{row['file']}" for row in rows} | {"out/maps/001-centre-mean.png", "out/completions.png"} <= files(
+        "."
+    )
+    top, bottom = (np.asarray(Image.open(f"out/completions/000-{side}-half-000.png")) for side in ("top", "bottom"))
+    original = limited(load("digits").test, 1)[0, 0].numpy() * (255 / 16)
+    assert np.array_equal(top[4:], original[4:].round()) and np.array_equal(bottom[:4], original[:4].round())
 
 
 def test_a_grey_picture_serves_a_colour_model(call, colour_checkpoint):
@@ -248,7 +275,7 @@ def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
     code, out, _ = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0
     assert "not a draw from p(hidden | observed): 32 observed pixels" in out
-    assert json.loads(Path("out/completions.json").read_text())["exact"] is False
+    assert occlusion_of("out")["exact"] is False
 
 
 def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, checkpoint):
@@ -257,7 +284,8 @@ def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, check
     assert code == 0, err
     assert "strategy   particles, along raster" in out and "effective number" in out
     report = json.loads(Path("out/completions.json").read_text())
-    assert (report["strategy"], report["order"], report["exact"]) == ("particles", "raster", False)
+    about = occlusion_of("out")
+    assert (about["strategy"], about["order"], about["exact"]) == ("particles", "raster", False)
     for row in report["completions"]:
         assert 1 <= row["effective_particles"] <= 8 and row["log_prob_observed_nats"] < 0
     ranks = [row["rank"] for row in report["completions"] if row["image"] == 0]
@@ -300,10 +328,35 @@ def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
     assert results["centre"]["how"] == "fill" and results["all, mean of 8 orders"]["images"] == 20
     code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=1", "hydra.run.dir=c")
     assert code == 0, err
-    report = json.loads(Path("c/completions.json").read_text())
-    assert report["exact"] is True and "flip_rows (2 of 8 orders)" in report["order"]
+    about = occlusion_of("c")
+    assert about["exact"] is True and "flip_rows (2 of 8 orders)" in about["order"]
     code, _, err = call("train", "hydra.run.dir=two", "model.orders=[raster,spiral]", "model=row_lstm", *SMALL)
     assert code == 2 and "take ordering=raster or ordering=column" in err
+
+
+def test_fine_tuning_begins_as_the_saved_model_and_brings_the_data_to_its_form(call, tmp_path):
+    form = ["data.size=4", "data.levels=3", "model.window=3", "model.bidirectional=true", "ordering=snake"]
+    code, _, err = call("train", "hydra.run.dir=saved", *SMALL, *form)
+    assert code == 0, err
+    for i, values in enumerate(np.random.default_rng(0).integers(0, 256, (12, 9, 11, 3))):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        picture(f"mine/{i}.png", values)
+    own = ["init=saved", "data=folder", "data.root=mine", "training.epochs=1", "training.samples=1"]
+    code, out, err = call("train", "hydra.run.dir=tuned", *own)
+    assert code == 0, err
+    assert "4x4 pixels, 1 channel and 3 levels" in out and "snake" in out and "new:" not in out
+    tuned, saved = pixelrnn.load("tuned"), pixelrnn.load("saved")
+    parameters = sum(p.numel() for p in saved.parameters())
+    assert f"init       saved: {parameters:,} of the {parameters:,} parameters taken over" in out
+    assert {**tuned.arguments, "training": 0} == {**saved.arguments, "training": 0}
+    assert tuned.trained_on["init"] == "saved" and tuned.trained_on["data"]["size"] == 4
+    code, out, err = call("train", "hydra.run.dir=other", *own, "data.levels=5", "model.depth=2", "model.dropout=0.1")
+    assert code == 0, err
+    assert "new: encoder.value, inputs.value, likelihood.logits, stack.layers.1\n" in out
+    assert "left behind: encoder.value, inputs.value, likelihood.logits\n" in out
+    assert pixelrnn.load("other").arguments["dropout"] == 0.1
+    code, out, err = call("train", "hydra.run.dir=third", *own, "model=gru")
+    assert code == 2 and "cell, width differ" in err
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
@@ -352,6 +405,9 @@ def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
         (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=small.png"], "is 4x4 (height x width)"),
         (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=black.png"], "hides nothing"),
         (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is halves_and_centre, or a list"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusions=[half,hlaf]"], "did you mean 'half'"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "null is none"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion.side=under"], "occlusion.side=under"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=box", "occlusion.top=7"], "does not lie in an image of 8x8"),
@@ -369,7 +425,9 @@ def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
         (["evaluate", "checkpoint=CHECKPOINT", "strategy=particle"], "did you mean 'particles'"),
         (["evaluate", "checkpoint=CHECKPOINT", "completions=-1"], "completions=-1"),
         (["train", "init=nowhere"], "nowhere: no such folder"),
-        (["train", "init=CHECKPOINT", "model.bidirectional=true"], "init=/"),
+        (["sample", "checkpoint=digit"], "did you mean 'digits'"),
+        (["models", "name=digit"], "did you mean 'digits'"),
+        (["train", "init=CHECKPOINT", "model.cell=gru"], "cell differ"),
         (["train", "training.occlusion=mixed"], "does not see observed pixels ahead"),
         (["train", "model.orders=symmetric"], "it is symmetries, or a list of orderings"),
         (["train", "model.orders=[rastr]"], "did you mean 'raster'"),

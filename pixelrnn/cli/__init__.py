@@ -9,6 +9,7 @@ COMMANDS = {
     "complete": "fill the hidden pixels of a picture, or of test images",
     "sample": "draw images from scratch",
     "verify": "check that a checkpoint keeps its promises",
+    "models": "list the trained models that ship",
     "benchmark": "measure speed, as ratios",
 }
 

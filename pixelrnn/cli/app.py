@@ -61,6 +61,12 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         return _exit_code(ended.args[0], command)
     except (HydraException, OmegaConfBaseException) as error:
         return _exit_code(error, command)
+    except ValueError as error:  # Hydra's, for a group that is set to null
+        if "Config group override" not in str(error):
+            raise
+        return _exit_code(
+            UserError(f"a group of options needs a name, and null is none (pixelrnn {command} --help)"), command
+        )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     distributed.end()

@@ -6,14 +6,22 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import describe, describe_order, load_checkpoint, load_data
+from pixelrnn.cli.setup import (
+    HALVES_AND_CENTRE,
+    describe,
+    describe_model,
+    describe_occlusion,
+    describe_order,
+    load_checkpoint,
+    load_data,
+)
 from pixelrnn.completion import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
@@ -25,17 +33,21 @@ from pixelrnn.pixels import requantise
 
 
 def run(cfg: DictConfig) -> None:
-    if cfg.mask and any(override.startswith("occlusion") for override in HydraConfig.get().overrides.task):
-        raise UserError("mask= and occlusion= both say what to hide; give one of them")
+    said = {override.split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
+    if len(said & {"mask", "occlusion", "occlusions"}) > 1:
+        raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
     own = from_file(cfg.image, model.shape, model.levels) if cfg.image else None
-    images = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
-    own_hidden, hidden = _hidden(cfg, model, own)
+    originals = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
+    masks = _masks(cfg, model, own)
     device = model.order.device
-    images, hidden = images.to(device), hidden.to(device).expand(len(images), -1, -1)
-    if own and own.resized:
+    images = originals.repeat_interleave(len(masks), 0).to(device)  # each with each mask
+    hidden = torch.stack([mask for _, mask in masks.values()]).repeat(len(originals), 1, 1).to(device)
+    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
+    if own and own.changed:
         print(
-            f"{cfg.image} is reduced to the model's {describe(model.shape, model.levels)}, and its completion pasted back"
+            f"picture    {cfg.image} is {own.picture.shape[1]}x{own.picture.shape[2]} pixels of 256 levels; brought to the "
+            f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
         )
 
     generator = torch.Generator(device).manual_seed(cfg.seed)
@@ -52,38 +64,66 @@ def run(cfg: DictConfig) -> None:
             cfg.particles,
             cfg.precision,
         )
-    about = _about(model, drawn, hidden)
-    for line in about.pop("lines"):
-        print(line)
+    about = {name: _about(model, drawn, hidden, i) for i, name in enumerate(masks)}
+    for name, found in about.items():
+        for line in found.pop("lines"):
+            print(line if len(masks) == 1 else f"{line} ({name})")
 
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
     ranks = nats.argsort(1, descending=True).argsort(1) + 1
+    stems = [
+        f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{name.replace(' ', '-')}"
+        for i in range(len(originals))
+        for name in masks
+    ]
     records = []
     for i, image_completions in enumerate(drawn.images):
+        name, (own_hidden, _) = list(masks.items())[i % len(masks)]
         for k, completion in enumerate(image_completions):
-            path = folder / "completions" / f"{i:03d}-{k:03d}.png"
+            path = folder / "completions" / f"{stems[i]}-{k:03d}.png"
             values = own.paste(completion.cpu(), own_hidden) if own else requantise(completion, model.levels, 256)
             save_picture(values, path)
-            record = {"file": f"completions/{path.name}", "image": i, "log_prob_nats": float(nats[i, k])}
-            records.append({**record, "rank": int(ranks[i, k]), **_particles(drawn, i, k)})
+            record = {"file": f"completions/{path.name}", "image": i // len(masks), "occlusion": name}
+            record |= {"log_prob_nats": float(nats[i, k]), "rank": int(ranks[i, k])}
+            records.append({**record, **_particles(drawn, i, k)})
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
-    original = None if own else images
-    figure = figures.completions(original, hidden, drawn.images, model.levels, caption=about["caption"])
+    known = None if own and len(masks) == 1 else images
+    if len(masks) == 1:
+        figure = figures.completions(
+            known, hidden, drawn.images, model.levels, caption=next(iter(about.values()))["caption"]
+        )
+    else:
+        hides, completed = (tensor.unflatten(0, (-1, len(masks))) for tensor in (hidden, drawn.images))
+        figure = figures.by_occlusion(originals, hides, completed, model.levels, list(masks))
     figures.save_figure(figure, folder / "completions.png")
     if cfg.maps:
-        _write_maps(model, drawn, hidden, original, nats.argmax(1), folder)
+        _write_maps(model, drawn, hidden, known, nats.argmax(1), stems, folder)
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
-    if cfg.mask:
+    if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
-    write_json(folder / "completions.json", {"settings": settings, **about, "completions": records})
+    write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
     print(f"pictures   {folder / 'completions.png'}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
 
 
-def _hidden(cfg: DictConfig, model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:
-    """What is hidden, bool, at the picture's own size and at the model's."""
-    spec = {"name": "mask", "path": str(cfg.mask)} if cfg.mask else plain(cfg.occlusion)
+def _masks(cfg: DictConfig, model: Model, own: OwnPicture | None) -> dict[str, tuple[Tensor, Tensor]]:
+    """What is hidden, bool, at the picture's own size and at the model's, of each occlusion by its name."""
+    if cfg.mask:
+        chosen = {"mask": {"name": "mask", "path": str(cfg.mask)}}
+    elif cfg.occlusions == "halves_and_centre":
+        chosen = HALVES_AND_CENTRE
+    elif cfg.occlusions:
+        if not OmegaConf.is_list(cfg.occlusions):
+            raise UserError(f"occlusions={cfg.occlusions}: it is halves_and_centre, or a list of occlusions")
+        specs = [{"name": spec} if isinstance(spec, str) else spec for spec in plain(cfg.occlusions)]
+        chosen = {describe_occlusion(spec): spec for spec in specs}
+    else:
+        chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)}
+    return {name: _hidden(spec, model, own) for name, spec in chosen.items()}
+
+
+def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:
     if own and spec["name"] == "mask":  # a mask file is of the picture's size
         own_hidden = occlusions.build(spec, *own.picture.shape[1:])
         return own_hidden, own.reduce(own_hidden)
@@ -91,12 +131,12 @@ def _hidden(cfg: DictConfig, model: Model, own: OwnPicture | None) -> tuple[Tens
     return (own.enlarge(hidden) if own else hidden), hidden
 
 
-def _about(model: Model, drawn: Completions, hidden: Tensor) -> dict[str, Any]:
-    """How the completions were drawn, the same for all images, since one mask hides the same of all: for the report, the
-    figure ("caption") and the terminal ("lines")."""
-    order, strategy, exact = drawn.orders[0], drawn.strategies[0], drawn.exact[0]
+def _about(model: Model, drawn: Completions, hidden: Tensor, i: int) -> dict[str, Any]:
+    """How the completions of row i were drawn, and so those of all that have its mask: for the report, the figure
+    ("caption") and the terminal ("lines")."""
+    order, strategy, exact = drawn.orders[i], drawn.strategies[i], drawn.exact[i]
     with model.along(order):
-        ahead = int(model.observed_ahead(hidden[:1]))
+        ahead = int(model.observed_ahead(hidden[i : i + 1]))
     name = describe_order(model, order)
     how = "with the encoder, " if model.sees_ahead else ""
     if exact:
@@ -132,7 +172,13 @@ def _particles(drawn: Completions, image: int, completion: int) -> dict[str, flo
 
 
 def _write_maps(
-    model: Model, drawn: Completions, hidden: Tensor, original: Tensor | None, likeliest: Tensor, folder: Path
+    model: Model,
+    drawn: Completions,
+    hidden: Tensor,
+    original: Tensor | None,
+    likeliest: Tensor,
+    stems: list[str],
+    folder: Path,
 ) -> None:
     """maps.png, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
     found = uncertainty.marginals(model, drawn, hidden)
@@ -142,9 +188,9 @@ def _write_maps(
     most = float(entropy.max()) or 1.0
     for i in range(len(mean)):
         grey = (mean[i] * (255 / (model.levels - 1))).round().to(torch.uint8)
-        save_picture(grey, folder / "maps" / f"{i:03d}-mean.png")
+        save_picture(grey, folder / "maps" / f"{stems[i]}-mean.png")
         save_picture(
-            (entropy[i] * (255 / most)).round().to(torch.uint8)[None], folder / "maps" / f"{i:03d}-entropy.png"
+            (entropy[i] * (255 / most)).round().to(torch.uint8)[None], folder / "maps" / f"{stems[i]}-entropy.png"
         )
 
     def save(path: Path) -> None:

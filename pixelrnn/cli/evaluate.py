@@ -10,14 +10,13 @@ from torch import Generator, Tensor
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.setup import describe_order, load_checkpoint, load_data
+from pixelrnn.cli.setup import HALVES_AND_CENTRE, describe_occlusion, describe_order, load_checkpoint, load_data
 from pixelrnn.completion import check_strategy, complete
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import (
     HOW,
     Likelihoods,
-    evaluate,
     evaluate_conditional,
     evaluate_ensemble,
     log_probs,
@@ -28,8 +27,7 @@ from pixelrnn.model import Model
 from pixelrnn.quality import quality
 
 STANDARD: dict[str, dict[str, Any]] = {
-    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
-    "centre": {"name": "centre"},
+    **HALVES_AND_CENTRE,
     **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
     "strokes": {"name": "strokes"},
 }
@@ -44,14 +42,15 @@ def run(cfg: DictConfig) -> None:
     if cfg.completions < 0 or cfg.completed_images < 1:
         raise UserError(f"completions={cfg.completions} of completed_images={cfg.completed_images}: at least 0, and 1")
     images = limited(getattr(data, cfg.part), cfg.limit)
-    chosen = {_describe(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
+    chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
-    _row(report, "all", evaluate(model, images, None, cfg.batch_size), "exact")
+    exact = log_probs(model, images, None, cfg.batch_size)
+    _row(report, "all", Likelihoods.of(exact, model.dimensions), "exact")
     if cfg.ensemble:
         _row(
             report,
@@ -60,7 +59,7 @@ def run(cfg: DictConfig) -> None:
             "exact",
         )
     if cfg.precision != "float32":
-        _rounded(model, images, cfg, report)
+        _rounded(model, images, exact, cfg, report)
     for name, mask in {**model.parts, **hidden}.items():
         result = evaluate_conditional(model, images, mask, cfg.strategy, cfg.particles, generator, cfg.batch_size)
         _row(report, name, *result)
@@ -78,12 +77,12 @@ def run(cfg: DictConfig) -> None:
     print(f"written    {path}")
 
 
-def _rounded(model: Model, images: Tensor, cfg: DictConfig, report: dict[str, Any]) -> None:
+def _rounded(model: Model, images: Tensor, exact: Tensor, cfg: DictConfig, report: dict[str, Any]) -> None:
     """Prints and keeps -log p under the steps with rounded products, and what the rounding changes."""
     rounded = rounded_log_probs(model, images, cfg.precision, cfg.batch_size)
     name = f"all, {cfg.precision} products"
     _row(report, name, Likelihoods.of(rounded, model.dimensions), "exact")
-    change = Likelihoods.of(rounded - log_probs(model, images, None, cfg.batch_size), model.dimensions)
+    change = Likelihoods.of(rounded - exact, model.dimensions)
     print(f"{'  a change of':<28}{f'{change.nats:+.3f} ± {change.nats_error:.3f}':>20}")
     report[name]["change_nats"], report[name]["change_nats_error"] = change.nats, change.nats_error
 
@@ -127,8 +126,3 @@ def _complete(
     path = output_folder() / "evaluation_completions.png"
     figures.save_figure(figure, path)
     print(f"picture    {path}")
-
-
-def _describe(spec: dict) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
-    return f"{spec['name']} ({options})" if options else spec["name"]

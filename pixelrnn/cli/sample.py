@@ -7,7 +7,7 @@ from torch import Tensor
 from pixelrnn import distributed, figures
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import load_checkpoint
+from pixelrnn.cli.setup import describe, describe_model, load_checkpoint
 from pixelrnn.completion import sample
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import log_probs
@@ -22,6 +22,7 @@ def run(cfg: DictConfig) -> None:
     for name in ("count", "batch_size"):
         if cfg[name] < 1:
             raise UserError(f"{name}={cfg[name]}: at least 1 image")
+    print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
     images = _in_batches(model, cfg)
     nats = log_probs(model, images).tolist()
     if not distributed.is_main():

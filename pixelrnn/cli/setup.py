@@ -5,12 +5,17 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from pixelrnn import checkpoint
+from pixelrnn import checkpoint, pretrained
 from pixelrnn import ordering as orderings
 from pixelrnn.cli.app import plain
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
+
+HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {
+    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
+    "centre": {"name": "centre"},
+}
 
 
 def choose_device(cfg: DictConfig) -> torch.device:
@@ -34,7 +39,8 @@ def load_checkpoint(cfg: DictConfig) -> Model:
     """The model of cfg.checkpoint on the device of cfg.device."""
     if not cfg.checkpoint:
         raise UserError(
-            "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo"
+            "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
+            f"bundled one: {', '.join(pretrained.names())}"
         )
     return checkpoint.load(cfg.checkpoint, choose_device(cfg))
 
@@ -48,6 +54,10 @@ def load_data(cfg: DictConfig, model: Model) -> Dataset:
         )
     if cfg.root is not None:
         spec = {**spec, "root": cfg.root}
+    elif spec["name"] == "folder" and not spec.get("root"):
+        raise UserError(
+            f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
+        )
     data = load(spec)
     if data.shape != model.shape or data.levels != model.levels:
         raise UserError(
@@ -71,8 +81,15 @@ def describe_order(model: Model, index: int) -> str:
     return names[index] if len(names) == 1 else f"{names[index]} ({index + 1} of {len(names)} orders)"
 
 
-def describe_model(spec: dict[str, Any]) -> str:
-    kind = spec.get("cell") or spec.get("name")
+def describe_model(model: Model) -> str:
+    spec = model.arguments
+    kind = spec.get("cell") or type(model).__name__
     layers = f" ({spec['layer']})" if "layer" in spec else ""
     encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
-    return f"{kind}{layers}, {spec.get('depth')} x {spec.get('width')}{encoder}"
+    orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
+    return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
+
+
+def describe_occlusion(spec: dict[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
+    return f"{spec['name']} ({options})" if options else spec["name"]

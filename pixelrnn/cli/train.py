@@ -1,6 +1,9 @@
 """pixelrnn train"""
 
+from typing import Any
+
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import checkpoint, distributed
@@ -8,7 +11,7 @@ from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
 from pixelrnn.cli.setup import choose_device, describe, describe_model
 from pixelrnn.errors import ProcessLost
-from pixelrnn.model import MODELS
+from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import configure
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
@@ -18,17 +21,20 @@ def run(cfg: DictConfig) -> None:
     checked = OmegaConf.merge(OmegaConf.structured(Settings), cfg.training)  # types as declared, or a ValidationError
     settings = Settings(**plain(checked))
     device, folder = choose_device(cfg), output_folder()
-    data = datasets.load(plain(cfg.data))
-    torch.manual_seed(cfg.seed)
-    make = configure("model", plain(cfg.model), MODELS)
-    model = make(data.shape, data.levels, ordering=plain(cfg.ordering), likelihood=plain(cfg.likelihood)).to(device)
+    specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     if cfg.init:
-        checkpoint.initialise(model, cfg.init)
-    model.trained_on = {"data": plain(cfg.data), "seed": cfg.seed}
+        specs = _as_saved(specs, checkpoint.load(cfg.init))
+    data = datasets.load(specs["data"])
+    torch.manual_seed(cfg.seed)
+    make = configure("model", specs["model"], MODELS)
+    model = make(data.shape, data.levels, ordering=specs["ordering"], likelihood=specs["likelihood"]).to(device)
+    model.trained_on = {"data": specs["data"], "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    order = cfg.ordering.name if len(model.orders) == 1 else f"{len(model.orders)} orders"
-    print(f"model      {describe_model(plain(cfg.model))}, {order}, {parameters:,} parameters, on {device}")
+    print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
+    if cfg.init:
+        model.trained_on["init"] = cfg.init
+        _tell(cfg.init, checkpoint.initialise(model, cfg.init))
     processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
     print(f"folder     {folder}{processes}", flush=True)
 
@@ -51,3 +57,31 @@ def run(cfg: DictConfig) -> None:
         print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
         raise Stopped(at.stopped_by)
     print(f"pictures   {folder / 'curves.png'}, {folder / 'samples.png'}")
+
+
+def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:
+    """The configuration of a run with init=: what the command line leaves open is as in the saved model, its options, its
+    ordering and likelihood, and the size, channels and levels to which the data are brought. An experiment leaves nothing
+    open."""
+    said = {override.lstrip("+~").split("=")[0] for override in HydraConfig.get().overrides.task}
+    if "experiment" in said:
+        return specs
+    channels, height, width = saved.shape
+    form = {"size": height if height == width else None, "channels": channels, "levels": saved.levels}
+    data = {**specs["data"], **{key: value for key, value in form.items() if f"data.{key}" not in said}}
+    saved_specs = {key: saved.arguments[key] for key in ("ordering", "likelihood")}
+    kept = {key: saved_specs[key] for key in saved_specs if not any(name.split(".")[0] == key for name in said)}
+    if "model" in said:
+        return {**specs, **kept, "data": data}
+    options = {key: value for key, value in saved.arguments.items() if key not in ("shape", "levels", *saved_specs)}
+    changed = {name.split(".")[1] for name in said if name.startswith("model.")}
+    model = {"name": type(saved).__name__, **options, **{key: specs["model"].get(key) for key in changed}}
+    return {**specs, **kept, "data": data, "model": model}
+
+
+def _tell(init: str, inherited: checkpoint.Inherited) -> None:
+    print(f"init       {init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
+    if inherited.new:
+        print(f"           new: {', '.join(inherited.new)}")
+    if inherited.left:
+        print(f"           left behind: {', '.join(inherited.left)}")

@@ -1,0 +1,31 @@
+"""pixelrnn models"""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pixelrnn import pretrained
+from pixelrnn.checkpoint import WEIGHTS
+from pixelrnn.cli.app import plain
+from pixelrnn.errors import UserError, nearest
+
+
+def run(cfg: DictConfig) -> None:
+    names = pretrained.names()
+    if cfg.name is None:
+        for name in names:
+            facts = card(name)
+            nats, size = facts["evaluation"]["all"], (pretrained.FOLDER / name / WEIGHTS).stat().st_size
+            print(f"{name:<14}{facts['title']}")
+            print(f"{'':<14}{facts['form']}; {facts['parameters']:,} parameters, {size / 2**20:.1f} MiB")
+            print(f"{'':<14}test: {nats['nats']:.2f} nats, {nats['bits_per_dim']:.3f} bits/dim; {facts['completes']}\n")
+        print("checkpoint=<name> takes one in every command, and pixelrnn models name=<name> prints its card")
+        return
+    if cfg.name not in names:
+        raise UserError(f"name={cfg.name}: no bundled model{nearest(str(cfg.name), names)} (known: {', '.join(names)})")
+    print("\n".join(pretrained.card(cfg.name)))
+
+
+def card(name: str) -> dict[str, Any]:
+    """The facts of a bundled model's card."""
+    return plain(OmegaConf.create(pretrained.card(name)[0]))

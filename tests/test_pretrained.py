@@ -1,0 +1,94 @@
+"""The models that ship: small, whole, described by their cards, and as good as these say."""
+
+import os
+
+import pytest
+import torch
+from conftest import generator
+
+import pixelrnn
+from pixelrnn import data, pretrained
+from pixelrnn import occlusion as occlusions
+from pixelrnn.cli.evaluate import STANDARD
+from pixelrnn.cli.models import card
+from pixelrnn.cli.setup import describe
+from pixelrnn.completion import complete_in_detail
+from pixelrnn.data import limited
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation import evaluate_conditional, log_probs
+
+NAMES = pretrained.names()
+MIB = 2**20
+FACTS = {
+    "title",
+    "form",
+    "data",
+    "binarization",
+    "split",
+    "licence",
+    "model",
+    "parameters",
+    "commands",
+    "seed",
+    "training",
+}
+FACTS |= {"completes", "evaluation", "hundred"}
+
+
+def test_all_that_is_promised_ships_and_is_small():
+    sizes = {name: (pretrained.FOLDER / name / "model.safetensors").stat().st_size for name in NAMES}
+    assert "digits" in sizes and max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
+    for name in NAMES:
+        files = {path.name for path in (pretrained.FOLDER / name).iterdir()}
+        assert files == {"README.md", "completions.png", "config.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_tells_what_the_model_is(name):
+    model, facts = pixelrnn.load(name), card(name)
+    assert set(facts) == FACTS
+    assert facts["form"] == describe(model.shape, model.levels)
+    assert facts["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert facts["seed"] == model.trained_on["seed"] and model.trained_on["data"].get("root") is None
+    assert facts["binarization"] == str(model.trained_on["data"].get("binarization")).lower()
+    assert {"all", *STANDARD} <= set(facts["evaluation"]) == set(facts["hundred"])
+    for row in facts["evaluation"].values():  # bits per dimension are of these nats
+        assert row["nats_error"] / row["nats"] == pytest.approx(
+            row["bits_per_dim_error"] / row["bits_per_dim"], rel=0.2
+        )
+    dimensions = facts["evaluation"]["all"]["nats"] / facts["evaluation"]["all"]["bits_per_dim"] / 0.6931
+    assert dimensions == pytest.approx(model.dimensions, rel=1e-2)
+    words = pretrained.card(name)[1]
+    assert "## What it cannot do" in words
+    assert "(completions.png)" in words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundled_model_keeps_its_promises(name):
+    model = pixelrnn.load(name)
+    pixelrnn.verify(model)
+    picture = pixelrnn.sample(model, 1, generator=generator())
+    hidden = occlusions.build("half", *model.shape[1:])
+    drawn = complete_in_detail(model, picture, hidden, 1, generator=generator())
+    assert drawn.exact == [True] and torch.equal(drawn.images[0, 0][:, ~hidden], picture[0][:, ~hidden])
+
+
+def held_out(name):
+    """A hundred test images of the bundled model's data, which lie at $PIXELRNN_DATA or are downloaded; or a skip."""
+    spec = pixelrnn.load(name).trained_on["data"]
+    if spec["name"] == "folder":
+        spec = {**spec, "root": os.environ.get("PIXELRNN_PICTURES")}
+    try:
+        return limited(data.load(spec).test, 100)
+    except UserError as error:
+        pytest.skip(f"no data: {error}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hundred_test_images_have_the_nats_of_the_card(name):
+    model, told, images = pixelrnn.load(name), card(name)["hundred"], held_out(name)
+    assert -float(log_probs(model, images).mean()) == pytest.approx(told["all"], abs=2e-3)
+    for occlusion, spec in STANDARD.items():
+        hidden = occlusions.build(spec, *model.shape[1:])
+        assert evaluate_conditional(model, images, hidden)[0].nats == pytest.approx(told[occlusion], abs=2e-3)
