@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import pixelrnn
-from pixelrnn import cli
+from pixelrnn import cli, pretrained
 from pixelrnn.cell import CELLS
 from pixelrnn.data import DATASETS, limited, load
 from pixelrnn.likelihood import LIKELIHOODS
@@ -357,6 +357,28 @@ def test_fine_tuning_begins_as_the_saved_model_and_brings_the_data_to_its_form(c
     assert pixelrnn.load("other").arguments["dropout"] == 0.1
     code, out, err = call("train", "hydra.run.dir=third", *own, "model=gru")
     assert code == 2 and "cell, width differ" in err
+
+
+def test_models_lists_what_ships_and_prints_a_card(call):
+    code, out, err = call("models")
+    assert code == 0, err
+    assert all(out.count(f"{name} ") == 1 for name in pretrained.names()) and "bits/dim" in out
+    code, out, err = call("models", "name=digits")
+    assert code == 0 and "## What it cannot do" in out and "evaluation:" in out
+    assert files(".") == set()
+
+
+def test_bundled_models_complete_and_sample_at_once(call):
+    values = np.random.default_rng(0).integers(0, 256, (20, 30))
+    code, out, err = call(
+        "complete", f"image={picture('photo.png', values)}", "count=1", "threads=1", "hydra.run.dir=c"
+    )
+    assert code == 0, err
+    assert "picture    photo.png is 20x30 pixels of 256 levels; brought to the model's" in out
+    completed = np.asarray(Image.open("c/completions/000-000.png"))
+    assert np.array_equal(completed[:10], values[:10]) and completed.shape == (20, 30)
+    code, out, err = call("sample", "count=1", "threads=1", "hydra.run.dir=s")
+    assert code == 0 and "model      " in out, err
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

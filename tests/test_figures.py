@@ -7,6 +7,8 @@ from conftest import ordering_spec, random_images
 from PIL import Image
 
 from pixelrnn import figures
+from pixelrnn import ordering as orderings
+from pixelrnn.figures.strips import TINT
 from pixelrnn.ordering import ORDERINGS
 
 
@@ -20,7 +22,7 @@ def test_the_strip_tints_what_is_hidden_and_nothing_else():
     hidden = torch.zeros(2, 8, 8, dtype=torch.bool)
     hidden[:, 4:] = True
     sheet = _pixels(figures.completions(completed[:, 0], hidden, completed, 2))
-    tinted = (np.abs(sheet - figures.TINT) < 1e-6).all(-1)
+    tinted = (np.abs(sheet - TINT) < 1e-6).all(-1)
     assert tinted.sum() == hidden.sum()
     assert tinted[5 : 1 + 8, 1:9].all()
 
@@ -34,6 +36,18 @@ def test_the_strip_has_a_column_for_each_completion_and_the_original(channels):
         assert (sheet == 0).all(-1).sum() == 2 * columns * 64
 
 
+def test_occlusions_stand_side_by_side():
+    completed = torch.zeros(2, 3, 2, 1, 8, 8, dtype=torch.uint8)  # two images, three occlusions, two completions each
+    hidden = torch.zeros(2, 3, 8, 8, dtype=torch.bool)
+    hidden[:, 1, 4:] = True
+    figure = figures.by_occlusion(completed[:, 0, 0], hidden, completed, 2, ["none", "half", "nothing"])
+    sheet = _pixels(figure)
+    assert (sheet == 0).all(-1).sum() == 2 * (1 + 3 * 3) * 64 - hidden.sum()
+    tinted = (np.abs(sheet - TINT) < 1e-6).all(-1)
+    assert tinted.sum() == hidden.sum() and not tinted[:5].any()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["original", "none", "half", "nothing"]
+
+
 def test_a_grid_shows_every_image():
     sheet = _pixels(figures.grid(torch.zeros(7, 1, 4, 4, dtype=torch.uint8), 2))
     assert (sheet == 0).all(-1).sum() == 7 * 16
@@ -44,7 +58,7 @@ def test_an_ordering_is_drawn_with_a_star_on_its_last_pixel(name):
     spec = ordering_spec(name, 4, 6)
     figure = figures.draw_ordering(spec if name == "permutation" else name, 4, 6)
     star = figure.axes[0].collections[-1].get_offsets()[0]
-    last = int(figures.orderings.build(spec, 4, 6)[-1])
+    last = int(orderings.build(spec, 4, 6)[-1])
     assert tuple(star) == (last % 6, last // 6)
     assert len(figure.axes[0].lines) == 23
 

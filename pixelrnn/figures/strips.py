@@ -1,7 +1,6 @@
-"""Pictures: completions beside originals, grids of samples, learning curves, orderings."""
+"""Sheets of images, pixel-sharp: completions beside originals, what they leave uncertain, grids of samples."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,9 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pixelrnn import ordering as orderings
-from pixelrnn.evaluation import HOW
-from pixelrnn.files import write_whole
 from pixelrnn.pixels import requantise
 
 TINT = np.array([0.93, 0.55, 0.20])  # hidden pixels, in the occluded column
@@ -22,6 +18,13 @@ def _as_rgb(images: Tensor, levels: int) -> np.ndarray:
     """uint8 levels (..., channels, height, width) -> floats in [0, 1], (..., height, width, 3)."""
     values = requantise(images.cpu(), levels, 256).float().div(255).movedim(-3, -1)
     return values.expand(*values.shape[:-1], 3).numpy()
+
+
+def _occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
+    """As _as_rgb, with the pixels tinted that hidden, bool (..., height, width), hides."""
+    occluded = _as_rgb(images, levels).copy()
+    occluded[hidden.cpu().numpy()] = TINT
+    return occluded
 
 
 def _tile(
@@ -66,10 +69,8 @@ def completions(
     column; images the originals (batch, channels, height, width), or None where nobody knows them. rows are labels at the
     left, one for each image; caption stands below.
     """
-    occluded = _as_rgb(completed[:, 0], levels).copy()
-    occluded[hidden.cpu().numpy()] = TINT
     drawn = _as_rgb(completed, levels)
-    tiles = [[occluded[i], *drawn[i]] for i in range(len(drawn))]
+    tiles = [[occluded, *row] for occluded, row in zip(_occluded(completed[:, 0], hidden, levels), drawn, strict=True)]
     count = drawn.shape[1]
     if images is not None:
         tiles = [[*row, original] for row, original in zip(tiles, _as_rgb(images, levels), strict=True)]
@@ -92,12 +93,13 @@ def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int,
     images uint8 (batch, channels, height, width), hidden bool (batch, occlusions, height, width), completed uint8
     (batch, occlusions, count, channels, height, width); names of the occlusions.
     """
-    occluded = _as_rgb(completed[:, :, 0], levels).copy()
-    occluded[hidden.cpu().numpy()] = TINT
-    drawn, count = _as_rgb(completed, levels), completed.shape[2]
-    groups = range(len(names))
+    occluded, drawn, count = (
+        _occluded(completed[:, :, 0], hidden, levels),
+        _as_rgb(completed, levels),
+        completed.shape[2],
+    )
     tiles = [
-        [original, *(tile for group in groups for tile in (occluded[i, group], *drawn[i, group]))]
+        [original, *(tile for group in range(len(names)) for tile in (occluded[i, group], *drawn[i, group]))]
         for i, original in enumerate(_as_rgb(images, levels))
     ]
     ends = range(0, len(tiles[0]) - 1, count + 1)
@@ -117,8 +119,7 @@ def maps(
     size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, which the label tells.
     """
     most = max(float(entropy.max()), 1e-9)
-    occluded = _as_rgb(likeliest, levels).copy()
-    occluded[hidden.cpu().numpy()] = TINT
+    occluded = _occluded(likeliest, hidden, levels)
     grey = np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), occluded.shape)
     heat = matplotlib.colormaps["magma"]((entropy.cpu().double() / most).numpy())[..., :3]
     columns = {
@@ -159,98 +160,3 @@ def grid(images: Tensor, levels: int, title: str = "", columns: int | None = Non
 def _inches_a_pixel(height: int) -> float:
     """Tiles of about 0.8 inches, and never under two screen pixels an image pixel."""
     return max(0.8 / height, 2 / 150)
-
-
-def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
-    """Learning curves, bits/dim against updates, from the records of metrics.jsonl."""
-    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    series: list[tuple[str, str, dict[str, Any]]] = [
-        ("train_bits_per_dim", "training", {"color": "0.6", "linewidth": 1}),
-        ("valid_bits_per_dim", "validation, averaged weights", {"color": "tab:blue", "marker": "o", "markersize": 3}),
-    ]
-    for key, label, style in series:
-        points = [(record["step"], record[key]) for record in records if key in record]
-        if points:
-            axes.plot([step for step, _ in points], [bits for _, bits in points], label=label, **style)
-    values = [r[k] for r in records for k in ("train_bits_per_dim", "valid_bits_per_dim") if k in r]
-    if values:  # the first, untrained losses would flatten the rest
-        axes.set_ylim(min(values) * 0.97, min(max(values), float(np.quantile(values, 0.9)) * 1.15))
-    axes.set(xlabel="updates", ylabel="bits/dim", title=title)
-    axes.title.set_fontsize(9)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return figure
-
-
-def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") -> Figure:
-    """Validation nats against updates and against minutes, one curve for each run: {its name: records of metrics.jsonl}."""
-    figure = Figure(figsize=(9, 3.4), dpi=150, layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for name, records in runs.items():
-        validated = [record for record in records if "valid_nats" in record]
-        nats = [record["valid_nats"] for record in validated]
-        for axes, key, unit in ((left, "step", 1), (right, "seconds", 60)):
-            axes.plot(
-                [record[key] / unit for record in validated], nats, label=name, marker="o", markersize=2.5, linewidth=1
-            )
-    ends = [nats for records in runs.values() for nats in (r["valid_nats"] for r in records if "valid_nats" in r)]
-    if ends:  # the first validations would flatten the rest
-        left.set_ylim(min(ends) * 0.98, float(np.quantile(ends, 0.95)) * 1.02)
-    left.set(xlabel="updates", ylabel="nats per validation image")
-    right.set(xlabel="minutes")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    right.legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    return figure
-
-
-def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
-    """Bits per hidden dimension of each occlusion, with standard errors; pale where the number is not exact.
-
-    results {occlusion: {"bits_per_dim": …, "bits_per_dim_error": …, "how": "exact", "fill" or "particles"}}.
-    """
-    figure = Figure(figsize=(6.4, 0.6 + 0.28 * len(results)), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    colours = {"exact": "tab:blue", "fill": "0.75", "particles": "lightsteelblue"}
-    for how in dict.fromkeys(str(result["how"]) for result in results.values()):
-        rows = [(i, result) for i, result in enumerate(results.values()) if result["how"] == how]
-        axes.barh(
-            [i for i, _ in rows],
-            [result["bits_per_dim"] for _, result in rows],
-            xerr=[result["bits_per_dim_error"] for _, result in rows],
-            color=colours[how],
-            label=HOW[how],
-        )
-    axes.set_yticks(range(len(results)), list(results))
-    axes.invert_yaxis()
-    axes.set_xlabel("bits per hidden dimension")
-    axes.set_title(title, fontsize=8)
-    if len({result["how"] for result in results.values()}) > 1:
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7)
-    return figure
-
-
-def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
-    """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
-    order = orderings.build(ordering, height, width)
-    rows, columns = (order // width).numpy(), (order % width).numpy()
-    figure = Figure(figsize=(0.35 * width + 0.3, 0.35 * height + 0.6), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(order)))
-    for t in range(len(order) - 1):
-        axes.plot(columns[t : t + 2], rows[t : t + 2], color=colours[t], linewidth=1.5)
-    axes.scatter(columns, rows, c=colours, s=12, zorder=2)
-    axes.scatter(columns[-1], rows[-1], marker="*", s=160, color="crimson", zorder=3)
-    if isinstance(ordering, str):
-        axes.set_title(ordering, fontsize=9)
-    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
-    return figure
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes PNG, SVG or PDF by the path's suffix."""
-    path = Path(path)
-    kind = path.suffix.lstrip(".") or "png"
-    write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.05))

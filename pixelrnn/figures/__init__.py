@@ -1,0 +1,28 @@
+"""Pictures: completions beside originals, grids of samples, learning curves, orderings."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods
+from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
+from pixelrnn.files import write_whole
+
+__all__ = [
+    "by_occlusion",
+    "compare",
+    "completions",
+    "curves",
+    "draw_ordering",
+    "grid",
+    "likelihoods",
+    "maps",
+    "save_figure",
+]
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Writes PNG, SVG or PDF by the path's suffix."""
+    path = Path(path)
+    kind = path.suffix.lstrip(".") or "png"
+    write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.05))

@@ -1,0 +1,100 @@
+"""Plots: learning curves, likelihoods of occlusions, the path of an ordering."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pixelrnn import ordering as orderings
+from pixelrnn.evaluation import HOW
+
+
+def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
+    """Learning curves, bits/dim against updates, from the records of metrics.jsonl."""
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    series: list[tuple[str, str, dict[str, Any]]] = [
+        ("train_bits_per_dim", "training", {"color": "0.6", "linewidth": 1}),
+        ("valid_bits_per_dim", "validation, averaged weights", {"color": "tab:blue", "marker": "o", "markersize": 3}),
+    ]
+    for key, label, style in series:
+        points = [(record["step"], record[key]) for record in records if key in record]
+        if points:
+            axes.plot([step for step, _ in points], [bits for _, bits in points], label=label, **style)
+    values = [r[k] for r in records for k in ("train_bits_per_dim", "valid_bits_per_dim") if k in r]
+    if values:  # the first, untrained losses would flatten the rest
+        axes.set_ylim(min(values) * 0.97, min(max(values), float(np.quantile(values, 0.9)) * 1.15))
+    axes.set(xlabel="updates", ylabel="bits/dim", title=title)
+    axes.title.set_fontsize(9)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") -> Figure:
+    """Validation nats against updates and against minutes, one curve for each run: {its name: records of metrics.jsonl}."""
+    figure = Figure(figsize=(9, 3.4), dpi=150, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for name, records in runs.items():
+        validated = [record for record in records if "valid_nats" in record]
+        nats = [record["valid_nats"] for record in validated]
+        for axes, key, unit in ((left, "step", 1), (right, "seconds", 60)):
+            axes.plot(
+                [record[key] / unit for record in validated], nats, label=name, marker="o", markersize=2.5, linewidth=1
+            )
+    ends = [nats for records in runs.values() for nats in (r["valid_nats"] for r in records if "valid_nats" in r)]
+    if ends:  # the first validations would flatten the rest
+        left.set_ylim(min(ends) * 0.98, float(np.quantile(ends, 0.95)) * 1.02)
+    left.set(xlabel="updates", ylabel="nats per validation image")
+    right.set(xlabel="minutes")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    right.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
+    """Bits per hidden dimension of each occlusion, with standard errors; pale where the number is not exact.
+
+    results {occlusion: {"bits_per_dim": …, "bits_per_dim_error": …, "how": "exact", "fill" or "particles"}}.
+    """
+    figure = Figure(figsize=(6.4, 0.6 + 0.28 * len(results)), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    colours = {"exact": "tab:blue", "fill": "0.75", "particles": "lightsteelblue"}
+    for how in dict.fromkeys(str(result["how"]) for result in results.values()):
+        rows = [(i, result) for i, result in enumerate(results.values()) if result["how"] == how]
+        axes.barh(
+            [i for i, _ in rows],
+            [result["bits_per_dim"] for _, result in rows],
+            xerr=[result["bits_per_dim_error"] for _, result in rows],
+            color=colours[how],
+            label=HOW[how],
+        )
+    axes.set_yticks(range(len(results)), list(results))
+    axes.invert_yaxis()
+    axes.set_xlabel("bits per hidden dimension")
+    axes.set_title(title, fontsize=8)
+    if len({result["how"] for result in results.values()}) > 1:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    return figure
+
+
+def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
+    """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
+    order = orderings.build(ordering, height, width)
+    rows, columns = (order // width).numpy(), (order % width).numpy()
+    figure = Figure(figsize=(0.35 * width + 0.3, 0.35 * height + 0.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(order)))
+    for t in range(len(order) - 1):
+        axes.plot(columns[t : t + 2], rows[t : t + 2], color=colours[t], linewidth=1.5)
+    axes.scatter(columns, rows, c=colours, s=12, zorder=2)
+    axes.scatter(columns[-1], rows[-1], marker="*", s=160, color="crimson", zorder=3)
+    if isinstance(ordering, str):
+        axes.set_title(ordering, fontsize=9)
+    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
+    return figure
