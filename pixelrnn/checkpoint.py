@@ -78,13 +78,12 @@ class Inherited:
 SAME = ("cell", "layer", "width", "residual")
 
 
-def initialise(model: Model, checkpoint: str | Path) -> Inherited:
-    """Gives a model the weights of a saved one that have a place in it: those of the same name and shape.
+def initialise(model: Model, saved: Model) -> Inherited:
+    """Gives a model the weights of a loaded one that have a place in it: those of the same name and shape.
 
     The rest is as made: a new encoder adds nothing at first, so that with all else alike the model is the saved one until
     it learns. Raises UserError where the saved model is of another kind, cell, width, residual form or first order.
     """
-    saved = load(checkpoint, model.order.device)
     differing = [] if type(saved) is type(model) else ["kind"]
     differing += [key for key in SAME if saved.arguments.get(key) != model.arguments.get(key)]
     if saved.shape[1:] == model.shape[1:]:
@@ -94,8 +93,8 @@ def initialise(model: Model, checkpoint: str | Path) -> Inherited:
     differing += [] if same_order else ["ordering"]
     if differing:
         raise UserError(
-            f"init={checkpoint} is of another model than the one configured: {', '.join(differing)} differ; leave "
-            "these options out, and the model is as the saved one"
+            f"the model of init= and the one configured are not alike: {', '.join(differing)} differ; leave these options "
+            "out, and the model is as the saved one"
         )
     weights, made = saved.state_dict(), model.state_dict()
     del weights["orders"], made["orders"]

@@ -71,7 +71,7 @@ def test_a_model_begins_as_the_plain_one_it_is_given(options, window, tmp_path):
     pixelrnn.save(plain.eval(), tmp_path)
     model = pixelrnn.SequenceRNN((1, 4, 4), 2, **sizes, **options).eval()
     assert not torch.allclose(model.log_prob(images), plain.log_prob(images))
-    initialise(model, tmp_path)
+    initialise(model, pixelrnn.load(tmp_path))
     with torch.no_grad():
         if model.inputs.which_order:
             model.inputs.which_order.weight.zero_()
@@ -94,7 +94,7 @@ def test_what_fits_is_taken_over_and_the_rest_is_named(other, new, left, tmp_pat
     pixelrnn.save(saved, tmp_path)
     model = tiny_model(**{"shape": (1, 4, 4), "seed": 1, **other}).float()
     before = {name: weights.clone() for name, weights in model.state_dict().items() if name != "orders"}
-    inherited = initialise(model, tmp_path)
+    inherited = initialise(model, pixelrnn.load(tmp_path))
     theirs, taken = saved.state_dict(), 0
     for name, weights in model.state_dict().items():
         if name in theirs and name != "orders" and theirs[name].shape == weights.shape:
@@ -120,7 +120,7 @@ def test_what_fits_is_taken_over_and_the_rest_is_named(other, new, left, tmp_pat
 def test_another_model_is_no_beginning(other, says, tmp_path):
     pixelrnn.save(tiny_model((1, 4, 4)), tmp_path)
     with pytest.raises(UserError, match=says):
-        initialise(tiny_model(**{"shape": (1, 4, 4), **other}), tmp_path)
+        initialise(tiny_model(**{"shape": (1, 4, 4), **other}), pixelrnn.load(tmp_path))
 
 
 def test_what_it_was_trained_on_is_kept(saved):

@@ -88,6 +88,11 @@ def _fail(message: object, code: int) -> int:
     return code
 
 
+def said() -> set[str]:
+    """The options that the command line sets, such as "model", "model.width" and "data.size"."""
+    return {override.lstrip("+~").split("=")[0] for override in HydraConfig.get().overrides.task}
+
+
 def output_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.app import output_folder, plain
+from pixelrnn.cli.app import output_folder, plain, said
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import (
     HALVES_AND_CENTRE,
@@ -33,8 +32,7 @@ from pixelrnn.pixels import requantise
 
 
 def run(cfg: DictConfig) -> None:
-    said = {override.split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
-    if len(said & {"mask", "occlusion", "occlusions"}) > 1:
+    if len({option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
     own = from_file(cfg.image, model.shape, model.levels) if cfg.image else None
@@ -72,21 +70,17 @@ def run(cfg: DictConfig) -> None:
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
     ranks = nats.argsort(1, descending=True).argsort(1) + 1
-    stems = [
-        f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{name.replace(' ', '-')}"
-        for i in range(len(originals))
-        for name in masks
-    ]
+    rows = [(i, name) for i in range(len(originals)) for name in masks]
+    stems = [f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{name.replace(' ', '-')}" for i, name in rows]
     records = []
-    for i, image_completions in enumerate(drawn.images):
-        name, (own_hidden, _) = list(masks.items())[i % len(masks)]
-        for k, completion in enumerate(image_completions):
-            path = folder / "completions" / f"{stems[i]}-{k:03d}.png"
-            values = own.paste(completion.cpu(), own_hidden) if own else requantise(completion, model.levels, 256)
+    for row, (i, name) in enumerate(rows):
+        for k, completion in enumerate(drawn.images[row]):
+            path = folder / "completions" / f"{stems[row]}-{k:03d}.png"
+            values = own.paste(completion.cpu(), masks[name][0]) if own else requantise(completion, model.levels, 256)
             save_picture(values, path)
-            record = {"file": f"completions/{path.name}", "image": i // len(masks), "occlusion": name}
-            record |= {"log_prob_nats": float(nats[i, k]), "rank": int(ranks[i, k])}
-            records.append({**record, **_particles(drawn, i, k)})
+            record = {"file": f"completions/{path.name}", "image": i, "occlusion": name}
+            record |= {"log_prob_nats": float(nats[row, k]), "rank": int(ranks[row, k])}
+            records.append({**record, **_particles(drawn, row, k)})
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
     known = None if own and len(masks) == 1 else images
     if len(masks) == 1:

@@ -3,12 +3,11 @@
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
-from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain
+from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
 from pixelrnn.cli.setup import choose_device, describe, describe_model
 from pixelrnn.errors import ProcessLost
 from pixelrnn.model import MODELS, Model
@@ -22,8 +21,9 @@ def run(cfg: DictConfig) -> None:
     settings = Settings(**plain(checked))
     device, folder = choose_device(cfg), output_folder()
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
-    if cfg.init:
-        specs = _as_saved(specs, checkpoint.load(cfg.init))
+    saved = checkpoint.load(cfg.init, device) if cfg.init else None
+    if saved:
+        specs = _as_saved(specs, saved)
     data = datasets.load(specs["data"])
     torch.manual_seed(cfg.seed)
     make = configure("model", specs["model"], MODELS)
@@ -32,9 +32,9 @@ def run(cfg: DictConfig) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
-    if cfg.init:
+    if saved:
         model.trained_on["init"] = cfg.init
-        _tell(cfg.init, checkpoint.initialise(model, cfg.init))
+        _tell(cfg.init, checkpoint.initialise(model, saved))
     processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
     print(f"folder     {folder}{processes}", flush=True)
 
@@ -63,18 +63,18 @@ def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:
     """The configuration of a run with init=: what the command line leaves open is as in the saved model, its options, its
     ordering and likelihood, and the size, channels and levels to which the data are brought. An experiment leaves nothing
     open."""
-    said = {override.lstrip("+~").split("=")[0] for override in HydraConfig.get().overrides.task}
-    if "experiment" in said:
+    chosen = said()
+    if "experiment" in chosen:
         return specs
     channels, height, width = saved.shape
     form = {"size": height if height == width else None, "channels": channels, "levels": saved.levels}
-    data = {**specs["data"], **{key: value for key, value in form.items() if f"data.{key}" not in said}}
+    data = {**specs["data"], **{key: value for key, value in form.items() if f"data.{key}" not in chosen}}
     saved_specs = {key: saved.arguments[key] for key in ("ordering", "likelihood")}
-    kept = {key: saved_specs[key] for key in saved_specs if not any(name.split(".")[0] == key for name in said)}
-    if "model" in said:
+    kept = {key: saved_specs[key] for key in saved_specs if not any(name.split(".")[0] == key for name in chosen)}
+    if "model" in chosen:
         return {**specs, **kept, "data": data}
     options = {key: value for key, value in saved.arguments.items() if key not in ("shape", "levels", *saved_specs)}
-    changed = {name.split(".")[1] for name in said if name.startswith("model.")}
+    changed = {name.split(".")[1] for name in chosen if name.startswith("model.")}
     model = {"name": type(saved).__name__, **options, **{key: specs["model"].get(key) for key in changed}}
     return {**specs, **kept, "data": data, "model": model}
 

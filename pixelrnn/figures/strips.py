@@ -93,11 +93,8 @@ def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int,
     images uint8 (batch, channels, height, width), hidden bool (batch, occlusions, height, width), completed uint8
     (batch, occlusions, count, channels, height, width); names of the occlusions.
     """
-    occluded, drawn, count = (
-        _occluded(completed[:, :, 0], hidden, levels),
-        _as_rgb(completed, levels),
-        completed.shape[2],
-    )
+    occluded, drawn = _occluded(completed[:, :, 0], hidden, levels), _as_rgb(completed, levels)
+    count = completed.shape[2]
     tiles = [
         [original, *(tile for group in range(len(names)) for tile in (occluded[i, group], *drawn[i, group]))]
         for i, original in enumerate(_as_rgb(images, levels))
