@@ -13,6 +13,11 @@ from pixelrnn.errors import UserError
 from pixelrnn.plugins import lookup
 
 
+def widened(values: Tensor) -> Tensor:
+    """What a product in bfloat16 made, as float32: sums, exponentials and logarithms need its digits. Others as they are."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
 class Product:
     """x ↦ x Wᵀ + added, of one matrix W (outputs, inputs)."""
 

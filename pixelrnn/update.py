@@ -38,7 +38,7 @@ class Settings:
     samples: int = 25
     occlusion: str | None = None
     first_order: float | None = None
-    bf16: bool = True
+    bf16: bool | None = None
     resume: str = "auto"
 
     def __post_init__(self) -> None:
@@ -108,13 +108,14 @@ def update(
 
 
 def _back_propagate(
-    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool
+    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool | None
 ) -> Tensor:
     """Adds to the gradients what these images contribute to the loss of the whole batch, and returns it: ()."""
     weight = -1 / (values * LN2)
     if not len(rows):  # this process has no image of a small batch, but its gradient is waited for
         rows, weight = torch.zeros(1, dtype=torch.long, device=images.device), weight * 0
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16 and images.device.type == "cuda"):
+    device = images.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" if bf16 is None else bf16):
         loss = objective(images[rows], None if hidden is None else hidden[rows]) * weight
     (loss * distributed.size()).backward()  # DistributedDataParallel takes the mean over the processes
     return loss.detach()

@@ -124,6 +124,33 @@ def test_a_gradient_accumulated_in_parts_is_that_of_the_batch(batch, occlusion):
         torch.testing.assert_close(parts, one, rtol=1e-9, atol=1e-12)
 
 
+ROUNDED = [
+    *({"cell": cell, "depth": 2, "window": 3, "likelihood": "bernoulli"} for cell in CELLS),
+    *(
+        {"likelihood": likelihood, "levels": 256, "bidirectional": True}
+        for likelihood in ("categorical", "logistic_mixture")
+    ),
+    *({"model": model, "levels": 256, "likelihood": "categorical"} for model in PAPER["model"]),
+]
+
+
+@pytest.mark.parametrize("case", ROUNDED, ids=str)
+@pytest.mark.parametrize("bptt", ["full", "checkpointed"])
+def test_products_in_bfloat16_give_nearly_the_same_gradient(case, bptt):
+    """Three digits in the products, and no more lost: log-probabilities are summed in float32, weights stay float32."""
+    options = {name: value for name, value in case.items() if name != "levels"}
+    model = tiny_model((1, 6, 6), case.get("levels", 2), gain=1.0, **options).float()
+    images, found = random_images(8, (1, 6, 6), model.levels), {}
+    for bf16 in (False, True):
+        settings = Settings(bf16=bf16, bptt=bptt, learning_rate=1e-9)
+        loss, _ = update(make_objective(model, settings), make_optimizer(model, settings), images, settings)
+        assert loss.dtype == torch.float32
+        found[bf16] = float(loss), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert found[True][0] == pytest.approx(found[False][0], rel=5e-3)
+    assert found[True][0] != found[False][0], "nothing was rounded"
+    assert torch.cosine_similarity(found[True][1], found[False][1], dim=0) > 0.999
+
+
 def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"full, checkpointed or truncated"):
         Objective(tiny_model(), "cut")

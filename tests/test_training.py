@@ -77,12 +77,12 @@ def test_the_saved_model_is_the_averaged_one(tmp_path):
     assert float((weights - averaged).abs().max()) < 0.1
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize(("dynamic", "bf16"), [(False, None), (True, None), (False, True)])
 @pytest.mark.parametrize("stop_at", [1, 5, 6, 13])
-def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(tmp_path, monkeypatch, dynamic, stop_at):
+def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(tmp_path, monkeypatch, dynamic, bf16, stop_at):
     """Bit for bit, dropout and dynamic binarisation included, wherever it is stopped."""
     data = stripes(dynamic)
-    run(tmp_path / "whole", data=data)
+    run(tmp_path / "whole", data=data, bf16=bf16)
 
     batches = Dataset.training_batch
 
@@ -94,10 +94,10 @@ def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(Dataset, "training_batch", interrupted)
-        at = run(tmp_path / "parts", data=data)
+        at = run(tmp_path / "parts", data=data, bf16=bf16)
     assert (at.step, at.stopped_by) == (stop_at, "SIGTERM")
     torch.manual_seed(99)  # what happens between the parts must not matter
-    at = run(tmp_path / "parts", new_model(), data)
+    at = run(tmp_path / "parts", new_model(), data, bf16=bf16)
     assert (at.step, at.stopped_by) == (20, "")
 
     whole, parts = (torch.load(tmp_path / name / "last" / "training.pt") for name in ("whole", "parts"))

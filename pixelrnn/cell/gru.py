@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State, sigmoid
-from pixelrnn.packing import Product
+from pixelrnn.packing import Product, widened
 
 
 class GRU(Cell):
@@ -63,4 +63,4 @@ class GRUResetBefore(Cell):
         _, U, U_n, _ = self.derived()
         r, z = sigmoid(U(h, projected[:, :gates])).chunk(2, dim=-1)
         n = torch.tanh(U_n(r * h, projected[:, gates:]))
-        return (torch.lerp(n, h, z),)
+        return (torch.lerp(widened(n), h, widened(z)),)

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood
-from pixelrnn.packing import Product
+from pixelrnn.packing import Product, widened
 
 
 class Bernoulli(Likelihood):
@@ -29,6 +29,7 @@ class Bernoulli(Likelihood):
 
     def _given(self, parameters: Tensor, values: Tensor) -> Tensor:
         """The logits of all channels, each given the channels before it: (..., channels)."""
+        parameters = widened(parameters)
         if self.channels == 1:
             return parameters
         return parameters + F.linear(values.to(parameters.dtype), self.coupling.tril(-1))

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood, gumbel
-from pixelrnn.packing import Product
+from pixelrnn.packing import Product, widened
 
 
 class Categorical(Likelihood):
@@ -43,11 +43,9 @@ class Categorical(Likelihood):
         return product(torch.relu(hidden), bias)
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
-        total = torch.zeros(
-            values.shape[:-1], dtype=torch.promote_types(parameters.dtype, torch.float32), device=values.device
-        )
+        total = widened(parameters).new_zeros(values.shape[:-1])
         for c in range(self.channels):
-            logits = self.channel_logits(parameters, values, c).to(total.dtype)
+            logits = widened(self.channel_logits(parameters, values, c))
             nats = F.cross_entropy(logits.flatten(0, -2), values[..., c].flatten(), reduction="none")
             total = total - nats.view(total.shape)
         return total

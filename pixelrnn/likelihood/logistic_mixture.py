@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood, gumbel
-from pixelrnn.packing import Product
+from pixelrnn.packing import Product, widened
 
 LOG_SCALES = (-7.0, 7.0)  # of a logistic over [-1, 1]; the bounds keep exp and log finite
 
@@ -37,7 +37,7 @@ class LogisticMixture(Likelihood):
         return product(features, bias)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        parts = parameters.to(torch.promote_types(parameters.dtype, torch.float32)).unflatten(-1, (self.components, -1))
+        parts = widened(parameters).unflatten(-1, (self.components, -1))
         weights, means, log_scales, couplings = parts.split(self.sizes, dim=-1)
         return weights[..., 0], means, log_scales.clamp(*LOG_SCALES), torch.tanh(couplings)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
 from pixelrnn.model.layers import Layer, LineState, pack, unpack
-from pixelrnn.model.lines import Line, LineLSTM
+from pixelrnn.model.lines import Line, run_lines
 from pixelrnn.model.raster import RasterModel
 from pixelrnn.packing import Product
 
@@ -47,9 +47,7 @@ class DiagonalBiLSTMLayer(Layer):
         skew, lines = diagonals(rows, columns)
         skew = skew.to(maps.device)
         both = pack(projected).unflatten(-1, (2, -1)).transpose(1, 2).flatten(0, 1)  # entries 2p + direction
-        hidden, _ = LineLSTM.apply(
-            both[skew], self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1)
-        )
+        hidden, _ = run_lines(both[skew], self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1))
         unskewed = hidden[skew.argsort()].unflatten(0, (-1, 2))
         rightwards, leftwards = (unpack(unskewed[:, d], rows, columns) for d in (0, 1))
         moved = moved_down(leftwards)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelrnn.packing import widened
+
 
 @dataclass(frozen=True)
 class Line:
@@ -21,6 +23,12 @@ class Line:
     start: int
     stop: int
     first: int
+
+
+def run_lines(projected: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    """LineLSTM, in float32 where the products around it are in bfloat16: it writes into its maps, and sums over lines."""
+    with torch.autocast(projected.device.type, enabled=False):
+        return LineLSTM.apply(widened(projected), *(widened(o) if isinstance(o, Tensor) else o for o in others))
 
 
 class LineLSTM(torch.autograd.Function):
@@ -33,7 +41,6 @@ class LineLSTM(torch.autograd.Function):
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(
         ctx: Any,
         projected: Tensor,
@@ -79,7 +86,6 @@ class LineLSTM(torch.autograd.Function):
         return hidden, cells
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, d_hidden: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         recurrent, scale, tanhs, before, cells_before, cells = ctx.saved_tensors
         (length, margin), lines, offsets = ctx.sizes, ctx.lines, ctx.offsets

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
 from pixelrnn.errors import UserError
 from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack, windows
-from pixelrnn.model.lines import Line, LineLSTM
+from pixelrnn.model.lines import Line, run_lines
 from pixelrnn.model.raster import RasterModel
 from pixelrnn.packing import Product
 
@@ -43,7 +43,7 @@ class RowLSTMLayer(Layer):
         batch, rows, columns, _ = maps.shape
         projected = (self.input_to_state(maps) + condition) * self.scale
         lines = tuple(Line(r * columns, (r + 1) * columns, 0) for r in range(rows))
-        hidden, cells = LineLSTM.apply(
+        hidden, cells = run_lines(
             pack(projected),
             (self.state_to_state * self.scale)[None],
             self.initial[:, None],
