@@ -127,7 +127,8 @@ def influence(model: Model, image: Tensor, hidden: Tensor | None = None) -> Tens
     """How far a change of the pixel at step s moves the parameters at step t: [s, t], (pixels, pixels).
 
     A causal model has zeros on the diagonal and below it: nothing depends on itself or on what comes later. Less than
-    1e-13 counts as zero: on some processors an image's place in the batch changes the last digits of its products.
+    1e-13 of their size counts as zero: on some processors an image's place in the batch changes the last digits of its
+    products.
     """
     steps = range(model.pixels)
     changed = image.flatten(1).int().repeat(model.pixels, 1, 1)  # (steps, channels, pixels); 255 + 1 has to fit
@@ -138,7 +139,7 @@ def influence(model: Model, image: Tensor, hidden: Tensor | None = None) -> Tens
     with torch.no_grad():
         parameters = model(images, hidden)
     moved = (parameters[1:] - parameters[0]).abs().amax(2)
-    return moved.where(moved > 1e-13, 0.0)
+    return moved.where(moved > 1e-13 * (1 + parameters[0].abs().amax(1)), 0.0)
 
 
 def every_pair(allowed: Callable[[dict[str, Any]], bool] = lambda case: True, **factors: Sequence[Any]) -> list[Any]:
