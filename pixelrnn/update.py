@@ -90,12 +90,12 @@ def update(
         if wrapped:
             torch.manual_seed(torch.initial_seed() + distributed.rank())  # dropout differs from process to process
         optimizer.zero_grad(set_to_none=True)
-        losses = []
+        losses, bf16 = [], rounds(model, settings)
         rows = distributed.share(torch.arange(len(images), device=images.device)).tensor_split(settings.accumulate)
         for i, part in enumerate(rows):
             last = i == len(rows) - 1
             with distributed.lost_is_said(), objective.no_sync() if wrapped and not last else nullcontext():  # type: ignore
-                losses.append(_back_propagate(objective, images, hidden, part, values, settings.bf16))
+                losses.append(_back_propagate(objective, images, hidden, part, values, bf16))
     loss = distributed.total(torch.stack(losses).sum())
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
     finite = torch.isfinite(loss) & torch.isfinite(norm)
@@ -108,17 +108,23 @@ def update(
 
 
 def _back_propagate(
-    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool | None
+    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool
 ) -> Tensor:
     """Adds to the gradients what these images contribute to the loss of the whole batch, and returns it: ()."""
     weight = -1 / (values * LN2)
     if not len(rows):  # this process has no image of a small batch, but its gradient is waited for
         rows, weight = torch.zeros(1, dtype=torch.long, device=images.device), weight * 0
-    device = images.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" if bf16 is None else bf16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         loss = objective(images[rows], None if hidden is None else hidden[rows]) * weight
     (loss * distributed.size()).backward()  # DistributedDataParallel takes the mean over the processes
     return loss.detach()
+
+
+def rounds(model: Model, settings: Settings) -> bool:
+    """Whether the products of an update are in bfloat16: by default on CUDA, where the likelihood bears it."""
+    if settings.bf16 is None:
+        return model.order.device.type == "cuda" and not model.likelihood.fine
+    return settings.bf16
 
 
 def _draw_order(orders: int, first: float | None) -> int:

@@ -1,5 +1,7 @@
 """Back-propagation through time: recomputed, the same gradient in less memory; cut, the gradient of a cut sequence."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import PAPER, every_pair, generator, random_images, tiny_model
@@ -7,8 +9,9 @@ from conftest import PAPER, every_pair, generator, random_images, tiny_model
 from pixelrnn.bptt import Objective
 from pixelrnn.cell import CELLS
 from pixelrnn.errors import UserError
+from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.pixels import to_sequence
-from pixelrnn.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.update import Settings, make_objective, make_optimizer, rounds, update
 
 CASES = every_pair(
     cell=list(CELLS),
@@ -161,3 +164,13 @@ def test_mistakes_are_named():
             Objective(tiny_model(model=model), "truncated")
     with pytest.raises(UserError, match=r"training\.accumulate"):
         Settings(accumulate=0)
+
+
+@pytest.mark.parametrize("likelihood", list(LIKELIHOODS))
+def test_bfloat16_is_left_to_cuda_and_kept_from_narrow_logistics(likelihood):
+    def on(device):
+        return SimpleNamespace(order=SimpleNamespace(device=torch.device(device)), likelihood=LIKELIHOODS[likelihood])
+
+    assert not rounds(on("cpu"), Settings()) and rounds(on("cpu"), Settings(bf16=True))
+    assert rounds(on("cuda"), Settings()) == (likelihood != "logistic_mixture")
+    assert not rounds(on("cuda"), Settings(bf16=False))

@@ -37,7 +37,8 @@ FACTS |= {"completes", "evaluation", "hundred"}
 
 def test_all_that_is_promised_ships_and_is_small():
     sizes = {name: (pretrained.FOLDER / name / "model.safetensors").stat().st_size for name in NAMES}
-    assert "digits" in sizes and max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
+    assert {"digits", "mnist_binary", "mnist_grey", "cifar10_subset"} <= set(sizes)
+    assert max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
     for name in NAMES:
         files = {path.name for path in (pretrained.FOLDER / name).iterdir()}
         assert files == {"README.md", "completions.png", "config.json", "model.safetensors"}

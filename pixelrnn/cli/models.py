@@ -13,12 +13,15 @@ from pixelrnn.errors import UserError, nearest
 def run(cfg: DictConfig) -> None:
     names = pretrained.names()
     if cfg.name is None:
+        indent = max(map(len, names)) + 2
         for name in names:
             facts = card(name)
             nats, size = facts["evaluation"]["all"], (pretrained.FOLDER / name / WEIGHTS).stat().st_size
-            print(f"{name:<14}{facts['title']}")
-            print(f"{'':<14}{facts['form']}; {facts['parameters']:,} parameters, {size / 2**20:.1f} MiB")
-            print(f"{'':<14}test: {nats['nats']:.2f} nats, {nats['bits_per_dim']:.3f} bits/dim; {facts['completes']}\n")
+            print(f"{name:<{indent}}{facts['title']}")
+            print(f"{'':<{indent}}{facts['form']}; {facts['parameters']:,} parameters, {size / 2**20:.1f} MiB")
+            print(
+                f"{'':<{indent}}test: {nats['nats']:.2f} nats, {nats['bits_per_dim']:.3f} bits/dim; {facts['completes']}\n"
+            )
         print("checkpoint=<name> takes one in every command, and pixelrnn models name=<name> prints its card")
         return
     if cfg.name not in names:

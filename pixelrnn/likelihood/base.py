@@ -15,6 +15,8 @@ class Likelihood(Packable):
     the other methods turn parameters into probabilities and draws.
     """
 
+    fine = False  # whether its distributions are narrower than the steps of bfloat16, so that training stays in float32
+
     def __init__(self, channels: int, levels: int, noise_size: int):
         super().__init__()
         self.channels, self.levels, self.noise_size = channels, levels, noise_size

@@ -20,6 +20,8 @@ class LogisticMixture(Likelihood):
     distance from the mean; PixelCNN++ switches to a density there instead.
     """
 
+    fine = True
+
     def __init__(self, features: int, channels: int, levels: int, components: int = 10):
         if components < 1:
             raise UserError(f"likelihood.components={components}: at least 1")
@@ -34,7 +36,8 @@ class LogisticMixture(Likelihood):
 
     def forward(self, features: Tensor) -> Tensor:
         product, bias = self.derived()
-        return product(features, bias)
+        with torch.autocast(features.device.type, enabled=False):  # bfloat16 would round the means to whole levels
+            return product(widened(features), bias)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = widened(parameters).unflatten(-1, (self.components, -1))
