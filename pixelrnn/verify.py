@@ -73,7 +73,7 @@ def _is_causal(model: Model, images: Tensor, steps: list[int]) -> str:
     for t in steps:
         other = images.clone()
         pixel = other.flatten(2)[:, :, model.visits[t]]
-        other.flatten(2)[:, :, model.visits[t]] = (pixel + 1) % model.levels
+        other.flatten(2)[:, :, model.visits[t]] = (pixel.int() + 1) % model.levels  # 255 + 1 has to fit
         difference = (model(other) - parameters).abs()[:, : t + 1].amax((0, 2))
         if float(difference.max()) > TOLERANCE * (1 + float(parameters.abs().max())):
             raise VerificationError(
@@ -110,7 +110,7 @@ def _hidden_values_are_unseen(model: Model, images: Tensor, hidden: Tensor, step
     for t in steps:
         other = images.clone()
         pixel = other.flatten(2)[:, :, model.visits[t]]
-        pixel.copy_(torch.where(hidden_at[:, t, None], (pixel + 1) % model.levels, pixel))
+        pixel.copy_(torch.where(hidden_at[:, t, None], (pixel.int() + 1) % model.levels, pixel))
         difference = (model(other, hidden) - parameters).abs().amax(2)[:, : t + 1]
         if float(difference.masked_fill(~hidden_at[:, : t + 1], 0).max()) > limit:
             raise VerificationError(f"the hidden pixel of step {t} changes the distribution of a hidden one before it")

@@ -17,6 +17,12 @@ def test_a_sound_model_passes(shape, options):
     assert len(verify(tiny_model(shape, 4, **options).float())) == 7
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_sound_model_of_256_levels_passes(bidirectional):
+    """255 + 1 does not fit into 8 bits."""
+    verify(tiny_model((1, 4, 4), 256, bidirectional=bidirectional).float())
+
+
 @pytest.mark.parametrize("model", ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"])
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 3)])
 def test_a_sound_model_of_the_paper_passes(shape, model):

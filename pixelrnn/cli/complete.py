@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> None:
             cfg.particles,
             cfg.precision,
         )
-    about = {name: _about(model, drawn, hidden, i) for i, name in enumerate(masks)}
+    about = {name: _about(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
     for name, found in about.items():
         for line in found.pop("lines"):
             print(line if len(masks) == 1 else f"{line} ({name})")
@@ -125,9 +125,10 @@ def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple
     return (own.enlarge(hidden) if own else hidden), hidden
 
 
-def _about(model: Model, drawn: Completions, hidden: Tensor, i: int) -> dict[str, Any]:
-    """How the completions of row i were drawn, and so those of all that have its mask: for the report, the figure
-    ("caption") and the terminal ("lines")."""
+def _about(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:
+    """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption") and the
+    terminal ("lines")."""
+    i, effective, log_observed = rows.start, drawn.effective[rows], drawn.log_observed[rows]
     order, strategy, exact = drawn.orders[i], drawn.strategies[i], drawn.exact[i]
     with model.along(order):
         ahead = int(model.observed_ahead(hidden[i : i + 1]))
@@ -142,9 +143,9 @@ def _about(model: Model, drawn: Completions, hidden: Tensor, i: int) -> dict[str
     lines = [f"strategy   {caption}"]
     if strategy == "particles":
         lines.append(
-            f"particles  effective number, the least on the way: {float(drawn.effective.mean()):.1f} on average, "
-            f"{float(drawn.effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
-            f"sees ahead); log p(observed) {float(drawn.log_observed.mean()):.2f} nats on average"
+            f"particles  effective number, the least on the way: {float(effective.mean()):.1f} on average, "
+            f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
+            f"sees ahead); log p(observed) {float(log_observed.mean()):.2f} nats on average"
         )
     elif not exact:
         lines.append(
