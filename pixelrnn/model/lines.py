@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelrnn.packing import widened
-
 
 @dataclass(frozen=True)
 class Line:
@@ -28,7 +26,7 @@ class Line:
 def run_lines(projected: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     """LineLSTM, in float32 where the products around it are in bfloat16: it writes into its maps, and sums over lines."""
     with torch.autocast(projected.device.type, enabled=False):
-        return LineLSTM.apply(widened(projected), *(widened(o) if isinstance(o, Tensor) else o for o in others))
+        return LineLSTM.apply(projected, *others)
 
 
 class LineLSTM(torch.autograd.Function):
