@@ -43,9 +43,8 @@ def main() -> None:
         )
         sys.exit(2)
 
+    from pixelrnn import distributed
     from pixelrnn.cli.app import launch
 
     sys.argv = [f"pixelrnn {word}", *sys.argv[2:]]
-    code = launch(word, import_module(f"pixelrnn.cli.{word}").run)
-    sys.stdout.flush()
-    sys.exit(code)
+    distributed.leave(launch(word, import_module(f"pixelrnn.cli.{word}").run))

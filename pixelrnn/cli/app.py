@@ -69,7 +69,6 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    distributed.end()
     return 0
 
 
