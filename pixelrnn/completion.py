@@ -19,7 +19,9 @@ STRATEGIES = ("auto", "ancestral", "particles")
 ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most: bounds its memory
 NOISE = 1 << 22  # numbers that are drawn in one call, at most
 
-Progress = Callable[[int, int], None]
+# Called after each part of the way: pixels done, pixels to do, and the images so far, uint8 (batch · count, channels,
+# height, width), a view that goes on changing; 0 where nothing is drawn yet.
+Progress = Callable[[int, int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,28 @@ def complete(
     progress: Progress | None = None,
     particles: int = 64,
     precision: str = "float32",
+    order: int | None = None,
 ) -> Tensor:
     """Draws `count` completions of every image: uint8 (batch, count, channels, height, width).
 
     images uint8 (batch, channels, height, width), on the model's device; whatever they hold where hidden is True is
     ignored. hidden bool (batch, height, width), or (height, width) for all. Observed pixels come back unchanged.
 
-    Of several orders, each image takes the one with the fewest observed pixels after the first hidden one. "ancestral"
-    draws each hidden pixel given the pixels before it in the order, and in a model that sees ahead given all observed
-    ones. This samples p(hidden | observed) exactly in a model that sees ahead, and where no observed pixel comes after a
-    hidden one; elsewhere it ignores those. "particles" takes them in by sequential Monte Carlo, with so many particles
-    for each completion, and does the plain fill where that is exact. "auto" is what is exact, else particles.
+    Of several orders, each image takes the one with the fewest observed pixels after the first hidden one, or all take
+    model.orders[order]. "ancestral" draws each hidden pixel given the pixels before it in the order, and in a model that
+    sees ahead given all observed ones. This samples p(hidden | observed) exactly in a model that sees ahead, and where no
+    observed pixel comes after a hidden one; elsewhere it ignores those. "particles" takes them in by sequential Monte
+    Carlo, with so many particles for each completion, and does the plain fill where that is exact. "auto" is what is
+    exact, else particles.
 
     precision is that of the steps' matrix products: float32, bfloat16 or int8 (pixelrnn/packing.py); the others draw from
     a slightly different distribution, whose nats evaluation.rounded_log_probs tells.
 
-    The same generator seed gives the same completions; progress, if given, is called with (pixels done, pixels to do).
+    The same generator seed gives the same completions; progress, if given, is told how far it is, and may end it by raising.
     Raises UserError for arguments that do not fit.
     """
     return complete_in_detail(
-        model, images, hidden, count, strategy, temperature, generator, progress, particles, precision
+        model, images, hidden, count, strategy, temperature, generator, progress, particles, precision, order
     ).images
 
 
@@ -80,6 +84,7 @@ def complete_in_detail(
     progress: Progress | None = None,
     particles: int = 64,
     precision: str = "float32",
+    order: int | None = None,
 ) -> Completions:
     """complete(), with what it did of each image."""
     check_images(images, model.shape, model.levels)
@@ -90,6 +95,8 @@ def complete_in_detail(
         raise UserError(f"particles={particles}: at least 1 for each completion")
     if not temperature > 0:
         raise UserError(f"temperature={temperature}: it is more than 0; 1 samples the model, less is more cautious")
+    if order is not None and not 0 <= order < len(model.orders):
+        raise UserError(f"order={order}: this model has {len(model.orders)}, counted from 0")
     check_strategy(strategy)
 
     completed = images.new_empty((len(images), count, *model.shape))
@@ -97,8 +104,9 @@ def complete_in_detail(
     log_observed, orders = effective.clone(), [0] * len(images)
     exact, strategies = [False] * len(images), ["ancestral"] * len(images)
     with model.evaluating():
-        for order, rows in model.by_best_order(hidden):
-            with model.along(order), packed(model, precision):
+        everything = torch.arange(len(images), device=images.device)
+        for chosen, rows in model.by_best_order(hidden) if order is None else [(order, everything)]:
+            with model.along(chosen), packed(model, precision):
                 blind = model.unseen(hidden[rows]) > 0
                 weighed = blind & (strategy != "ancestral")
                 for part, few in ((rows[~weighed], 0), (rows[weighed], particles)):
@@ -112,7 +120,7 @@ def complete_in_detail(
                         effective[part.cpu()] = cloud.effective.view(-1, count).cpu().double()
                         log_observed[part.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
             for row, unseen, particled in zip(rows.tolist(), blind.tolist(), weighed.tolist(), strict=True):
-                orders[row], exact[row] = order, not unseen
+                orders[row], exact[row] = chosen, not unseen
                 strategies[row] = "particles" if particled else "ancestral"
     return Completions(completed, orders, strategies, exact, effective, log_observed)
 
@@ -178,7 +186,7 @@ def _fill(
                     cloud.weigh(log_probs.masked_fill(here, 0.0))
             pixel.copy_(drawn)
         if progress:
-            progress(stop - first, last - first)
+            progress(stop - first, last - first, canvas[:: max(1, particles)])
     if cloud:
         canvas = canvas[cloud.finish()]
     return canvas.unflatten(0, (-1, count)), cloud

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pixelrnn.errors import UserError
+
+FIGURES = ("png", "svg", "pdf")  # the kinds of file that a figure can be
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Calls write(temporary path) and moves the result to `path`; a failure leaves what was there before."""
@@ -16,6 +20,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_figures(kind: str, option: str = "figures") -> str:
+    """The kind; UserError unless figures can be of it."""
+    if kind not in FIGURES:
+        raise UserError(f"{option}={kind}: it is {', '.join(FIGURES[:-1])} or {FIGURES[-1]}")
+    return kind
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.model.contract import Shape
-from pixelrnn.pictures import open_picture, to_tensor, with_channels
+from pixelrnn.pictures import MAX_PIXELS, open_picture, to_tensor, with_channels
 from pixelrnn.pixels import requantise
 
 
@@ -48,9 +48,9 @@ class OwnPicture:
         return values.where(hidden, self.picture)
 
 
-def from_file(path: str | Path, shape: Shape, levels: int) -> OwnPicture:
+def from_file(path: str | Path, shape: Shape, levels: int, max_pixels: int = MAX_PIXELS) -> OwnPicture:
     """Reads a picture for a model of this shape and levels; UserError where it cannot serve (see pictures.py)."""
-    picture = with_channels(open_picture(path), shape[0], path)
+    picture = with_channels(open_picture(path, max_pixels), shape[0], path)
     reduced = (
         picture if picture.size == (shape[2], shape[1]) else picture.resize((shape[2], shape[1]), Image.Resampling.BOX)
     )

@@ -25,6 +25,12 @@ def to_images(sequence: Tensor, order: Tensor, height: int, width: int) -> Tenso
     return raster.transpose(1, 2).unflatten(2, (height, width))
 
 
+def observed_ahead(hidden: Tensor, order: Tensor) -> Tensor:
+    """How many observed pixels come after the first hidden one: hidden bool (batch, height, width) -> int64 (batch,)."""
+    visited = hidden.flatten(1)[:, order]
+    return ((visited.cumsum(1) > 0) & ~visited).sum(1)
+
+
 def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
     """Maps [0, levels) to the nearest of [0, new_levels), black to black and white to white.
 

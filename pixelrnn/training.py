@@ -85,7 +85,7 @@ def train(
                 checkpoint.save(average, folder / "best")
         if is_main:
             save_state(folder, model, average, optimizer, at)
-            _draw(folder, average, settings.samples, seed, data.name)
+            _draw(folder, average, settings, seed, data.name)
         bar.set_postfix(
             train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits_per_dim:.3f}"
         )
@@ -171,16 +171,17 @@ def _average(average: Model, model: Model, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
-def _draw(folder: Path, model: Model, count: int, seed: int, name: str) -> None:
+def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
     from pixelrnn import figures  # matplotlib, only where a picture is made
 
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    figures.save_figure(figures.curves([json.loads(line) for line in lines], name), folder / "curves.png")
-    if count:
+    figures.save_figure(
+        figures.curves([json.loads(line) for line in lines], name), folder / f"curves.{settings.figures}"
+    )
+    if settings.samples:
         generator = torch.Generator(model.order.device).manual_seed(seed)
-        figures.save_figure(
-            figures.grid(sample(model, count, generator=generator), model.levels), folder / "samples.png"
-        )
+        samples = figures.grid(sample(model, settings.samples, generator=generator), model.levels)
+        figures.save_figure(samples, folder / f"samples.{settings.figures}")
 
 
 def _tensorboard(folder: Path) -> Any:

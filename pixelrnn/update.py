@@ -12,6 +12,7 @@ from pixelrnn import distributed
 from pixelrnn.bptt import Objective
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import LN2
+from pixelrnn.files import check_figures
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 
@@ -39,12 +40,14 @@ class Settings:
     occlusion: str | None = None
     first_order: float | None = None
     bf16: bool | None = None
+    figures: str = "png"
     resume: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"training.{name}={getattr(self, name)}: it must be more than 0")
+        check_figures(self.figures, "training.figures")
         if self.optimizer not in ("adamw", "rmsprop"):
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
         if self.first_order is not None and not 0 <= self.first_order <= 1:

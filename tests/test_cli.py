@@ -309,10 +309,12 @@ def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
     assert {result["how"] for result in results.values()} == {"exact"}
     assert all("quality" in result for name, result in results.items() if name != "all")
     assert {"e/evaluation.png", "e/evaluation_completions.png"} <= files(".")
-    code, out, err = call("complete", "checkpoint=run", "occlusion=centre", "limit=2", "maps=true", "hydra.run.dir=c")
+    arguments = ["occlusion=centre", "limit=2", "maps=true", "figures=svg", "hydra.run.dir=c"]
+    code, out, err = call("complete", "checkpoint=run", *arguments)
     assert code == 0, err
     assert "with the encoder, along raster: exact draws" in out
-    assert {"c/maps.png", "c/maps.npz", "c/maps/001-mean.png", "c/maps/001-entropy.png"} <= files(".")
+    assert Path("c/completions.svg").read_text().startswith("<?xml")
+    assert {"c/maps.svg", "c/maps.npz", "c/maps/001-mean.png", "c/maps/001-entropy.png"} <= files(".")
     maps = np.load("c/maps.npz")
     assert maps["mean"].shape == (2, 1, 8, 8) and (maps["entropy_bits"][~maps["hidden"]] == 0).all()
     code, out, err = call("verify", "checkpoint=run")
@@ -423,6 +425,9 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["evaluate", "checkpoint=CHECKPOINT", "data=digits", "data.levels=2"], "8x8 pixels, 1 channel and 2 levels"),
         (["evaluate", "checkpoint=COLOUR"], "does not say what it was trained on"),
         (["complete", "checkpoint=CHECKPOINT", "image=nowhere.png"], "nowhere.png: no such file"),
+        (["complete", "checkpoint=CHECKPOINT", "order=1"], "order=1: this model has 1, counted from 0"),
+        (["sample", "checkpoint=CHECKPOINT", "figures=gif"], "figures=gif: it is png, svg or pdf"),
+        (["train", "training.figures=gif"], "training.figures=gif: it is png, svg or pdf"),
         (["complete", "checkpoint=CHECKPOINT", "image=text.png"], "text.png is not a picture"),
         (["complete", "checkpoint=CHECKPOINT", "image=truncated.png"], "truncated"),
         (["complete", "checkpoint=CHECKPOINT", "image=colour.png"], "is in colour"),

@@ -5,7 +5,7 @@ import torch
 from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
 
 from pixelrnn.cell import CELLS
-from pixelrnn.completion import complete, is_exact, noises, sample
+from pixelrnn.completion import complete, complete_in_detail, is_exact, noises, sample
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
@@ -43,10 +43,10 @@ def make(case, **options):
     return tiny_model((channels, height, width), levels, ordering=ordering, **chosen, **options)
 
 
-def naive(model, images, hidden, count, temperature, draw):
-    """Ancestral completion that runs the whole model again for each pixel, in each image's best order."""
+def naive(model, images, hidden, count, temperature, draw, chosen=None):
+    """Ancestral completion that runs the whole model again for each pixel, in each image's best order or a chosen one."""
     completed = torch.empty(len(images), count, *model.shape, dtype=torch.uint8)
-    for order, rows in model.by_best_order(hidden):
+    for order, rows in model.by_best_order(hidden) if chosen is None else [(chosen, torch.arange(len(images)))]:
         canvas, masks = images[rows].repeat_interleave(count, 0), hidden[rows].repeat_interleave(count, 0)
         noise = noises(model, len(canvas), int(masks.flatten(1).any(0).sum()), draw)
         canvas = torch.where(masks[:, None], torch.randint(model.levels, canvas.shape, dtype=torch.uint8), canvas)
@@ -163,9 +163,41 @@ def test_only_the_hidden_span_is_computed(monkeypatch):
     hidden = torch.zeros(2, 4, 4, dtype=torch.bool)
     hidden[0, 1, 1] = hidden[1, 2, 3] = True  # steps 5 and 11
     images = torch.ones(2, *model.shape, dtype=torch.uint8)
-    complete(model, images, hidden, 3, "ancestral", progress=lambda done, total: reports.append((done, total)))
+    seen = []
+
+    def report(done, total, so_far):
+        reports.append((done, total))
+        seen.append(so_far.clone())
+
+    drawn = complete(model, images, hidden, 3, "ancestral", progress=report)
     assert steps == [(5, 6), (11, 6)]  # what lies between is observed in both, and read in one pass
     assert reports == [(1, 7), (6, 7), (7, 7)]
+    assert torch.equal(seen[0][:3], drawn[0]) and not seen[0][3:, :, 2, 3].any()  # one image is done, one not begun
+    assert torch.equal(seen[-1], drawn.flatten(0, 1))
+
+
+def test_a_chosen_order_is_followed():
+    model = tiny_model((1, 4, 4), orders="symmetries")
+    images, hidden = random_images(3, model.shape, 2), occlude("half", 4, 4).expand(3, -1, -1)
+    for order in range(len(model.orders)):
+        drawn = complete_in_detail(model, images, hidden, 2, "ancestral", generator=generator(1), order=order)
+        assert torch.equal(drawn.images, naive(model, images, hidden, 2, 1.0, generator(1), order))
+        assert drawn.orders == [order] * 3
+        with model.along(order):
+            assert drawn.exact == [not model.unseen(hidden[:1]).any()] * 3
+    with pytest.raises(UserError, match="order=8: this model has 8, counted from 0"):
+        complete(model, images, hidden, order=8)
+
+
+def test_a_progress_that_raises_ends_the_completion():
+    model = tiny_model((1, 4, 4))
+
+    def stop(done, total, so_far):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        complete(model, random_images(1, model.shape, 2), occlude("half", 4, 4), progress=stop)
+    assert model.followed.index == 0
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -60,7 +60,21 @@ def test_an_ordering_is_drawn_with_a_star_on_its_last_pixel(name):
     star = figure.axes[0].collections[-1].get_offsets()[0]
     last = int(orderings.build(spec, 4, 6)[-1])
     assert tuple(star) == (last % 6, last // 6)
-    assert len(figure.axes[0].lines) == 23
+    assert len(figure.axes[0].collections[0].get_segments()) == 23
+
+
+@pytest.mark.parametrize("step", [0, 7, 24])
+def test_what_has_been_seen_is_shown_and_the_rest_is_tinted(step):
+    image, order = torch.ones(1, 4, 6, dtype=torch.uint8), orderings.build("spiral", 4, 6)
+    figure = figures.seen(image, 2, order, step, window=3)
+    shown = _pixels(figure)
+    assert (np.abs(shown - TINT) < 1e-6).all(-1).sum() == 24 - step
+    assert (shown == 1).all(-1).reshape(-1)[order[:step].numpy()].all()
+    frames = figure.axes[0].patches  # the causal window, then the pixel itself
+    assert [frame.get_width() for frame in frames] == ([3, 1] if step < 24 else [])
+    if step < 24:
+        assert tuple(frames[1].get_center()) == (int(order[step]) % 6, int(order[step]) // 6)
+    assert len(figure.axes[0].collections[0].get_segments()) == min(step, 23)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
@@ -99,7 +113,8 @@ def test_maps_have_a_column_for_each_thing_known():
         sheet = _pixels(figure)
         dark = (sheet < 0.02).all(-1).sum()  # black: likeliest, mean, the entropy but for one pixel, the original
         assert dark == 2 * columns * 64 - 1
-        assert "0 to 0.5 bits" in [text.get_text() for text in figure.axes[0].texts]
+        bar = figure.axes[1]
+        assert (bar.get_xlim(), bar.get_xlabel()) == ((0, 0.5), "bits")
 
 
 def test_rows_have_labels_and_the_strip_a_caption():

@@ -11,11 +11,12 @@ from pixelrnn import data, pretrained
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.evaluate import STANDARD
 from pixelrnn.cli.models import card
-from pixelrnn.cli.setup import describe
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
+from pixelrnn.pixels import check_images
+from pixelrnn.report import describe
 
 NAMES = pretrained.names()
 MIB = 2**20
@@ -41,7 +42,16 @@ def test_all_that_is_promised_ships_and_is_small():
     assert max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
     for name in NAMES:
         files = {path.name for path in (pretrained.FOLDER / name).iterdir()}
-        assert files == {"README.md", "completions.png", "config.json", "model.safetensors"}
+        assert files == {"README.md", "completions.png", "config.json", "examples.png", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_examples_are_images_it_knows(name):
+    """Likelier than the same images upside down, by a model of such images."""
+    model, images = pixelrnn.load(name), pretrained.examples(name)
+    assert images.shape == (16, *model.shape)
+    check_images(images, model.shape, model.levels)
+    assert log_probs(model, images).mean() > log_probs(model, images.flip(-2)).mean()
 
 
 @pytest.mark.parametrize("name", NAMES)

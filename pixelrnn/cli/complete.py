@@ -12,26 +12,20 @@ from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain, said
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import (
-    HALVES_AND_CENTRE,
-    describe,
-    describe_model,
-    describe_occlusion,
-    describe_order,
-    load_checkpoint,
-    load_data,
-)
+from pixelrnn.cli.setup import HALVES_AND_CENTRE, load_checkpoint, load_data
 from pixelrnn.completion import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_json, write_whole
+from pixelrnn.files import check_figures, write_json, write_whole
 from pixelrnn.model import Model
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
+from pixelrnn.report import describe, describe_model, describe_occlusion, how_drawn, of_completions
 
 
 def run(cfg: DictConfig) -> None:
+    check_figures(cfg.figures)
     if len({option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
@@ -61,26 +55,24 @@ def run(cfg: DictConfig) -> None:
             progress,
             cfg.particles,
             cfg.precision,
+            cfg.order,
         )
-    about = {name: _about(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
+    about = {name: how_drawn(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
     for name, found in about.items():
         for line in found.pop("lines"):
             print(line if len(masks) == 1 else f"{line} ({name})")
 
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
-    ranks = nats.argsort(1, descending=True).argsort(1) + 1
     rows = [(i, name) for i in range(len(originals)) for name in masks]
     stems = [f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{name.replace(' ', '-')}" for i, name in rows]
     records = []
     for row, (i, name) in enumerate(rows):
-        for k, completion in enumerate(drawn.images[row]):
+        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
             path = folder / "completions" / f"{stems[row]}-{k:03d}.png"
             values = own.paste(completion.cpu(), masks[name][0]) if own else requantise(completion, model.levels, 256)
             save_picture(values, path)
-            record = {"file": f"completions/{path.name}", "image": i, "occlusion": name}
-            record |= {"log_prob_nats": float(nats[row, k]), "rank": int(ranks[row, k])}
-            records.append({**record, **_particles(drawn, row, k)})
+            records.append({"file": f"completions/{path.name}", "image": i, "occlusion": name, **facts})
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
     known = None if own and len(masks) == 1 else images
     if len(masks) == 1:
@@ -90,14 +82,15 @@ def run(cfg: DictConfig) -> None:
     else:
         hides, completed = (tensor.unflatten(0, (-1, len(masks))) for tensor in (hidden, drawn.images))
         figure = figures.by_occlusion(originals, hides, completed, model.levels, list(masks))
-    figures.save_figure(figure, folder / "completions.png")
+    picture = folder / f"completions.{cfg.figures}"
+    figures.save_figure(figure, picture)
     if cfg.maps:
-        _write_maps(model, drawn, hidden, known, nats.argmax(1), stems, folder)
+        _write_maps(model, drawn, hidden, known, nats.argmax(1), stems, folder, cfg.figures)
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
-    print(f"pictures   {folder / 'completions.png'}; each completion in {folder / 'completions'}")
+    print(f"pictures   {picture}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
 
 
@@ -125,47 +118,6 @@ def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple
     return (own.enlarge(hidden) if own else hidden), hidden
 
 
-def _about(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:
-    """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption") and the
-    terminal ("lines")."""
-    i, effective, log_observed = rows.start, drawn.effective[rows], drawn.log_observed[rows]
-    order, strategy, exact = drawn.orders[i], drawn.strategies[i], drawn.exact[i]
-    with model.along(order):
-        ahead = int(model.observed_ahead(hidden[i : i + 1]))
-    name = describe_order(model, order)
-    how = "with the encoder, " if model.sees_ahead else ""
-    if exact:
-        caption = f"{strategy}, {how}along {name}: exact draws from p(hidden | observed)"
-    elif strategy == "particles":
-        caption = f"particles, along {name}: nearly draws from p(hidden | observed)"
-    else:
-        caption = f"{strategy}, along {name}: no draws from p(hidden | observed)"
-    lines = [f"strategy   {caption}"]
-    if strategy == "particles":
-        lines.append(
-            f"particles  effective number, the least on the way: {float(effective.mean()):.1f} on average, "
-            f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
-            f"sees ahead); log p(observed) {float(log_observed.mean()):.2f} nats on average"
-        )
-    elif not exact:
-        lines.append(
-            f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
-            "model's ordering, and it does not look at them (strategy=particles does)"
-        )
-    about = {"strategy": strategy, "order": name, "exact": exact, "observed_ahead": ahead}
-    return {**about, "caption": caption, "lines": lines}
-
-
-def _particles(drawn: Completions, image: int, completion: int) -> dict[str, float]:
-    """What particles know beside the picture, if they were used."""
-    if drawn.strategies[image] != "particles":
-        return {}
-    return {
-        "effective_particles": float(drawn.effective[image, completion]),
-        "log_prob_observed_nats": float(drawn.log_observed[image, completion]),
-    }
-
-
 def _write_maps(
     model: Model,
     drawn: Completions,
@@ -174,12 +126,14 @@ def _write_maps(
     likeliest: Tensor,
     stems: list[str],
     folder: Path,
+    kind: str,
 ) -> None:
-    """maps.png, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
+    """The figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
     found = uncertainty.marginals(model, drawn, hidden)
     mean, entropy = uncertainty.mean(found).cpu(), uncertainty.entropy(found).cpu()
     best = drawn.images[torch.arange(len(drawn.images)), likeliest]
-    figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), folder / "maps.png")
+    picture = folder / f"maps.{kind}"
+    figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)
     most = float(entropy.max()) or 1.0
     for i in range(len(mean)):
         grey = (mean[i] * (255 / (model.levels - 1))).round().to(torch.uint8)
@@ -193,4 +147,4 @@ def _write_maps(
             np.savez(file, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=hidden.cpu().numpy())
 
     write_whole(folder / "maps.npz", save)
-    print(f"maps       {folder / 'maps.png'}; mean level and entropy in bits: {folder / 'maps.npz'}")
+    print(f"maps       {picture}; mean level and entropy in bits: {folder / 'maps.npz'}")

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.setup import HALVES_AND_CENTRE, describe_occlusion, describe_order, load_checkpoint, load_data
+from pixelrnn.cli.setup import HALVES_AND_CENTRE, load_checkpoint, load_data
 from pixelrnn.completion import check_strategy, complete
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
@@ -22,9 +22,10 @@ from pixelrnn.evaluation import (
     log_probs,
     rounded_log_probs,
 )
-from pixelrnn.files import write_json
+from pixelrnn.files import check_figures, write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
+from pixelrnn.report import describe_occlusion, describe_order
 
 STANDARD: dict[str, dict[str, Any]] = {
     **HALVES_AND_CENTRE,
@@ -34,6 +35,7 @@ STANDARD: dict[str, dict[str, Any]] = {
 
 
 def run(cfg: DictConfig) -> None:
+    check_figures(cfg.figures)
     model = load_checkpoint(cfg)
     data = load_data(cfg, model)
     if cfg.part not in ("train", "valid", "test"):
@@ -72,8 +74,9 @@ def run(cfg: DictConfig) -> None:
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     write_json(path, {**about, "results": report})
-    figures.save_figure(figures.likelihoods(report, data.name), folder / "evaluation.png")
-    print(f"picture    {folder / 'evaluation.png'}")
+    picture = folder / f"evaluation.{cfg.figures}"
+    figures.save_figure(figures.likelihoods(report, data.name), picture)
+    print(f"picture    {picture}")
     print(f"written    {path}")
 
 
@@ -123,6 +126,6 @@ def _complete(
     figure = figures.completions(
         images[:1].expand(len(rows), -1, -1, -1), masks, torch.stack(rows), model.levels, list(hidden)
     )
-    path = output_folder() / "evaluation_completions.png"
+    path = output_folder() / f"evaluation_completions.{cfg.figures}"
     figures.save_figure(figure, path)
     print(f"picture    {path}")

@@ -1,17 +1,20 @@
 """The progress bar of the sampling commands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
 from tqdm import tqdm
+
+from pixelrnn.completion import Progress
 
 
 @contextmanager
-def pixel_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (pixels done, pixels to do) that draws a bar."""
+def pixel_bar(description: str) -> Iterator[Progress]:
+    """A bar, and what completion calls to draw it."""
     with tqdm(desc=description, unit="pixel", dynamic_ncols=True) as bar:
 
-        def show(done: int, total: int) -> None:
+        def show(done: int, total: int, _: Tensor) -> None:
             bar.total = total
             bar.update(done - bar.n)
 

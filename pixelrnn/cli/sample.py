@@ -7,17 +7,19 @@ from torch import Tensor
 from pixelrnn import distributed, figures
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import describe, describe_model, load_checkpoint
+from pixelrnn.cli.setup import load_checkpoint
 from pixelrnn.completion import sample
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import log_probs
-from pixelrnn.files import write_json
+from pixelrnn.files import check_figures, write_json
 from pixelrnn.model import Model
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
+from pixelrnn.report import describe, describe_model
 
 
 def run(cfg: DictConfig) -> None:
+    check_figures(cfg.figures)
     model = load_checkpoint(cfg)
     for name in ("count", "batch_size"):
         if cfg[name] < 1:
@@ -34,10 +36,11 @@ def run(cfg: DictConfig) -> None:
         path = folder / "samples" / f"{i:03d}.png"
         save_picture(image, path)
         records.append({"file": f"samples/{path.name}", "log_prob_nats": nats[i]})
-    figures.save_figure(figures.grid(images, model.levels), folder / "samples.png")
+    picture = folder / f"samples.{cfg.figures}"
+    figures.save_figure(figures.grid(images, model.levels), picture)
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     write_json(folder / "samples.json", {"settings": settings, "samples": records})
-    print(f"pictures   {folder / 'samples.png'}; each image in {folder / 'samples'}")
+    print(f"pictures   {picture}; each image in {folder / 'samples'}")
     print(f"written    {folder / 'samples.json'}")
 
 

@@ -6,11 +6,11 @@ import torch
 from omegaconf import DictConfig
 
 from pixelrnn import checkpoint, pretrained
-from pixelrnn import ordering as orderings
 from pixelrnn.cli.app import plain
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
+from pixelrnn.report import describe
 
 HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {
     **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
@@ -65,31 +65,3 @@ def load_data(cfg: DictConfig, model: Model) -> Dataset:
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
         )
     return data
-
-
-def describe(shape: tuple[int, int, int], levels: int) -> str:
-    return f"{shape[1]}x{shape[2]} pixels, {shape[0]} channel{'s' if shape[0] > 1 else ''} and {levels} levels"
-
-
-def describe_order(model: Model, index: int) -> str:
-    """The ordering, in words, that is model.orders[index]."""
-    names = [
-        orderings.describe(spec) for spec in orderings.specs(model.arguments["ordering"], model.arguments["orders"])
-    ]
-    if len(names) != len(model.orders):  # some were the same
-        return f"order {index + 1} of {len(model.orders)}"
-    return names[index] if len(names) == 1 else f"{names[index]} ({index + 1} of {len(names)} orders)"
-
-
-def describe_model(model: Model) -> str:
-    spec = model.arguments
-    kind = spec.get("cell") or type(model).__name__
-    layers = f" ({spec['layer']})" if "layer" in spec else ""
-    encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
-    orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
-    return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
-
-
-def describe_occlusion(spec: dict[str, Any]) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
-    return f"{spec['name']} ({options})" if options else spec["name"]

@@ -8,10 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
-from pixelrnn.cli.setup import choose_device, describe, describe_model
+from pixelrnn.cli.setup import choose_device
 from pixelrnn.errors import ProcessLost
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import configure
+from pixelrnn.report import describe, describe_model
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
 
@@ -56,7 +57,8 @@ def run(cfg: DictConfig) -> None:
     if at.stopped_by in SIGNALS:
         print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
         raise Stopped(at.stopped_by)
-    print(f"pictures   {folder / 'curves.png'}, {folder / 'samples.png'}")
+    pictures = ["curves", "samples"][: 1 + bool(settings.samples)]
+    print(f"pictures   {', '.join(str(folder / f'{name}.{settings.figures}') for name in pictures)}")
 
 
 def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods
+from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
 from pixelrnn.files import write_whole
 
@@ -18,6 +18,7 @@ __all__ = [
     "likelihoods",
     "maps",
     "save_figure",
+    "seen",
 ]
 
 

@@ -5,11 +5,16 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from pixelrnn import ordering as orderings
 from pixelrnn.evaluation import HOW
+from pixelrnn.figures.strips import occluded
 
 
 def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
@@ -86,15 +91,54 @@ def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Fi
 def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
     """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
     order = orderings.build(ordering, height, width)
-    rows, columns = (order // width).numpy(), (order % width).numpy()
-    figure = Figure(figsize=(0.35 * width + 0.3, 0.35 * height + 0.6), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(order)))
-    for t in range(len(order) - 1):
-        axes.plot(columns[t : t + 2], rows[t : t + 2], color=colours[t], linewidth=1.5)
-    axes.scatter(columns, rows, c=colours, s=12, zorder=2)
+    figure, axes = _pixel_axes(height, width)
+    columns, rows = _places(order, width).T
+    axes.scatter(columns, rows, c=_path(axes, order, width, 1.5), s=12, zorder=2)
     axes.scatter(columns[-1], rows[-1], marker="*", s=160, color="crimson", zorder=3)
     if isinstance(ordering, str):
         axes.set_title(ordering, fontsize=9)
-    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
     return figure
+
+
+def seen(image: Tensor, levels: int, order: Tensor, step: int, window: int = 0) -> Figure:
+    """What a model has seen when it predicts pixel order[step]: the pixels before it, and the path through them.
+
+    image uint8 (channels, height, width); order int64 (pixels,); step 0 to pixels, the latter when all is seen. Pixels to
+    come are tinted; the next one has a red frame, its causal window a white one.
+    """
+    height, width = image.shape[-2:]
+    to_come = torch.ones(height * width, dtype=torch.bool)
+    to_come[order[:step]] = False
+    figure, axes = _pixel_axes(height, width)
+    axes.imshow(occluded(image, to_come.view(height, width), levels), interpolation="nearest")
+    _path(axes, order[: step + 1], width, 1.0)
+    if step < len(order):
+        column, row = _places(order, width)[step]
+        for reach, colour in ((window // 2, "white"), (0, "crimson")):
+            corner, side = (column - reach - 0.5, row - reach - 0.5), 2 * reach + 1
+            if reach or colour == "crimson":
+                axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=1.8, zorder=3))
+    return figure
+
+
+def _pixel_axes(height: int, width: int) -> tuple[Figure, Axes]:
+    """A figure with one axes, a pixel of an image a unit of it; at most some six inches wide and high."""
+    inches = min(0.35, 6 / max(height, width))
+    figure = Figure(figsize=(inches * width + 0.3, inches * height + 0.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
+    return figure, axes
+
+
+def _places(order: Tensor, width: int) -> np.ndarray:
+    """Column and row of each pixel on the way: (pixels, 2)."""
+    return torch.stack([order % width, order // width], 1).cpu().numpy()
+
+
+def _path(axes: Axes, order: Tensor, width: int, line: float) -> np.ndarray:
+    """Draws the way from pixel to pixel, from dark to light, and returns the pixels' colours."""
+    places = _places(order, width)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(1, len(order))))
+    lines = [(places[t], places[t + 1]) for t in range(len(places) - 1)]
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=line))
+    return colours

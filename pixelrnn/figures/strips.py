@@ -5,6 +5,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -12,19 +14,20 @@ from pixelrnn.pixels import requantise
 
 TINT = np.array([0.93, 0.55, 0.20])  # hidden pixels, in the occluded column
 PAPER = np.array([1.0, 1.0, 1.0])
+HEAT = "magma"  # of entropies
 
 
-def _as_rgb(images: Tensor, levels: int) -> np.ndarray:
+def as_rgb(images: Tensor, levels: int) -> np.ndarray:
     """uint8 levels (..., channels, height, width) -> floats in [0, 1], (..., height, width, 3)."""
     values = requantise(images.cpu(), levels, 256).float().div(255).movedim(-3, -1)
     return values.expand(*values.shape[:-1], 3).numpy()
 
 
-def _occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
-    """As _as_rgb, with the pixels tinted that hidden, bool (..., height, width), hides."""
-    occluded = _as_rgb(images, levels).copy()
-    occluded[hidden.cpu().numpy()] = TINT
-    return occluded
+def occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
+    """As as_rgb, with the pixels tinted that hidden, bool (..., height, width), hides."""
+    tinted = as_rgb(images, levels).copy()
+    tinted[hidden.cpu().numpy()] = TINT
+    return tinted
 
 
 def _tile(
@@ -44,12 +47,13 @@ def _tile(
     return sheet, [left + width / 2 - 0.5 for left in lefts]
 
 
-def _show(sheet: np.ndarray, scale: float) -> Figure:
-    """A figure whose one axes shows the sheet pixel-sharp, `scale` inches a pixel."""
+def _show(sheet: np.ndarray, scale: float, below: float = 0.0) -> Figure:
+    """A figure whose one axes shows the sheet pixel-sharp, `scale` inches a pixel, with so many inches free below it."""
     height, width = sheet.shape[:2]
     margin = 0.35
-    figure = Figure(figsize=(width * scale, height * scale + margin), dpi=150, facecolor="white")
-    axes = figure.add_axes((0, 0, 1, height * scale / (height * scale + margin)))
+    whole = below + height * scale + margin
+    figure = Figure(figsize=(width * scale, whole), dpi=150, facecolor="white")
+    axes = figure.add_axes((0, below / whole, 1, height * scale / whole))
     axes.imshow(sheet, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     return figure
@@ -69,11 +73,11 @@ def completions(
     column; images the originals (batch, channels, height, width), or None where nobody knows them. rows are labels at the
     left, one for each image; caption stands below.
     """
-    drawn = _as_rgb(completed, levels)
-    tiles = [[occluded, *row] for occluded, row in zip(_occluded(completed[:, 0], hidden, levels), drawn, strict=True)]
+    drawn = as_rgb(completed, levels)
+    tiles = [[given, *row] for given, row in zip(occluded(completed[:, 0], hidden, levels), drawn, strict=True)]
     count = drawn.shape[1]
     if images is not None:
-        tiles = [[*row, original] for row, original in zip(tiles, _as_rgb(images, levels), strict=True)]
+        tiles = [[*row, original] for row, original in zip(tiles, as_rgb(images, levels), strict=True)]
     sheet, centres = _tile(tiles, wide_after=(0, count))
     figure = _show(sheet, scale=_inches_a_pixel(drawn.shape[-3]))
     labels = {centres[0]: "occluded", sum(centres[1 : count + 1]) / count: "completions" if count > 1 else "completion"}
@@ -93,11 +97,11 @@ def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int,
     images uint8 (batch, channels, height, width), hidden bool (batch, occlusions, height, width), completed uint8
     (batch, occlusions, count, channels, height, width); names of the occlusions.
     """
-    occluded, drawn = _occluded(completed[:, :, 0], hidden, levels), _as_rgb(completed, levels)
+    given, drawn = occluded(completed[:, :, 0], hidden, levels), as_rgb(completed, levels)
     count = completed.shape[2]
     tiles = [
-        [original, *(tile for group in range(len(names)) for tile in (occluded[i, group], *drawn[i, group]))]
-        for i, original in enumerate(_as_rgb(images, levels))
+        [original, *(tile for group in range(len(names)) for tile in (given[i, group], *drawn[i, group]))]
+        for i, original in enumerate(as_rgb(images, levels))
     ]
     ends = range(0, len(tiles[0]) - 1, count + 1)
     sheet, centres = _tile(tiles, wide_after=ends)
@@ -113,24 +117,39 @@ def maps(
     """What completions say of each pixel, one row an image: occluded | likeliest | mean | entropy | original.
 
     likeliest uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the same
-    size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, which the label tells.
+    size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, as its colour bar says.
     """
-    most = max(float(entropy.max()), 1e-9)
-    occluded = _occluded(likeliest, hidden, levels)
-    grey = np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), occluded.shape)
-    heat = matplotlib.colormaps["magma"]((entropy.cpu().double() / most).numpy())[..., :3]
+    given = occluded(likeliest, hidden, levels)
+    hot, most = as_heat(entropy)
     columns = {
-        "occluded": occluded,
-        "likeliest": _as_rgb(likeliest, levels),
-        "mean": grey,
-        f"0 to {most:.2g} bits": heat,
+        "occluded": given,
+        "likeliest": as_rgb(likeliest, levels),
+        "mean": np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), given.shape),
+        "entropy": hot,
     }
     if images is not None:
-        columns["original"] = _as_rgb(images, levels)
+        columns["original"] = as_rgb(images, levels)
     sheet, centres = _tile([list(row) for row in zip(*columns.values(), strict=True)], wide_after=(0, 3))
-    figure = _show(sheet, scale=_inches_a_pixel(hidden.shape[-2]))
+    figure = _show(sheet, scale=_inches_a_pixel(hidden.shape[-2]), below=0.42)
     _label(figure, dict(zip(centres, columns, strict=True)), (), hidden.shape[-2])
+    left, width = (centres[3] + 0.5 - hot.shape[2] / 2) / sheet.shape[1], hot.shape[2] / sheet.shape[1]
+    bar = figure.add_axes((left, 0.3 / figure.get_figheight(), width, 0.07 / figure.get_figheight()))
+    colours = ScalarMappable(Normalize(0, most), HEAT)
+    figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=[0, most], format="%.2g")
+    bar.tick_params(labelsize=7, length=2, pad=1)
+    bar.set_xlabel("bits", fontsize=7, labelpad=-7)
     return figure
+
+
+def as_heat(entropy: Tensor) -> tuple[np.ndarray, float]:
+    """Entropies (…, height, width) as colours (…, height, width, 3) in [0, 1], from black, 0, to the largest, which is told."""
+    most = max(float(entropy.max()), 1e-9)
+    return heat((entropy.cpu().double() / most).numpy()), most
+
+
+def heat(shares: np.ndarray) -> np.ndarray:
+    """Shares of the largest entropy (…) as colours (…, 3)."""
+    return matplotlib.colormaps[HEAT](shares)[..., :3]
 
 
 def _label(figure: Figure, columns: Mapping[float, str], rows: Sequence[str], height: int) -> None:
@@ -145,7 +164,7 @@ def _label(figure: Figure, columns: Mapping[float, str], rows: Sequence[str], he
 
 def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:
     """Images uint8 (batch, channels, height, width) in rows and columns."""
-    tiles = list(_as_rgb(images, levels))
+    tiles = list(as_rgb(images, levels))
     columns = columns or max(1, int(np.ceil(np.sqrt(len(tiles)))))
     tiles += [np.tile(PAPER, (*tiles[0].shape[:2], 1))] * (-len(tiles) % columns)
     sheet, _ = _tile([tiles[i : i + columns] for i in range(0, len(tiles), columns)])

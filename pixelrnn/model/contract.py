@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import Likelihood
-from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, to_sequence
+from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, observed_ahead, to_sequence
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 
@@ -185,8 +185,7 @@ class Model(nn.Module, ABC):
 
     def observed_ahead(self, hidden: Tensor) -> Tensor:
         """How many observed pixels come after the first hidden one: int64 (batch,)."""
-        visited = self.in_order(hidden)
-        return ((visited.cumsum(1) > 0) & ~visited).sum(1)
+        return observed_ahead(hidden, self.order)
 
     def unseen(self, hidden: Tensor) -> Tensor:
         """How many of them no hidden pixel's distribution takes in: int64 (batch,). 0 makes the ancestral fill exact."""
@@ -195,11 +194,8 @@ class Model(nn.Module, ABC):
 
     def best_orders(self, hidden: Tensor) -> Tensor:
         """Of each image, the index of the order with the fewest observed pixels ahead, the first of those: (batch,)."""
-        ahead = []
-        for index in range(len(self.orders)):
-            with self.along(index):
-                ahead.append(self.observed_ahead(hidden))
-        return torch.stack(ahead, 1).sort(dim=1, stable=True).indices[:, 0]
+        ahead = torch.stack([observed_ahead(hidden, order) for order in self.orders], 1)
+        return ahead.sort(dim=1, stable=True).indices[:, 0]
 
     def by_best_order(self, hidden: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The indices of best_orders that occur, each with the images (rows of the batch) that have it."""

@@ -1,10 +1,17 @@
-"""Trained models that ship: a folder each, with model.safetensors, config.json, and its card, README.md.
+"""Trained models that ship: a folder each, with model.safetensors, config.json, a few test images, and its card, README.md.
 
 A card opens with YAML between two lines of "---": what the model is, how it was trained, and what `pixelrnn evaluate`
 measured; what it cannot do, in words, and a picture follow.
 """
 
+import json
 from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelrnn.pictures import open_picture, to_tensor
+from pixelrnn.pixels import requantise
 
 FOLDER = Path(__file__).parent
 
@@ -18,3 +25,10 @@ def card(name: str) -> tuple[str, str]:
     """A bundled model's card: its facts as YAML, and the words that follow."""
     _, facts, words = (FOLDER / name / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return facts, words.strip()
+
+
+def examples(name: str) -> Tensor:
+    """Sixteen images of a bundled model's test data: uint8 levels (16, channels, height, width)."""
+    form = json.loads((FOLDER / name / "config.json").read_text(encoding="utf-8"))["arguments"]
+    side_by_side = to_tensor(open_picture(FOLDER / name / "examples.png"))
+    return requantise(torch.stack(side_by_side.split(form["shape"][2], -1)), 256, form["levels"])

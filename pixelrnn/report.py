@@ -1,0 +1,83 @@
+"""What was done, in words and plain values: of models, orders and occlusions, and how completions were drawn."""
+
+from typing import Any
+
+from torch import Tensor
+
+from pixelrnn import ordering as orderings
+from pixelrnn.completion import Completions
+from pixelrnn.model import Model
+
+
+def describe(shape: tuple[int, int, int], levels: int) -> str:
+    return f"{shape[1]}x{shape[2]} pixels, {shape[0]} channel{'s' if shape[0] > 1 else ''} and {levels} levels"
+
+
+def describe_order(model: Model, index: int) -> str:
+    """The ordering, in words, that is model.orders[index]."""
+    names = [
+        orderings.describe(spec) for spec in orderings.specs(model.arguments["ordering"], model.arguments["orders"])
+    ]
+    if len(names) != len(model.orders):  # some were the same
+        return f"order {index + 1} of {len(model.orders)}"
+    return names[index] if len(names) == 1 else f"{names[index]} ({index + 1} of {len(names)} orders)"
+
+
+def describe_model(model: Model) -> str:
+    spec = model.arguments
+    kind = spec.get("cell") or type(model).__name__
+    layers = f" ({spec['layer']})" if "layer" in spec else ""
+    encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
+    orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
+    return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
+
+
+def describe_occlusion(spec: dict[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
+    return f"{spec['name']} ({options})" if options else spec["name"]
+
+
+def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:
+    """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption") and the
+    terminal ("lines")."""
+    i, effective, log_observed = rows.start, drawn.effective[rows], drawn.log_observed[rows]
+    order, strategy, exact = drawn.orders[i], drawn.strategies[i], drawn.exact[i]
+    with model.along(order):
+        ahead = int(model.observed_ahead(hidden[i : i + 1]))
+    name = describe_order(model, order)
+    how = "with the encoder, " if model.sees_ahead else ""
+    if exact:
+        caption = f"{strategy}, {how}along {name}: exact draws from p(hidden | observed)"
+    elif strategy == "particles":
+        caption = f"particles, along {name}: nearly draws from p(hidden | observed)"
+    else:
+        caption = f"{strategy}, along {name}: no draws from p(hidden | observed)"
+    lines = [f"strategy   {caption}"]
+    if strategy == "particles":
+        lines.append(
+            f"particles  effective number, the least on the way: {float(effective.mean()):.1f} on average, "
+            f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
+            f"sees ahead); log p(observed) {float(log_observed.mean()):.2f} nats on average"
+        )
+    elif not exact:
+        lines.append(
+            f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
+            "model's ordering, and it does not look at them (strategy=particles does)"
+        )
+    about = {"strategy": strategy, "order": name, "exact": exact, "observed_ahead": ahead}
+    return {**about, "caption": caption, "lines": lines}
+
+
+def of_completions(drawn: Completions, image: int, nats: Tensor) -> list[dict[str, float]]:
+    """Of each completion of an image: log p, its rank among them, 1 the likeliest, and what particles know if they were used.
+
+    nats float64 (batch, count), by completion.log_probs.
+    """
+    ranks = nats[image].argsort(descending=True).argsort() + 1
+    found: list[dict[str, float]] = []
+    for k, rank in enumerate(ranks.tolist()):
+        found.append({"log_prob_nats": float(nats[image, k]), "rank": rank})
+        if drawn.strategies[image] == "particles":
+            found[k]["effective_particles"] = float(drawn.effective[image, k])
+            found[k]["log_prob_observed_nats"] = float(drawn.log_observed[image, k])
+    return found
