@@ -1,10 +1,11 @@
-# make demo   installs into .venv, trains on the embedded digits, completes, samples, evaluates: about 4 minutes
+# make demo   installs into .venv, trains on the embedded digits, completes, samples, evaluates: about two minutes
 # make test   installs into .venv and passes the tests
 PYTHON ?= python3
 BIN = .venv/bin
 RUN = $(BIN)/pixelrnn
+SUDO = $(shell [ `id -u` = 0 ] || command -v sudo)
 
-.PHONY: demo test slow-test gpu-test lint types benchmark clean
+.PHONY: demo test test-browser slow-test gpu-test lint types docs benchmark clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -22,7 +23,13 @@ demo: .venv/installed
 	@echo "Look at outputs/demo/completions.png, outputs/demo/samples.png and outputs/demo/curves.png"
 
 test: .venv/installed
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests notebooks
+
+# The page in Debian's Chromium, headless, which is installed if it is not there.
+test-browser: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	command -v chromium || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+	$(BIN)/pytest -m browser
 
 # A hundred images of each bundled model's data; $$PIXELRNN_DATA, and for pictures $$PIXELRNN_PICTURES, say where these lie.
 slow-test: .venv/installed
@@ -38,8 +45,11 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy pixelrnn
 
+docs: .venv/installed
+	$(BIN)/python docs/make_api.py
+
 benchmark: .venv/installed
-	$(RUN) benchmark table=README.md hydra.run.dir=outputs/benchmark
+	$(RUN) benchmark table=docs/results.md hydra.run.dir=outputs/benchmark
 
 clean:
 	rm -rf .venv

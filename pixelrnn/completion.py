@@ -35,6 +35,9 @@ class Completions:
     # Both float64 (batch, count), on the CPU; nan where no particles were used.
     effective: Tensor  # the least effective number of particles on the way
     log_observed: Tensor  # the estimate of log p(observed)
+    # At another temperature, or with rounded products, nothing is an exact draw.
+    temperature: float = 1.0
+    precision: str = "float32"
 
 
 def complete(
@@ -120,9 +123,9 @@ def complete_in_detail(
                         effective[part.cpu()] = cloud.effective.view(-1, count).cpu().double()
                         log_observed[part.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
             for row, unseen, particled in zip(rows.tolist(), blind.tolist(), weighed.tolist(), strict=True):
-                orders[row], exact[row] = chosen, not unseen
+                orders[row], exact[row] = chosen, not unseen and temperature == 1 and precision == "float32"
                 strategies[row] = "particles" if particled else "ancestral"
-    return Completions(completed, orders, strategies, exact, effective, log_observed)
+    return Completions(completed, orders, strategies, exact, effective, log_observed, temperature, precision)
 
 
 def check_strategy(strategy: str) -> None:

@@ -7,6 +7,7 @@ images r, r + n, r + 2n, … Without torchrun there is one process, and all this
 import datetime
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from torch import Tensor
 from pixelrnn.errors import ProcessLost, UserError
 
 MINUTES = 30  # that a process waits for another one
+FAILURES, PATIENCE = (1, 2), 30.0  # exit codes, seconds
 
 
 def begin() -> None:
@@ -46,6 +48,8 @@ def leave(code: int) -> NoReturn:
     if dist.is_initialized():
         if code == 0:  # else another process may be gone, and would be waited for
             dist.destroy_process_group()
+        elif code in FAILURES and not is_main():
+            time.sleep(PATIENCE)  # torchrun ends all when one fails: the one that speaks goes first
         os._exit(code)
     sys.exit(code)
 

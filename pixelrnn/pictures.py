@@ -84,9 +84,9 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
     return grey
 
 
-def read_mask(path: str | Path) -> Tensor:
+def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     """bool (height, width) from a mask file: True, hidden, where it is white (128 or more of 255)."""
-    return to_tensor(open_picture(path).convert("L"))[0] >= 128
+    return to_tensor(open_picture(path, max_pixels).convert("L"))[0] >= 128
 
 
 def list_pictures(folder: str | Path) -> list[Path]:

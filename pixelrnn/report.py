@@ -46,12 +46,11 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
         ahead = int(model.observed_ahead(hidden[i : i + 1]))
     name = describe_order(model, order)
     how = "with the encoder, " if model.sees_ahead else ""
-    if exact:
-        caption = f"{strategy}, {how}along {name}: exact draws from p(hidden | observed)"
-    elif strategy == "particles":
-        caption = f"particles, along {name}: nearly draws from p(hidden | observed)"
-    else:
-        caption = f"{strategy}, along {name}: no draws from p(hidden | observed)"
+    tempered = f", at temperature {drawn.temperature:g}" if drawn.temperature != 1 else ""
+    rounded = f", {drawn.precision} products" if drawn.precision != "float32" else ""
+    nearly = not tempered and (strategy == "particles" or not ahead or model.sees_ahead)
+    near = "exact draws" if exact else "nearly draws" if nearly else "no draws"
+    caption = f"{strategy}, {how}along {name}{tempered}{rounded}: {near} from p(hidden | observed)"
     lines = [f"strategy   {caption}"]
     if strategy == "particles":
         lines.append(
@@ -59,11 +58,14 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
             f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
             f"sees ahead); log p(observed) {float(log_observed.mean()):.2f} nats on average"
         )
-    elif not exact:
+    elif ahead and not model.sees_ahead:
         lines.append(
             f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
             "model's ordering, and it does not look at them (strategy=particles does)"
         )
+    if tempered:
+        way = "sharper" if drawn.temperature < 1 else "flatter"
+        lines.append(f"note       each pixel is drawn from a {way} distribution than the model's: see temperature")
     about = {"strategy": strategy, "order": name, "exact": exact, "observed_ahead": ahead}
     return {**about, "caption": caption, "lines": lines}
 

@@ -1,6 +1,8 @@
 """What the test files share: small images, small models with strong random weights, and combinations of options."""
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import combinations, product
 from random import Random
@@ -19,12 +21,20 @@ os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)  # the workers of pytest -n share the cores
 
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def pytest_collection_modifyitems(items):
-    """Tests of a GPU are skipped, visibly, where there is none."""
+    """Tests of a GPU or in a browser are skipped, visibly, where there is none."""
+    missing = {}
     if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        missing["gpu"] = "needs a CUDA device"
+    if not (CHROMIUM and importlib.util.find_spec("playwright")):
+        missing["browser"] = "needs Chromium and Playwright: make test-browser installs them"
+    for item in items:
+        for name, reason in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

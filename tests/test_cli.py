@@ -427,6 +427,8 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "image=nowhere.png"], "nowhere.png: no such file"),
         (["complete", "checkpoint=CHECKPOINT", "order=1"], "order=1: this model has 1, counted from 0"),
         (["sample", "checkpoint=CHECKPOINT", "figures=gif"], "figures=gif: it is png, svg or pdf"),
+        (["serve", "port=abc"], "port=abc: it is a number from 1 to 65535"),
+        (["serve", "checkpoint=nowhere"], "nowhere"),
         (["train", "training.figures=gif"], "training.figures=gif: it is png, svg or pdf"),
         (["complete", "checkpoint=CHECKPOINT", "image=text.png"], "text.png is not a picture"),
         (["complete", "checkpoint=CHECKPOINT", "image=truncated.png"], "truncated"),

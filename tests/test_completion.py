@@ -11,6 +11,7 @@ from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.ordering import ORDERINGS
 from pixelrnn.packing import Packable
+from pixelrnn.report import how_drawn
 
 CASES = every_pair(
     lambda case: accepts(case["likelihood"], case["images"][-1]),
@@ -187,6 +188,22 @@ def test_a_chosen_order_is_followed():
             assert drawn.exact == [not model.unseen(hidden[:1]).any()] * 3
     with pytest.raises(UserError, match="order=8: this model has 8, counted from 0"):
         complete(model, images, hidden, order=8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "raster: exact draws"),
+        ({"temperature": 0.5}, "raster, at temperature 0.5: no draws"),
+        ({"precision": "bfloat16"}, "raster, bfloat16 products: nearly draws"),
+        ({"strategy": "particles"}, "raster: exact draws"),
+    ],
+)
+def test_only_draws_of_the_model_itself_are_called_exact(options, words):
+    model, hidden = tiny_model((1, 4, 4)).float(), occlude("half", 4, 4)[None]
+    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, **options)
+    assert drawn.exact == ["exact" in words]
+    assert words in how_drawn(model, drawn, hidden, slice(0, 1))["caption"]
 
 
 def test_a_progress_that_raises_ends_the_completion():

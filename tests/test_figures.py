@@ -1,5 +1,7 @@
 """Figures show what they should, where they should."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +132,15 @@ def test_likelihoods_are_told_apart_by_how_they_were_found():
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "top"]
     assert len({bar.get_facecolor() for bar in axes.patches}) == 2 and figure.legends
+
+
+def test_one_mask_serves_all_images_of_a_strip():
+    completed, hidden = torch.ones(8, 2, 1, 8, 8, dtype=torch.uint8), torch.zeros(8, 8, dtype=torch.bool)
+    hidden[4:] = True
+    one = _pixels(figures.completions(None, hidden, completed, 2))
+    assert np.array_equal(one, _pixels(figures.completions(None, hidden.expand(8, 8, 8), completed, 2)))
+
+
+def test_a_figure_is_a_png_file():
+    file = figures.as_png(figures.grid(random_images(4, (3, 8, 8), 256), 256))
+    assert Image.open(io.BytesIO(file)).format == "PNG"

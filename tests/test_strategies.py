@@ -323,7 +323,7 @@ def test_particles_keep_the_observed_pixels_and_the_seed(model):
     hidden = torch.stack([occlude({"name": "random_pixels", "seed": seed}, 3, 4) for seed in range(3)])
     reports = []
     first = complete_in_detail(model, images, hidden, 2, "auto", 1.0, generator(), lambda *now: reports.append(now), 16)
-    assert reports[-1][0] == reports[-1][1] and [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert reports[-1][0] == reports[-1][1] and [done for done, *_ in reports] == sorted(done for done, *_ in reports)
     again = complete(model, images, hidden, 2, "auto", 1.0, generator(), None, 16)
     assert torch.equal(first.images, again)
     assert not torch.equal(again, complete(model, images, hidden, 2, "auto", 1.0, generator(1), None, 16))

@@ -11,6 +11,7 @@ COMMANDS = {
     "verify": "check that a checkpoint keeps its promises",
     "models": "list the trained models that ship",
     "benchmark": "measure speed, as ratios",
+    "serve": "a page on this machine, to paint what is hidden and watch it being completed",
 }
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from pixelrnn.pixels import requantise
@@ -24,9 +26,9 @@ def as_rgb(images: Tensor, levels: int) -> np.ndarray:
 
 
 def occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
-    """As as_rgb, with the pixels tinted that hidden, bool (..., height, width), hides."""
+    """As as_rgb, with the pixels tinted that hidden, bool (..., height, width) or (height, width) for all, hides."""
     tinted = as_rgb(images, levels).copy()
-    tinted[hidden.cpu().numpy()] = TINT
+    tinted[np.broadcast_to(hidden.cpu().numpy(), tinted.shape[:-1])] = TINT
     return tinted
 
 
@@ -47,14 +49,24 @@ def _tile(
     return sheet, [left + width / 2 - 0.5 for left in lefts]
 
 
-def _show(sheet: np.ndarray, scale: float, below: float = 0.0) -> Figure:
-    """A figure whose one axes shows the sheet pixel-sharp, `scale` inches a pixel, with so many inches free below it."""
+def _show(
+    sheet: np.ndarray, centres: Sequence[float], size: tuple[int, int], below: float = 0.0, count: int | None = None
+) -> Figure:
+    """A figure whose one axes shows a sheet pixel-sharp, with so many inches free below it.
+
+    centres of the columns, size (height, width) of the tiles: each, or the first `count`, has a thin frame, for white images
+    on white paper.
+    """
+    scale = _inches_a_pixel(size[0])
     height, width = sheet.shape[:2]
     margin = 0.35
     whole = below + height * scale + margin
     figure = Figure(figsize=(width * scale, whole), dpi=150, facecolor="white")
     axes = figure.add_axes((0, below / whole, 1, height * scale / whole))
     axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    corners = [(x - size[1] / 2, y - 0.5) for y in range(1, height - size[0], size[0] + 1) for x in centres]
+    frames = [Rectangle(corner, size[1], size[0]) for corner in corners[:count]]
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor="0.8", linewidth=0.4))
     axes.set_axis_off()
     return figure
 
@@ -69,9 +81,9 @@ def completions(
 ) -> Figure:
     """The lecture's strip, one row an image: occluded | completions | original.
 
-    completed uint8 (batch, count, channels, height, width); hidden bool (batch, height, width), tinted in the occluded
-    column; images the originals (batch, channels, height, width), or None where nobody knows them. rows are labels at the
-    left, one for each image; caption stands below.
+    completed uint8 (batch, count, channels, height, width); hidden bool (batch, height, width), or (height, width) for
+    all, tinted in the occluded column; images the originals (batch, channels, height, width), or None where nobody knows
+    them. rows are labels at the left, one for each image; caption stands below.
     """
     drawn = as_rgb(completed, levels)
     tiles = [[given, *row] for given, row in zip(occluded(completed[:, 0], hidden, levels), drawn, strict=True)]
@@ -79,7 +91,7 @@ def completions(
     if images is not None:
         tiles = [[*row, original] for row, original in zip(tiles, as_rgb(images, levels), strict=True)]
     sheet, centres = _tile(tiles, wide_after=(0, count))
-    figure = _show(sheet, scale=_inches_a_pixel(drawn.shape[-3]))
+    figure = _show(sheet, centres, drawn.shape[-3:-1])
     labels = {centres[0]: "occluded", sum(centres[1 : count + 1]) / count: "completions" if count > 1 else "completion"}
     if images is not None:
         labels[centres[-1]] = "original"
@@ -105,7 +117,7 @@ def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int,
     ]
     ends = range(0, len(tiles[0]) - 1, count + 1)
     sheet, centres = _tile(tiles, wide_after=ends)
-    figure = _show(sheet, scale=_inches_a_pixel(images.shape[-2]))
+    figure = _show(sheet, centres, given.shape[-3:-1])
     above = {(centres[end + 1] + centres[end + 1 + count]) / 2: name for end, name in zip(ends, names, strict=True)}
     _label(figure, {centres[0]: "original", **above}, (), images.shape[-2])
     return figure
@@ -130,7 +142,7 @@ def maps(
     if images is not None:
         columns["original"] = as_rgb(images, levels)
     sheet, centres = _tile([list(row) for row in zip(*columns.values(), strict=True)], wide_after=(0, 3))
-    figure = _show(sheet, scale=_inches_a_pixel(hidden.shape[-2]), below=0.42)
+    figure = _show(sheet, centres, given.shape[-3:-1], below=0.42)
     _label(figure, dict(zip(centres, columns, strict=True)), (), hidden.shape[-2])
     left, width = (centres[3] + 0.5 - hot.shape[2] / 2) / sheet.shape[1], hot.shape[2] / sheet.shape[1]
     bar = figure.add_axes((left, 0.3 / figure.get_figheight(), width, 0.07 / figure.get_figheight()))
@@ -167,8 +179,8 @@ def grid(images: Tensor, levels: int, title: str = "", columns: int | None = Non
     tiles = list(as_rgb(images, levels))
     columns = columns or max(1, int(np.ceil(np.sqrt(len(tiles)))))
     tiles += [np.tile(PAPER, (*tiles[0].shape[:2], 1))] * (-len(tiles) % columns)
-    sheet, _ = _tile([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
-    figure = _show(sheet, scale=_inches_a_pixel(tiles[0].shape[0]))
+    sheet, centres = _tile([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
+    figure = _show(sheet, centres, tiles[0].shape[:2], count=len(images))
     figure.text(0.5, 1 - 0.1 / figure.get_figheight(), title, ha="center", va="top", fontsize=9)
     return figure
 

@@ -1,0 +1,53 @@
+"""pixelrnn serve"""
+
+import signal
+import threading
+from types import FrameType
+
+import torch
+from omegaconf import DictConfig
+
+from pixelrnn import pretrained
+from pixelrnn.cli.app import Stopped
+from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
+from pixelrnn.completion import sample
+from pixelrnn.data import limited
+from pixelrnn.errors import UserError
+from pixelrnn.ui.server import serve
+from pixelrnn.ui.shelf import Offer, Shelf
+
+
+def run(cfg: DictConfig) -> None:
+    if not isinstance(cfg.port, int) or not 0 < cfg.port < 65536:
+        raise UserError(f"port={cfg.port}: it is a number from 1 to 65535")
+    device = choose_device(cfg)
+    bundled = cfg.checkpoint in pretrained.names()
+    shelf = Shelf(None, cfg.checkpoint, device) if bundled else Shelf(_own(cfg), device=device)
+    received: list[str] = []
+    stop = threading.Event()
+
+    def receive(number: int, _: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, receive)
+    serve(shelf, cfg.host, cfg.port, cfg.open, lambda: _wait(stop))
+    raise Stopped(received[0])
+
+
+def _wait(stop: threading.Event) -> None:
+    while not stop.wait(0.5):  # in pieces: a signal is handled between two of them
+        pass
+
+
+def _own(cfg: DictConfig) -> Offer:
+    """The model of cfg.checkpoint, with images of its test data, or where these are not at hand with some that it draws."""
+    model = load_checkpoint(cfg)
+    try:
+        examples, source = limited(load_data(cfg, model).test, 16), "of its test data"
+    except UserError as error:
+        print(f"examples   drawn by the model itself, for want of its test data: {error}")
+        generator = torch.Generator(model.order.device).manual_seed(0)
+        examples, source = sample(model, 8, generator=generator).cpu(), "drawn by the model itself"
+    return Offer(str(cfg.checkpoint), model, examples, source)

@@ -1,0 +1,37 @@
+"""What a draw leaves, as files in a zip archive."""
+
+import io
+import json
+import zipfile
+
+import torch
+from torch import Tensor
+
+from pixelrnn.pictures import to_picture
+from pixelrnn.pixels import requantise
+from pixelrnn.ui.draws import Drawn
+
+
+def pack(drawn: Drawn) -> bytes:
+    """A zip file: each image as PNG, at the size of the visitor's picture; mask and maps; and the report as JSON."""
+    request, levels, file = drawn.request, drawn.request.offer.model.levels, io.BytesIO()
+    settings = {"model": request.offer.name, **vars(request.choice), "order": request.plan.order}
+    report = {"settings": settings, **{key: drawn.how[key] for key in ("strategy", "order", "exact", "observed_ahead")}}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+
+        def add(name: str, values: Tensor) -> None:
+            with archive.open(name, "w") as place:
+                to_picture(values).save(place, format="PNG")
+
+        report["completions"] = []
+        for k, (image, fact) in enumerate(zip(drawn.images, drawn.facts, strict=True)):
+            report["completions"].append({"file": f"{k:03d}.png", **fact})
+            own_size = request.subject.finished(image, request.hidden, levels) if request.subject else None
+            add(f"{k:03d}.png", requantise(image, levels, 256) if own_size is None else own_size)
+        if drawn.mean is not None and drawn.entropy is not None:
+            add("mask.png", request.hidden[None].to(torch.uint8) * 255)
+            add("mean.png", (drawn.mean * (255 / (levels - 1))).round().to(torch.uint8))
+            report["entropy_bits_at_white"] = most = max(float(drawn.entropy.max()), 1e-9)
+            add("entropy.png", (drawn.entropy * (255 / most)).round().to(torch.uint8)[None])
+        archive.writestr("completions.json", json.dumps(report, indent=2) + "\n")
+    return file.getvalue()

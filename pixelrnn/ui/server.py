@@ -1,0 +1,62 @@
+"""Serves the page to this machine, until it is told to stop."""
+
+import logging
+import os
+import tempfile
+import webbrowser
+from collections.abc import Callable
+
+from pixelrnn.errors import UserError
+from pixelrnn.ui.shelf import Shelf
+
+LARGEST = 8 * 2**20  # bytes of a file that is sent
+QUEUE = 20  # draws that wait
+
+
+def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], None]) -> None:
+    """Serves until wait() returns. What visitors send lies in a temporary folder, which is gone afterwards.
+
+    Raises UserError where Gradio is not installed, or the address cannot be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        # Gradio looks whether it answers itself: not by way of a proxy.
+        os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost", host]))
+        try:
+            from pixelrnn.ui import page
+        except ImportError as error:
+            raise UserError(
+                f"the page needs Gradio, which is not installed ({error}): pip install 'pixelrnn[ui]'"
+            ) from None
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
+        blocks = page.build(shelf)
+        blocks.queue(max_size=QUEUE, api_open=False)
+        try:
+            _, address, _ = blocks.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                prevent_thread_lock=True,
+                quiet=True,
+                max_file_size=LARGEST,
+                state_session_capacity=200,
+                footer_links=[],
+                run_history=False,
+                enable_monitoring=False,
+                ssr_mode=False,
+                mcp_server=False,
+                pwa=False,
+                theme=page.THEME,
+                css=page.CSS,
+            )
+        except OSError as error:
+            raise UserError(f"host={host} port={port} cannot be had ({error}); try port={port + 1}") from None
+        print(f"page       {address}  (Ctrl-C ends it)", flush=True)
+        if opens:
+            webbrowser.open(address)
+        try:
+            wait()
+        finally:
+            blocks.close(verbose=False)

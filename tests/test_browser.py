@@ -1,0 +1,245 @@
+"""The page in a browser, as a visitor uses it: it is painted on, completes, can be cancelled, and says what is wrong.
+
+Screenshots of every tab, at the width of a desktop and of a phone, are left in outputs/browser/.
+"""
+
+import base64
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHROMIUM
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+SCREENSHOTS = Path(__file__).parents[1] / "outputs" / "browser"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+SIZES = {
+    "desktop": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True, "is_mobile": True},
+}
+TINT = np.array([237, 140, 51])
+
+
+@pytest.fixture(scope="module")
+def address():
+    """pixelrnn serve, as a process of its own; it ends with the code of the signal that ends it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "pixelrnn.cli", "serve", "checkpoint=digits", "open=false", f"port={port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    found = f"http://127.0.0.1:{port}"
+    while process.poll() is None:
+        try:
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(found, timeout=1)
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield found
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert found in out and "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=SIZES)
+def page(chromium, address, request):
+    """The page, loaded; afterwards there was no error on the console, and no request to another host."""
+    context = chromium.new_context(**SIZES[request.param], accept_downloads=True)
+    page, wrong = context.new_page(), []
+    page.kind = request.param
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((address, "data:", "blob:")) else wrong.append(asked.url)
+    )
+    page.goto(address)
+    page.wait_for_selector("#painter canvas")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def says(page, words, line="#line"):
+    page.wait_for_function(
+        "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[line, words], timeout=90_000
+    )
+    return page.inner_text(line)
+
+
+def chosen(page, box, name):
+    page.locator(f"{box} input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def stroke(page, start, end):
+    """From one place of the painter to another, as shares of its width and height."""
+    canvas = page.locator("#painter canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=6)
+    page.mouse.up()
+
+
+def tiles(page, within="#pictures"):
+    """The pictures of a tab by the first word below each: arrays (height, width, 3)."""
+    found = []
+    for tile in page.locator(f"{within} figure").all():
+        file = base64.b64decode(tile.locator("img").get_attribute("src").split(",")[1])
+        found.append((tile.inner_text().strip(), np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)))
+    return found
+
+
+def shoot(page, name):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.mouse.move(0, 0)
+    page.screenshot(path=SCREENSHOTS / f"{name}-{page.kind}.png", full_page=True)
+
+
+def test_paint_complete_and_download(page):
+    page.get_by_role("button", name="Clear").click()
+    says(page, "Paint over")
+    page.get_by_role("button", name="2", exact=True).click()
+    stroke(page, (0.45, 0.3), (1.2, 0.3))  # over the border
+    assert "of 64 pixels are hidden" in says(page, "exact draws")
+    page.click("#complete")
+    says(page, "Done")
+    shown = tiles(page)
+    given, completions = shown[0][1], [picture for words, picture in shown if words.endswith(tuple("123456"))]
+    hidden = (given == TINT).all(-1)
+    rows, columns = hidden.nonzero()
+    assert len(completions) == 6 and set(rows) == {2, 3} and columns.max() == 7 and 3 <= columns.min() <= 4
+    original = next(picture for words, picture in shown if words == "original")
+    for completion in completions:
+        assert (completion[~hidden] == original[~hidden]).all()
+        assert not (completion == TINT).all(-1).any()
+    assert any((completion[hidden] != completions[0][hidden]).any() for completion in completions)
+    with page.expect_download() as download:
+        page.click("#files")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        report = json.loads(archive.read("completions.json"))
+        first = np.asarray(Image.open(archive.open("000.png")).convert("RGB")).astype(int)
+    assert report["exact"] and len(report["completions"]) == 6
+    assert (first == completions[0]).all()
+    shoot(page, "complete")
+
+
+def test_undo_invert_and_the_keyboard(page):
+    page.get_by_role("button", name="Top half").click()
+    says(page, "32 of 64")
+    stroke(page, (0.5, 0.9), (0.5, 0.9))
+    says(page, "38 of 64")  # two rows of three pixels more, and one beyond the border
+    page.get_by_role("button", name="Undo").click()
+    says(page, "32 of 64")
+    stroke(page, (0.01, 0.01), (0.01, 0.01))
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="1", exact=True).click()
+    page.locator("#painter canvas").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    says(page, "1 of 64")
+    page.get_by_role("button", name="Invert").click()
+    says(page, "63 of 64")
+    page.get_by_role("button", name="Reveal").click()
+    stroke(page, (0.6, 0.6), (0.6, 0.6))
+    says(page, "62 of 64")
+
+
+def test_a_long_run_is_cancelled(page):
+    chosen(page, "#model", "mnist_binary_raster")
+    says(page, "mnist_binary_raster: lstm")
+    page.get_by_role("button", name="Top half").click()
+    says(page, "particles take them in")
+    page.click("#complete")
+    says(page, "Drawing")
+    page.click("#cancel")
+    says(page, "Ended before it was done")
+    page.get_by_role("button", name="Bottom half").click()
+    says(page, "exact draws")
+    page.click("#complete")
+    says(page, "Done")
+
+
+def test_what_cannot_serve_gets_one_line(page, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((Path(__file__).parents[1] / "docs" / "strategies.png").read_bytes()[:3000])
+    Image.new("L", (4000, 1001)).save(tmp_path / "huge.png")
+    Image.new("L", (5, 5), 255).save(tmp_path / "mask.png")
+    for button, name, words in (
+        ("#own-picture", "text.png", "text.png is not a picture that can be read; use PNG or JPEG"),
+        ("#own-picture", "cut.png", "cut.png cannot be read as a picture"),
+        ("#own-picture", "huge.png", "huge.png has 4000x1001 pixels; the limit is 4,000,000"),
+        ("#mask-file", "mask.png", "the mask is 5x5"),
+    ):
+        with page.expect_file_chooser() as chooser:
+            page.click(button)
+        chooser.value.set_files(tmp_path / name)
+        assert len(says(page, words).splitlines()) == 1
+    assert "/" not in page.inner_text("#line").replace("height x width", "")  # no folder of the machine's
+    page.get_by_role("button", name="Clear").click()
+    says(page, "Paint over")
+    page.click("#complete")
+    says(page, "nothing is hidden")
+    shoot(page, "mistake")
+
+
+def test_an_own_picture_is_completed_at_its_own_size(page):
+    chosen(page, "#model", "cifar10_subset")
+    says(page, "cifar10_subset")
+    with page.expect_file_chooser() as chooser:
+        page.click("#own-picture")
+    chooser.value.set_files(Path(__file__).parents[1] / "docs" / "mnist_completions.png")
+    says(page, "the completions are pasted back into it")
+    page.get_by_role("button", name="Left half").click()
+    says(page, "exact draws")
+    page.click("#complete")
+    says(page, "Done")
+    assert "the likeliest, in your picture" in [words for words, _ in tiles(page)]
+    shoot(page, "own-picture")
+
+
+def test_samples(page):
+    page.get_by_role("tab", name="Sample").click()
+    page.click("#draw")
+    says(page, "exact draws from p(x)", "#sample-line")
+    assert len(tiles(page, "#samples")) == 16
+    shoot(page, "sample")
+
+
+def test_an_ordering_is_played(page):
+    page.get_by_role("tab", name="Orderings").click()
+    says(page, "Step 32 of 64", "#ordering-line")
+    page.click("#play")
+    says(page, "Step 40 of 64", "#ordering-line")
+    page.click("#pause")
+    page.wait_for_timeout(500)
+    paused = page.inner_text("#ordering-line")
+    page.wait_for_timeout(500)
+    assert page.inner_text("#ordering-line") == paused
+    chosen(page, "#ordering", "hilbert")
+    page.wait_for_function("!document.querySelector('#ordering-line').innerText.includes('true value')")
+    shoot(page, "orderings")

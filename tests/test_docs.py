@@ -1,0 +1,201 @@
+"""The pages: their links lead somewhere, their commands and options exist, their Python is Python, and api.md is new."""
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from pixelrnn.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CARDS = sorted((ROOT / "pixelrnn" / "pretrained").glob("*/README.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)|<(?:a|img)[^>]* (?:href|src)=\"([^\"]+)\"")
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def text(path):
+    """A page's Markdown; of a notebook, that of its cells of words."""
+    whole = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return whole
+    return "\n\n".join(
+        "".join(cell["source"]) for cell in json.loads(whole)["cells"] if cell["cell_type"] == "markdown"
+    )
+
+
+def blocks(path, kind):
+    return [code for _, of_kind, code in BLOCK.findall(text(path)) if of_kind == kind]
+
+
+def words(path):
+    """The Markdown without what stands in blocks and spans of code."""
+    return re.sub(r"(`+)(?!`).+?\1", "", BLOCK.sub("", text(path)))
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(path):
+    """What a Markdown page's headings are called in links, as GitHub makes it of them."""
+    found, seen = set(), {}
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", BLOCK.sub("", text(path)), re.M):
+        slug = re.sub(r"[^\w\- ]", "", re.sub(r"[`*\\]", "", heading).lower()).replace(" ", "-")
+        count = seen[slug] = seen.get(slug, -1) + 1
+        found.add(f"{slug}-{count}" if count else slug)
+    return found
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CARDS, *NOTEBOOKS], ids=name)
+def test_links_lead_somewhere(path):
+    for link in (unquote(one or other) for one, other in LINK.findall(words(path))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place).resolve() if place else path
+        assert target.is_relative_to(ROOT) and target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}: the headings there are {sorted(anchors(target))}"
+
+
+def test_the_index_names_every_page():
+    index = text(ROOT / "docs" / "README.md")
+    assert all(f"]({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands(path):
+    """(command, its arguments) of every `pixelrnn …` and torchrun line in code."""
+    lines = [line for kind in ("", "sh", "bash") for code in blocks(path, kind) for line in joined(code)]
+    lines += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text(path)))
+    for line in lines:
+        match = re.match(r"(?:torchrun .* -m pixelrnn\.cli|(?:\.venv/bin/)?pixelrnn) +([^-].*)", line.strip())
+        if match:
+            command, *arguments = shlex.split(match[1], comments=True)
+            yield command, arguments
+
+
+composed = set()  # what is known to be right: several pages have the same lines
+
+
+def joined(code):
+    return re.sub(r" *\\\n *", " ", code).splitlines()
+
+
+@pytest.fixture(scope="module")
+def own_folders(tmp_path_factory):
+    """Every yaml block that opens with the name of its file, written to that file."""
+    folder = tmp_path_factory.mktemp("own")
+    for path in PAGES:
+        for code in blocks(path, "yaml"):
+            named = re.search(r"^# (\S+\.yaml)$", code, re.M)
+            assert named, f"{name(path)}: a block of yaml says its file in a comment"
+            file = folder / named[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(code, encoding="utf-8")
+    return folder
+
+
+def overrides_of(arguments, own_folders):
+    """The arguments as hydra.compose takes them: without flags, of a sweep the first values, and without what is left
+    open ("…"), of which the option's name alone is looked at."""
+    sweep, arguments, found = "-m" in arguments, iter(arguments), []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if argument == "--config-dir":
+            own = own_folders / next(arguments)
+            assert own.is_dir(), f"--config-dir {own.name}: no page has a yaml file of this folder"
+            found.append(f"hydra.searchpath=[file://{own}]")
+        elif argument == "--cfg":
+            next(arguments)
+        elif argument == "…" or argument.startswith("-"):
+            continue
+        elif "…" in value or value.startswith("<"):
+            found += [] if (CONF / key).is_dir() else [f"{key}=null"]
+        elif sweep and not value.startswith("["):
+            found.append(f"{key}={value.split(',')[0]}")
+        else:
+            found.append(argument)
+    return found
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=name)
+def test_commands_and_options_exist(path, own_folders):
+    os.environ.setdefault("PIXELRNN_STARTED", "now")
+    lines = {}
+    for command, arguments in commands(path):
+        assert command in COMMANDS, f"pixelrnn {command}"
+        key = (command, tuple(overrides_of(arguments, own_folders)))
+        if key not in composed:
+            lines[key] = arguments
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for (command, overrides), arguments in lines.items():
+            try:
+                hydra.compose(command, list(overrides))
+            except Exception as error:
+                pytest.fail(f"pixelrnn {command} {' '.join(arguments)}: {error}")
+            composed.add((command, overrides))
+
+
+GROUPS = ("data", "model", "ordering", "likelihood", "occlusion", "experiment")
+
+
+@pytest.mark.parametrize("path", [path for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))], ids=name)
+def test_the_table_of_members_is_complete(path):
+    section = text(ROOT / "docs" / "configuration.md").split(f"\n### {path.parent.name}\n")[1].split("\n###")[0]
+    row = next((row for row in section.splitlines() if row.startswith(f"| `{path.stem}` |")), "")
+    assert row, f"docs/configuration.md has no {path.parent.name} {path.stem}"
+    if path.parent.name == "experiment":
+        return
+    for key, value in OmegaConf.load(path).items():
+        if key not in ("name", "defaults", "transforms"):
+            written = {"None": "null", "True": "true", "False": "false", "": "''"}.get(str(value), str(value))
+            assert f"`{key}={written}`" in row
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_python_blocks_parse(path):
+    for code in blocks(path, "python"):
+        if path.name != "api.md":  # signatures
+            ast.parse(code)
+
+
+def test_the_quick_start_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for code in blocks(ROOT / "docs" / "quick_start.md", "python"):
+        exec(compile(code, "quick_start.md", "exec"), {})
+    assert Path("completions.png").stat().st_size > 1000
+
+
+def test_api_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
+    make_api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_api)
+    assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "python docs/make_api.py"
+
+
+def test_the_benchmark_finds_its_place():
+    from pixelrnn.cli.benchmark import _document
+
+    before, after = _document(str(ROOT / "docs" / "results.md"))
+    assert "## Speed" in before and "Diagonal BiLSTM" in after
