@@ -5,7 +5,7 @@ BIN = .venv/bin
 RUN = $(BIN)/pixelrnn
 SUDO = $(shell [ `id -u` = 0 ] || command -v sudo)
 
-.PHONY: demo test test-browser slow-test gpu-test lint types docs benchmark clean
+.PHONY: demo test test-browser crash-test soak fuzz slow-test gpu-test lint types docs benchmark clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -30,6 +30,16 @@ test-browser: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
 	command -v chromium || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 	$(BIN)/pytest -m browser
+
+# Fifty kills of a training run; two thousand requests to the page; ten minutes of mutated files.
+crash-test: .venv/installed
+	$(BIN)/python tests/crash.py kills=50
+
+soak: .venv/installed
+	$(BIN)/python tests/soak.py requests=2000
+
+fuzz: .venv/installed
+	$(BIN)/python tests/fuzz.py minutes=10
 
 # A hundred images of each bundled model's data; $$PIXELRNN_DATA, and for pictures $$PIXELRNN_PICTURES, say where these lie.
 slow-test: .venv/installed

@@ -1,24 +1,42 @@
-"""Saved models: a folder with model.safetensors (weights and order) and config.json (plain values), never a pickle."""
+"""Saved models: a folder with model.safetensors (weights and order) and config.json (plain values), never a pickle.
+
+They may be a stranger's. What config.json asks for is looked up in the package's tables and built under a budget that the
+weights' file sets; after that every weight must have its place, and be a number.
+"""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as as_bytes
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter, tree_map_only
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS, Model
-from pixelrnn.plugins import lookup
+from pixelrnn.plugins import LONGEST, check_options, lookup, option_defaults, shown
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+MAX_CONFIG = 4 * 2**20  # bytes of config.json, and of the weights' header; a written out order takes most of them
+MAX_WEIGHTS = 2 * 2**30  # bytes of the weights
+MAX_ORDERS, MAX_VISITS = 1000, 4_000_000  # orders of one model, and pixels of all of them
+MAX_NUMBER = 1_000_000  # of an option
+SPARE = 64 * 2**20  # bytes that a model's weights may take while it is built, beside four times those of its file
+ROOM = 2**30  # the same of what is computed, such as which pixels a wide window knows along many orders
+SMALL = 2**20  # values that a call may make unasked
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save(model: Model, folder: str | Path) -> None:
@@ -31,35 +49,44 @@ def save(model: Model, folder: str | Path) -> None:
         "arguments": model.arguments,
         "trained_on": model.trained_on,
     }
-    write_json(folder / CONFIG, config)
-    write_whole(folder / WEIGHTS, lambda path: save_file(weights, path))
+    write_json(folder / CONFIG, config, durable=True)
+    # As bytes: what the system says of a full disk then arrives as it is.
+    write_whole(folder / WEIGHTS, lambda path: path.write_bytes(as_bytes(weights)), durable=True)
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     """The model of a folder, of a run's folder (its best weights, else its last), or of a bundled model's name, ready to
     evaluate or sample.
 
-    Raises UserError, in one line, where the folder is missing or incomplete, of another format, or damaged.
+    Raises UserError, in one line, where the folder is missing or incomplete, of another format, damaged, or asks for more
+    than its weights account for.
     """
     folder = find(checkpoint)
+    place = shown(folder)
     config = _read_config(folder / CONFIG)
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{folder / WEIGHTS} is damaged ({error}); copy it again, or train again") from None
     kind = lookup("model", str(config.get("model")), MODELS)
+    weights = _read_weights(folder / WEIGHTS)
     arguments = config.get("arguments")
     if not isinstance(arguments, dict) or "orders" not in weights:
-        raise UserError(f"{folder} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'orders'")
+        raise UserError(f"{place} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'orders'")
+    _check_orders(weights["orders"], place)
     try:
+        _check_arguments(kind, arguments)
         # The orders come from the weights, so that a model keeps its own even if an ordering's code should change.
-        model = kind(**{**arguments, "ordering": weights["orders"]})
+        with _within(weights):
+            model = kind(**{**arguments, "ordering": weights["orders"]})
         model.load_state_dict(weights)
-    except (TypeError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{folder}: {CONFIG} and {WEIGHTS} do not fit together ({reason[:300]})") from None
+    # The sizes are a stranger's, and torch answers impossible ones with many kinds of error: MemoryError, OverflowError, …
+    except Exception as error:
+        reason = shown(" ".join(str(error).split()), 300)
+        raise UserError(f"{place}: {CONFIG} and {WEIGHTS} do not fit together ({reason})") from None
+    for name, weight in model.state_dict().items():
+        if not bool(torch.isfinite(weight).all()):
+            raise UserError(
+                f"{place}: the weight {name} holds a value that is not finite; copy it again, or train again"
+            )
     model.arguments = {**model.arguments, **arguments}  # the ordering by its name
-    model.trained_on = config.get("trained_on") or {}
+    model.trained_on = config["trained_on"]
     return model.to(device).eval()
 
 
@@ -140,12 +167,148 @@ def find(checkpoint: str | Path) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); copy it again, or train again") from None
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG + 1)
+        if len(text) > MAX_CONFIG:
+            raise ValueError(f"it has more than {MAX_CONFIG // 2**20} MiB")
+        config = json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{shown(path)} is damaged ({shown(error, 200)}); copy it again, or train again") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         version = config.get("format") if isinstance(config, dict) else None
         raise UserError(
-            f"{path} has format version {version}; this program reads version {FORMAT}: use the pixelrnn that wrote it"
+            f"{shown(path)} has format version {shown(version, LONGEST)}; this program reads version {FORMAT}: use the "
+            "pixelrnn that wrote it"
         )
+    config["trained_on"] = trained_on = config.get("trained_on") or {}
+    data = trained_on.get("data") if isinstance(trained_on, dict) else trained_on
+    if not (data is None or (isinstance(data, dict) and isinstance(data.get("name"), str))):
+        raise UserError(f"{shown(path)}: 'trained_on' names no data; copy it again, or train again")
     return config
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors by name: numbers in floating point, and the orders."""
+    try:
+        if path.stat().st_size > MAX_WEIGHTS:
+            raise ValueError(f"it has more than {MAX_WEIGHTS / 2**30:g} GiB")
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_CONFIG:
+                raise ValueError(f"its header has more than {MAX_CONFIG // 2**20} MiB, or it is no safetensors file")
+        weights = load_file(path)
+        for name, weight in weights.items():
+            if name != "orders" and weight.dtype not in FLOATS:
+                raise ValueError(f"the weight {name} is {weight.dtype}, and weights are in floating point")
+    # What the library makes of a header that lies is SafetensorError, but also KeyError, MemoryError and others.
+    except Exception as error:
+        raise UserError(f"{shown(path)} is damaged ({shown(error, 200)}); copy it again, or train again") from None
+    return weights
+
+
+def _check_orders(orders: Tensor, place: str) -> None:
+    """UserError unless orders are int64 (orders, pixels), and few enough to be looked at one after the other."""
+    if orders.dtype != torch.int64 or orders.ndim != 2 or not orders.numel():
+        raise UserError(
+            f"{place}: the orders are {orders.dtype} of shape {tuple(orders.shape)}; they are int64 (orders, pixels)"
+        )
+    if len(orders) > MAX_ORDERS or orders.numel() > MAX_VISITS:
+        raise UserError(
+            f"{place}: {len(orders):,} orders of {orders.shape[1]:,} pixels; a model has at most {MAX_ORDERS:,} orders, and "
+            f"{MAX_VISITS:,} pixels in all of them"
+        )
+
+
+def _check_arguments(kind: type[Model], arguments: dict[str, Any]) -> None:
+    """UserError where a model's arguments are not of the kind that they should be, or larger than any model's."""
+    options = {key: value for key, value in arguments.items() if key not in ("shape", "levels")}
+    check_options("model", kind.__name__, options, option_defaults(kind))
+    shape, levels, likelihood = arguments.get("shape"), arguments.get("levels"), options.get("likelihood")
+    if type(levels) is not int or not isinstance(shape, list) or any(type(size) is not int for size in shape):
+        raise UserError("shape is a list of three whole numbers, and levels a whole number")
+    of_likelihood = likelihood if isinstance(likelihood, dict) else {}
+    for key, value in (*options.items(), *of_likelihood.items()):
+        # Models count up to some of these in Python, where no budget sees it.
+        if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER:
+            raise UserError(f"model.{shown(key, LONGEST)}={shown(value, LONGEST)}: it is at most {MAX_NUMBER:,}")
+    ordering, orders = options.get("ordering", "raster"), options.get("orders")
+    if not isinstance(orders, str | list | None):
+        raise UserError(f"orders={shown(orders, LONGEST)}: it is symmetries, or a list of orderings")
+    for spec in (ordering, *(orders if isinstance(orders, list) else ())):
+        named = spec.get("name") if isinstance(spec, dict) else spec
+        transforms = (spec.get("transforms") or []) if isinstance(spec, dict) else []
+        words = [named, *(transforms if isinstance(transforms, list) else [transforms])]
+        if not all(isinstance(word, str) and word.isprintable() and len(word) <= LONGEST for word in words):
+            raise UserError(f"ordering={shown(spec, LONGEST)}: it is a name, or a name with transforms and options")
+    orderings.specs(ordering, orders)
+
+
+class _Budget(TorchDispatchMode):
+    """Raises UserError before torch makes more tensors than it may: bytes of weights, bytes of what is computed, and calls."""
+
+    def __init__(self, weights: int, tables: int, calls: int):
+        super().__init__()
+        self.weights, self.tables, self.calls = weights, tables, calls
+        self.largest = tables // 4  # bytes of one tensor
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, made = kwargs or {}, None
+        self.calls -= 1
+        if not func.is_view and not func._schema.is_mutable:
+            if _most(func, args) <= SMALL:  # most calls, and sooner done than asked
+                made = func(*args, **kwargs)
+            size = _to_be_made(func, args, kwargs) if made is None else _bytes(made)
+            if any(isinstance(arg, Tensor) for arg in tree_iter(args)):
+                self.tables -= size if size <= self.largest else self.tables + 1
+            else:  # made from sizes alone
+                self.weights -= size
+        if min(self.weights, self.tables, self.calls) < 0:
+            raise UserError("the options ask for a model far larger than its weights")
+        return func(*args, **kwargs) if made is None else made
+
+
+def _most(func: Any, args: Any) -> int:
+    """No fewer values than what is made of these arguments has: tensors broadcast, and sizes are numbers."""
+    if torch.Tag.pointwise in func.tags:
+        shapes = [reversed(arg.shape) for arg in args if isinstance(arg, Tensor)]
+        return prod(max(sizes) for sizes in zip_longest(*shapes, fillvalue=1))
+    joins = func.overloadpacket in (torch.ops.aten.cat, torch.ops.aten.stack)
+    return sum(tensor.numel() for tensor in args[0]) if joins else _product(args)
+
+
+def _product(args: Any) -> int:
+    total = 1
+    for arg in args:
+        if isinstance(arg, Tensor):
+            total *= arg.numel() or 1
+        elif isinstance(arg, int):
+            total *= abs(arg) or 1
+        elif isinstance(arg, list | tuple):
+            total *= _product(arg)
+    return total
+
+
+def _to_be_made(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """The bytes that a call will make: asked of torch's meta tensors, which have shapes and no memory."""
+    args, kwargs = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    if "device" in kwargs:
+        kwargs["device"] = torch.device("meta")
+    try:
+        return _bytes(func(*args, **kwargs))
+    except (NotImplementedError, RuntimeError):  # it depends on values, and makes no more than it is given
+        return _bytes((args, kwargs))
+
+
+def _bytes(made: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tree_iter(made) if isinstance(tensor, Tensor))
+
+
+@contextmanager
+def _within(weights: dict[str, Tensor]) -> Iterator[None]:
+    """While it holds, torch makes tensors within what a model of these weights needs."""
+    size = sum(weight.numel() * 8 for weight in weights.values())
+    with _Budget(SPARE + 4 * size, ROOM + 4 * size, 3000 + 300 * (len(weights) + len(weights["orders"]))):
+        yield

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,85 @@ from pixelrnn.errors import UserError
 FIGURES = ("png", "svg", "pdf")  # the kinds of file that a figure can be
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls write(temporary path) and moves the result to `path`; a failure leaves what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(path: Path, write: Callable[[Path], object], durable: bool = False) -> None:
+    """Calls write(temporary path) and moves the result to `path`; a failure leaves what was there before.
+
+    durable: so does a loss of power, at the price of some milliseconds. Raises UserError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            if durable:
+                _to_disk(temporary)
+            os.replace(temporary, path)
+            if durable:
+                _to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Adds text at the end of a file; UserError where it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or choose another "
+        "folder (hydra.run.dir=)"
+    )
+
+
+def _to_disk(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    if os.name != "posix" and path.is_dir():
+        return  # folders cannot be opened there
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """While it holds, no other process has this of the folder; what an earlier one left half written is removed.
+
+    Raises UserError where another one has it. The lock is the system's, and ends with the process, however that ends.
+    """
+    handle = _locked(folder)
+    try:
+        for left in folder.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    """An open handle of the folder, with its lock; None on systems that have no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(f"{folder} is being written by another run; choose another folder (hydra.run.dir=)") from None
+    except OSError:  # a file system without locks
+        pass
+    return handle
 
 
 def check_figures(kind: str, option: str = "figures") -> str:
@@ -29,5 +100,6 @@ def check_figures(kind: str, option: str = "figures") -> str:
     return kind
 
 
-def write_json(path: Path, values: Any) -> None:
-    write_whole(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8"))
+def write_json(path: Path, values: Any, durable: bool = False) -> None:
+    text = json.dumps(values, indent=2) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable)

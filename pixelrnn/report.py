@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pixelrnn import ordering as orderings
 from pixelrnn.completion import Completions
+from pixelrnn.data import Dataset
 from pixelrnn.model import Model
 
 
@@ -35,6 +36,16 @@ def describe_model(model: Model) -> str:
 def describe_occlusion(spec: dict[str, Any]) -> str:
     options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
     return f"{spec['name']} ({options})" if options else spec["name"]
+
+
+def repeats(data: Dataset, *parts: str) -> list[str]:
+    """A line for each of these parts of the data, "valid" and "test", that has images of the training part."""
+    return [
+        f"note       {count:,} of the {len(getattr(data, part)):,} images of {part} are, pixel for pixel, images of train too: "
+        "what is measured on them flatters the model"
+        for part, count in data.repeats().items()
+        if count and part in parts
+    ]
 
 
 def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The state of a training run, from which it goes on with the same numbers as if it had not stopped."""
 
+import io
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from pixelrnn import checkpoint, distributed
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_whole
 from pixelrnn.model import Model
+from pixelrnn.plugins import shown
 
 STATE = "training.pt"
 
@@ -24,6 +26,7 @@ class Progress:
     best_nats: float = math.inf  # of the hidden pixels, where training hides some
     best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
+    recoveries: int = 0  # times that the run went back to its last saved state
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
 
 
@@ -37,7 +40,9 @@ def save_state(folder: Path, model: Model, average: Model, optimizer: torch.opti
         "optimizer": optimizer.state_dict(),
         "progress": asdict(at),
     }
-    write_whole(folder / "last" / STATE, lambda path: torch.save(state, path))
+    file = io.BytesIO()  # not a file of torch's own, which does not say that a disk is full
+    torch.save(state, file)
+    write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()), durable=True)
 
 
 def load_state(resume: str, folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer) -> Progress:
@@ -61,12 +66,12 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         state = torch.load(path, map_location=model.order.device, weights_only=True)
         if state["arguments"] != json.dumps(model.arguments):
             raise UserError(
-                f"{path} is of another model than the one configured: {state['arguments']}; use the same settings"
+                f"{path} is of another model than the one configured: {shown(state['arguments'], 500)}; use the same settings"
             )
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        at = Progress(**state["progress"])
+        at = _checked(Progress(**state["progress"]))
     except UserError:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged
@@ -78,8 +83,26 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
     return at
 
 
+def _checked(at: Progress) -> Progress:
+    """TypeError unless each field is of its kind."""
+    for field in fields(at):
+        value, kind = getattr(at, field.name), type(field.default)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise TypeError(f"progress.{field.name} is {value!r}")
+    return at
+
+
 def _forget_after(source: Path, target: Path, step: int) -> None:
     """Copies the records up to the step of the state: those after it will be made again."""
     lines = source.read_text(encoding="utf-8").splitlines(keepends=True) if source.exists() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
     write_whole(target, lambda path: path.write_text("".join(kept), encoding="utf-8"))
+
+
+def _step(line: str) -> float:
+    """Of a record; of a line that is none, infinity."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return math.inf
+    return step if isinstance(step, int) else math.inf

@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pixelrnn.completion import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
+from pixelrnn.files import append, only_writer
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import Progress, load_state, save_state
@@ -35,14 +36,22 @@ def train(
     """Trains `model` on its device and keeps in `folder`: best/ and last/ (models with averaged weights, and the state
     to resume from), metrics.jsonl, curves.png and samples.png.
 
-    SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss that is not finite raises
-    TrainingDiverged and does not touch the weights. Several processes (pixelrnn/distributed.py) train one model, as one
-    process would; the first one writes.
+    SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss, a gradient or a weight that
+    is not finite is never saved: the run goes back to its last saved state with half the learning rate, settings.recoveries
+    times, and then raises TrainingDiverged. Several processes (pixelrnn/distributed.py) train one model, as one process
+    would; the first one writes, and UserError says where it cannot.
     """
+    with only_writer(folder) if distributed.is_main() else nullcontext():
+        return _train(model, data, settings, folder, seed, progress)
+
+
+def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, progress: bool) -> Progress:
     device, is_main = model.order.device, distributed.is_main()
     average = copy.deepcopy(model).requires_grad_(False).eval()
     objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
     at = load_state(settings.resume, folder, model, average, optimizer)
+    if settings.recoveries and is_main:
+        save_state(folder, model, average, optimizer, at)  # to go back to, if the first updates fail
     valid = limited(data.valid, settings.valid_limit)
     batches = math.ceil(len(data.train) / settings.batch_size)
     total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
@@ -57,16 +66,17 @@ def train(
         data = replace(data, train=data.train.to(device))
     check_every = 1 if device.type == "cpu" else RECORD_EVERY  # to look at a number waits for the device
     quiet = not (progress and is_main)
-    bar = tqdm(total=total_steps, initial=at.step, desc="training", unit="update", disable=quiet, dynamic_ncols=True)
+    bar = tqdm(
+        total=total_steps, initial=at.step, desc="training", unit="update", dynamic_ncols=True, disable=quiet or None
+    )
+    in_lines = bar.disable and not quiet  # where there is no terminal, a line for each validation instead of a bar
     writer = _tensorboard(folder) if is_main else None
 
     def record(**values: float) -> None:
         if not is_main:
             return
-        with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(
-                json.dumps({"step": at.step, "epoch": at.step / batches, "seconds": at.seconds, **values}) + "\n"
-            )
+        now = {"step": at.step, "epoch": at.step / batches, "seconds": at.seconds}
+        append(folder / "metrics.jsonl", json.dumps({**now, **values}) + "\n")
         for name, value in values.items():
             if writer:
                 writer.add_scalar(name, value, at.step)
@@ -86,9 +96,33 @@ def train(
         if is_main:
             save_state(folder, model, average, optimizer, at)
             _draw(folder, average, settings, seed, data.name)
-        bar.set_postfix(
-            train=f"{running:.3f}", valid=f"{likelihood.bits_per_dim:.3f}", best=f"{at.best_bits_per_dim:.3f}"
-        )
+        now = {"train": running, "valid": likelihood.bits_per_dim, "best": at.best_bits_per_dim}
+        shown = {name: f"{bits:.3f}" for name, bits in now.items()}
+        bar.set_postfix(shown)
+        if in_lines:
+            told = ", ".join(f"{name} {bits}" for name, bits in shown.items())
+            print(f"update     {at.step:,} of {total_steps:,}: {told} bits/dim", flush=True)
+
+    def recover(what: str) -> None:
+        """Goes back to the last saved state, with half the learning rate; TrainingDiverged where that was done enough."""
+        nonlocal at
+        failed, before = at.step, at.recoveries
+        if before < settings.recoveries:
+            at = load_state("auto", folder, model, average, optimizer)
+            at.recoveries = before + 1
+            losses.clear()
+            if is_main:
+                save_state(folder, model, average, optimizer, at)
+            if not quiet:
+                bar.write(
+                    f"recovered  not finite after {failed} updates ({what}): back to {at.step}, half the learning rate"
+                )
+            bar.n = at.step
+        else:
+            raise TrainingDiverged(
+                f"the loss, its gradient or a weight is not finite after {failed} updates ({what}); the last good checkpoint "
+                f"is in {folder}: try a smaller training.learning_rate, or training.recoveries=3"
+            )
 
     running = math.nan  # bits/dim over the last updates
     losses: list[Tensor] = []  # since the last record
@@ -98,17 +132,16 @@ def train(
             for index in _epoch(len(data.train), settings.batch_size, seed, epoch)[done:]:
                 time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
+                    rate = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
+                    group["lr"] = rate / 2**at.recoveries
                 torch.manual_seed(_step_seed(seed, at.step))
                 images = data.training_batch(index.to(data.train.device)).to(device)
                 loss, norm = update(objective, optimizer, images, settings, occlusion)
                 losses.append(loss)
                 due = len(losses) >= RECORD_EVERY or at.step + 1 == total_steps or (at.step + 1) % validate_every == 0
                 if (due or at.step % check_every == 0) and not math.isfinite((sum(losses) if due else loss) + norm):
-                    raise TrainingDiverged(
-                        f"the loss or its gradient is not finite after {at.step} updates (loss {loss:.4g}, gradient norm "
-                        f"{norm:.4g}); the last good checkpoint is in {folder}: try a smaller training.learning_rate"
-                    )
+                    recover(f"loss {loss:.4g}, gradient norm {norm:.4g}")
+                    break
                 at.step += 1
                 stop, at.seconds = _agreed(received, seconds_before + time.monotonic() - started)
                 _average(average, model, min(settings.average_decay, at.step / (at.step + 10)))
@@ -124,7 +157,11 @@ def train(
                     at.stopped_by = stop
                 elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
                     at.stopped_by = "max_minutes"
-                if at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes":
+                to_validate = at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes"
+                if (to_validate or at.stopped_by in STOPS) and not _is_finite(model):
+                    recover("a weight")
+                    break
+                if to_validate:
                     validate()
                     if settings.patience and at.validations_without_gain >= settings.patience:
                         at.stopped_by = "patience"
@@ -141,6 +178,10 @@ def _step_seed(seed: int, step: int) -> int:
     """Of all that an update draws: a function of the step, so that a resumed run draws the same, on any number of
     processes; each of these adds its rank."""
     return (seed * 1_000_003 + step) * 4096 % 2**63
+
+
+def _is_finite(model: Model) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
 def _agreed(received: list[str], seconds: float) -> tuple[str, float]:

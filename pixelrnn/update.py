@@ -41,6 +41,7 @@ class Settings:
     first_order: float | None = None
     bf16: bool | None = None
     figures: str = "png"
+    recoveries: int = 0
     resume: str = "auto"
 
     def __post_init__(self) -> None:
@@ -52,6 +53,8 @@ class Settings:
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
         if self.first_order is not None and not 0 <= self.first_order <= 1:
             raise UserError(f"training.first_order={self.first_order}: it is a share of the batches, in [0, 1]")
+        if self.recoveries < 0:
+            raise UserError(f"training.recoveries={self.recoveries}: it is 0 or more")
         if not 0 <= self.average_decay < 1:
             raise UserError(f"training.average_decay={self.average_decay}: it is in [0, 1)")
 

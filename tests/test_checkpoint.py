@@ -195,8 +195,8 @@ def test_a_failed_save_keeps_the_model_that_was_there(saved, monkeypatch):
     def full_disk(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("pixelrnn.checkpoint.save_file", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("pixelrnn.files.os.replace", full_disk)
+    with pytest.raises(UserError, match="No space left"):
         pixelrnn.save(tiny_model((1, 4, 4), 3, window=3, ordering="hilbert", seed=9).float(), folder)
     assert (folder / WEIGHTS).read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]

@@ -576,3 +576,24 @@ def test_evaluate_tells_what_rounding_changes(call, checkpoint):
     change = results["all, int8 products"]["nats"] - results["all"]["nats"]
     assert change == pytest.approx(results["all, int8 products"]["change_nats"], abs=1e-6) and change != 0
     assert f"{change:+.3f}" in out
+
+
+def test_images_that_were_trained_on_are_said(call):
+    for part, seeds in (("train", range(6)), ("valid", (1, 8)), ("test", (2, 3, 9))):
+        Path("mine", part).mkdir(parents=True)
+        for seed in seeds:
+            picture(f"mine/{part}/{seed}.png", np.random.default_rng(seed).integers(0, 256, (6, 6)))
+    code, out, err = call(
+        "train", "data=folder", "data.root=mine", "hydra.run.dir=run", *SMALL[:3], "training.samples=0"
+    )
+    assert code == 0, err
+    assert "1 of the 2 images of valid are, pixel for pixel, images of train too" in out
+    assert "2 of the 3 images of test are" in out
+    code, out, err = call("evaluate", "checkpoint=run", "completions=0", "occlusion=half", "hydra.run.dir=e")
+    assert code == 0 and "2 of the 3 images of test" in out and "of valid" not in out, err
+
+
+def test_a_mask_that_hides_all_is_said(call, checkpoint):
+    path, mask = picture("grey.png", np.full((8, 8), 90)), picture("white.png", np.full((8, 8), 255))
+    code, out, err = call("complete", f"checkpoint={checkpoint}", f"image={path}", f"mask={mask}", "count=1")
+    assert code == 0 and "white.png hides the whole picture: white is hidden" in out, err

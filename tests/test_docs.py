@@ -18,7 +18,10 @@ from pixelrnn.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 CARDS = sorted((ROOT / "pixelrnn" / "pretrained").glob("*/README.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
@@ -199,3 +202,9 @@ def test_the_benchmark_finds_its_place():
 
     before, after = _document(str(ROOT / "docs" / "results.md"))
     assert "## Speed" in before and "Diagonal BiLSTM" in after
+
+
+def test_tests_that_a_page_names_are_there():
+    for page in PAGES:
+        for file, test in re.findall(r"`(tests/\w+\.py)::(\w+)`", text(page)):
+            assert f"def {test}(" in text(ROOT / file), f"{page.name}: {file}::{test}"

@@ -3,6 +3,8 @@
 import sys
 from importlib import import_module
 
+from pixelrnn.cli.surroundings import lend_home, prepare_streams
+
 COMMANDS = {
     "train": "train a model on a data set",
     "evaluate": "exact nats and bits/dim of a data set, and of hidden parts given the rest",
@@ -26,6 +28,7 @@ def usage() -> str:
 
 def main() -> None:
     """The console script: exit code 0, 2 for the user's mistake, 1 for a failure of ours, 130 and 143 for signals."""
+    prepare_streams()
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if word in ("-h", "--help", "help"):
         print(usage())
@@ -48,4 +51,5 @@ def main() -> None:
     from pixelrnn.cli.app import launch
 
     sys.argv = [f"pixelrnn {word}", *sys.argv[2:]]
+    lend_home()
     distributed.leave(launch(word, import_module(f"pixelrnn.cli.{word}").run))

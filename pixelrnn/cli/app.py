@@ -1,7 +1,6 @@
 """Runs a command under Hydra, and turns what goes wrong into one line and an exit code."""
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +10,14 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pixelrnn import distributed
+from pixelrnn.cli import run_folder
+from pixelrnn.cli.quoting import quoted
+from pixelrnn.cli.run_folder import OWN, STARTED, Ended, no_folder, remove_if_empty, remove_made
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -28,46 +30,55 @@ class Stopped(Exception):
     """A command ended early because of a signal, with its work saved."""
 
 
-class _Ended(BaseException):
-    """Carries an expected error past Hydra, which would print its own report of an Exception."""
-
-
 def launch(command: str, run: Callable[[DictConfig], None]) -> int:
     """Composes the configuration from the command line, calls run(cfg), and returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, instead of printing and exiting itself
     try:
         distributed.begin()
-        os.environ["PIXELRNN_STARTED"] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))  # one folder for all
+        os.environ[STARTED] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))
     except (UserError, ProcessLost) as error:
         return _exit_code(error, command)
     if not distributed.is_main():
         if command not in SPREAD:
             return 0
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # one process speaks for all
+    sys.argv = [sys.argv[0], *quoted(sys.argv[1:])]
+    run_folder.made.clear()
+    at_work = False
 
     def job(cfg: DictConfig) -> None:
-        had_content = any(path.name != ".hydra" for path in output_folder().iterdir())
+        nonlocal at_work
+        had_content = any(path.name not in OWN for path in output_folder().iterdir())
+        at_work = True
         try:
             run(cfg)
         except (UserError, TrainingDiverged, ProcessLost, Stopped, OmegaConfBaseException) as error:
             if not had_content and distributed.is_main():
-                _remove_if_empty(output_folder())
-            raise _Ended(error) from error
+                remove_if_empty(output_folder())
+            raise Ended(error) from error
+        at_work = False
+
+    def ended(error: Exception) -> int:
+        remove_made()
+        return _exit_code(error, command)
 
     GlobalHydra.instance().clear()
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(job)()
-    except _Ended as ended:
-        return _exit_code(ended.args[0], command)
+    except Ended as stop:
+        return ended(stop.args[0])
     except (HydraException, OmegaConfBaseException) as error:
-        return _exit_code(error, command)
+        return ended(error)
+    except OSError as error:  # Hydra's, as it makes the folder and writes the configuration there
+        if at_work:
+            raise
+        return ended(no_folder(error))
     except ValueError as error:  # Hydra's, for a group that is set to null
         if "Config group override" not in str(error):
             raise
-        return _exit_code(
-            UserError(f"a group of options needs a name, and null is none (pixelrnn {command} --help)"), command
-        )
+        return ended(UserError(f"a group of options needs a name, and null is none (pixelrnn {command} --help)"))
     except KeyboardInterrupt:
+        remove_made()
         return _fail("interrupted", 130)
     return 0
 
@@ -96,12 +107,6 @@ def output_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """A mistake leaves no folder behind that holds nothing but its own configuration."""
-    if all(path.name == ".hydra" for path in folder.iterdir()):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def plain(cfg: Any) -> Any:
     """A configuration node as plain dicts and lists, with all interpolations resolved."""
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
@@ -113,6 +118,12 @@ def explain(error: Exception, command: str) -> str:
         missing = str(error.missing_cfg_file)
         group, _, name = missing.rpartition("/")
         return f"unknown {group or 'configuration'} '{name}'{nearest(name, error.options)} (known: {', '.join(error.options)})"
+    if isinstance(error, OverrideParseException):
+        option, _, value = error.override.partition("=")
+        return (
+            f"cannot read {error.override}: what has special characters is quoted twice, for the shell and for Hydra, as in "
+            f"'{option}=\"{value}\"' (pixelrnn {command} --help lists the options)"
+        )
     key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
     reason = str(error).splitlines()[0]
     if "not in struct" in str(error) or "Could not override" in str(error):

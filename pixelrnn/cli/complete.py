@@ -42,6 +42,9 @@ def run(cfg: DictConfig) -> None:
             f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
         )
 
+    if cfg.mask and bool(hidden.all()):
+        print(f"note       {cfg.mask} hides the whole picture: white is hidden; if black was meant to be, invert it")
+
     generator = torch.Generator(device).manual_seed(cfg.seed)
     with pixel_bar("completing") as progress:
         drawn = complete_in_detail(

@@ -25,7 +25,7 @@ from pixelrnn.evaluation import (
 from pixelrnn.files import check_figures, write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
-from pixelrnn.report import describe_occlusion, describe_order
+from pixelrnn.report import describe_occlusion, describe_order, repeats
 
 STANDARD: dict[str, dict[str, Any]] = {
     **HALVES_AND_CENTRE,
@@ -49,6 +49,8 @@ def run(cfg: DictConfig) -> None:
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
+    for line in repeats(data, cfg.part):
+        print(line)
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
     exact = log_probs(model, images, None, cfg.batch_size)

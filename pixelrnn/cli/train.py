@@ -12,7 +12,7 @@ from pixelrnn.cli.setup import choose_device
 from pixelrnn.errors import ProcessLost
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import configure
-from pixelrnn.report import describe, describe_model
+from pixelrnn.report import describe, describe_model, repeats
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
 
@@ -32,6 +32,8 @@ def run(cfg: DictConfig) -> None:
     model.trained_on = {"data": specs["data"], "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
+    for line in repeats(data, "valid", "test"):
+        print(line)
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         model.trained_on["init"] = cfg.init

@@ -26,6 +26,15 @@ class Dataset:
         _, channels, height, width = self.valid.shape
         return channels, height, width
 
+    def repeats(self) -> dict[str, int]:
+        """How many images of valid and of test are, pixel for pixel, images of train too; none are found if dynamic."""
+        known = set(map(bytes, self.train.flatten(1).numpy()))
+        return {
+            name: sum(bytes(image) in known for image in part.flatten(1).numpy())
+            for name, part in (("valid", self.valid), ("test", self.test))
+            if not self.dynamic
+        }
+
     def training_batch(self, index: Tensor) -> Tensor:
         """Training images at index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,6 +15,8 @@ from pixelrnn.errors import UserError
 from pixelrnn.ui import html
 from pixelrnn.ui.html import View
 from pixelrnn.ui.watch import Errand
+
+KEPT = 600  # seconds that a file lies in the temporary folder, about
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ONE_BY_ONE: dict[str, Any] = {
@@ -42,13 +45,12 @@ def told(line: gr.HTML) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 @contextmanager
 def received(path: str) -> Iterator[None]:
-    """A file that a visitor sent is spoken of by its name, and kept no longer than it takes to read it."""
+    """A file that a visitor sent is spoken of by its name. Gradio removes it after KEPT seconds: its place is named after its
+    content, so that another visitor may have sent the same."""
     try:
         yield
     except UserError as error:
         raise UserError(str(error).replace(path, Path(path).name)) from None
-    finally:
-        Path(path).unlink(missing_ok=True)
 
 
 def begin(errand: Errand) -> tuple[str, str, Any]:
@@ -65,6 +67,9 @@ def shown(view: View, line: gr.HTML, pictures: gr.HTML, files: gr.DownloadButton
     if view.pictures:
         shown[pictures] = view.pictures
     if view.archive:
+        for old in Path(os.environ["GRADIO_TEMP_DIR"]).glob("pixelrnn-*.zip"):  # Gradio has a copy of each
+            if time.time() - old.stat().st_mtime > KEPT:
+                old.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile(
             prefix="pixelrnn-", suffix=".zip", dir=os.environ["GRADIO_TEMP_DIR"], delete=False
         ) as file:

@@ -1,5 +1,6 @@
 """A draw that can be watched and ended: it runs in a thread of its own, and tells from time to time how far it is."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from pixelrnn.completion import Progress
+from pixelrnn.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 PERIOD = 0.2  # seconds between two frames, at least
 PATIENCE = 20.0  # seconds in which nobody asks for the next frame, after which a draw ends itself
@@ -39,7 +43,7 @@ class Drawing(Generic[Result]):
         self._work, self._lock = work, lock
         self._news = threading.Condition()
         self._latest: Frame | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._finished = self._ending = self._awaited = False
         self._told = self._asked = time.monotonic()
 
@@ -59,7 +63,7 @@ class Drawing(Generic[Result]):
                 if frame:
                     yield frame
                 elif self._error:
-                    raise self._error
+                    raise self._error.with_traceback(None)
                 else:
                     return
         finally:
@@ -69,8 +73,10 @@ class Drawing(Generic[Result]):
         try:
             with self._lock:
                 self.result = self._work(self._progress)
-        except BaseException as error:
-            self._error = error
+        except Exception as error:
+            if not isinstance(error, Ended | UserError):
+                logger.exception("a draw of the page failed")
+            self._error = error.with_traceback(None)  # which would keep the canvas, the noise and the states
         with self._news:
             self._finished = True
             self._news.notify()

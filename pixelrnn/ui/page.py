@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from pixelrnn.ui.answers import KEPT
 from pixelrnn.ui.complete_tab import complete_tab
 from pixelrnn.ui.orderings_tab import orderings_tab
 from pixelrnn.ui.sample_tab import sample_tab
@@ -18,7 +19,7 @@ CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 def build(shelf: Shelf) -> gr.Blocks:
     """The page, of the models on the shelf."""
-    with gr.Blocks(title="pixelrnn", analytics_enabled=False, delete_cache=(600, 600)) as page:
+    with gr.Blocks(title="pixelrnn", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.Markdown(
             "# pixelrnn\nPaint over what is to be completed; the network draws it anew, pixel by pixel, from all that it is "
             "given. Nothing leaves this machine.",

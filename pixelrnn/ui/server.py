@@ -1,5 +1,6 @@
 """Serves the page to this machine, until it is told to stop."""
 
+import gc
 import logging
 import os
 import tempfile
@@ -11,6 +12,7 @@ from pixelrnn.ui.shelf import Shelf
 
 LARGEST = 8 * 2**20  # bytes of a file that is sent
 QUEUE = 20  # draws that wait
+THREADS = 8  # that answer; each keeps some memory
 
 
 def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], None]) -> None:
@@ -40,6 +42,7 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
                 share=False,
                 prevent_thread_lock=True,
                 quiet=True,
+                max_threads=THREADS,
                 max_file_size=LARGEST,
                 state_session_capacity=200,
                 footer_links=[],
@@ -53,6 +56,8 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             )
         except OSError as error:
             raise UserError(f"host={host} port={port} cannot be had ({error}); try port={port + 1}") from None
+        gc.collect()
+        gc.freeze()  # what is there by now stays; figures, which hold each other, are then found soon
         print(f"page       {address}  (Ctrl-C ends it)", flush=True)
         if opens:
             webbrowser.open(address)

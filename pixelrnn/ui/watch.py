@@ -48,9 +48,11 @@ def watch(ask: Callable[[], Request], errand: Errand) -> Iterator[View]:
         yield View(html.line("Ended before it was done."))
     except UserError as error:
         yield View(html.line(str(error), "wrong"))
-    except Exception:
-        logger.exception("a draw of the page failed")
+    except Exception as error:
+        logger.error("the page could not show a draw", exc_info=error)
         yield View(html.line("That failed; the terminal in which pixelrnn serve runs says why.", "wrong"))
+    finally:
+        errand.drawing = None  # a session lives on, and would keep the images
 
 
 def _watch(request: Request, errand: Errand) -> Iterator[View]:

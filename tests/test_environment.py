@@ -1,0 +1,392 @@
+"""The commands where the surroundings surprise: streams, encodings, homes, names, clocks, folders, networks, installations."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import SMALL, call, files, picture  # noqa: F401  # call is a fixture
+
+from pixelrnn.cli.quoting import quoted
+
+ROOT = Path(__file__).parents[1]
+PIXELRNN = [sys.executable, "-m", "pixelrnn.cli"]
+STRANGE = "Bilder für Ölpreis 図"
+COMPLETE = ["complete", "checkpoint=digits", "limit=1", "count=1", "threads=1"]
+EVALUATE = ["evaluate", "checkpoint=digits", "limit=20", "completions=0", "threads=1", "hydra.run.dir=e"]
+TRAIN = ["train", *SMALL, "threads=1"]
+
+
+def shell(line, folder, **environment):
+    """Runs a line of bash, in which "$@" stands for the command; a variable that is None is not set."""
+    variables = {**os.environ, "PIXELRNN": " ".join(PIXELRNN), **environment}
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        cwd=folder,
+        env={name: value for name, value in variables.items() if value is not None},
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def quiet(text):
+    return not re.search(r"Traceback|Exception ignored|Error|Warning", text)
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
+def test_a_stream_may_be_closed(tmp_path, closed):
+    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} hydra.run.dir=c {closed}", tmp_path)
+    assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
+    assert ("written" in done.stdout.decode()) == (closed == "2>&-")
+    with Image.open(tmp_path / "c" / "completions" / "000-000.png") as completed:
+        assert completed.size == (8, 8)
+    assert "c/completions.json" in {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        pytest.param(EVALUATE, "e/evaluation.json", marks=pytest.mark.slow),
+        ([*TRAIN, "hydra.run.dir=run"], "run/last/training.pt"),
+    ],
+    ids=["evaluate", "train"],
+)
+def test_a_reader_that_leaves_ends_nothing(tmp_path, line, written):
+    done = shell(f"$PIXELRNN {' '.join(line)} | true", tmp_path)
+    assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
+    assert (tmp_path / written).is_file()
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_log_ends_nothing_and_is_said(tmp_path):
+    done = shell(f"$PIXELRNN {' '.join(EVALUATE)} > /dev/full", tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.decode() == "pixelrnn: goes on without its output (No space left on device)\n"
+    assert (tmp_path / "e" / "evaluation.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "home", ["/proc/nonexistent", pytest.param(None, marks=pytest.mark.slow)], ids=["none", "unset"]
+)
+def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
+    unset = dict.fromkeys(("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
+    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} > log 2>&1", tmp_path, HOME=home, **unset)
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert done.returncode == 0 and len(log.splitlines()) == 4, log
+    assert log.replace("\n", "").isprintable()
+
+
+def test_what_the_encoding_lacks_is_replaced(tmp_path):
+    done = shell("$PIXELRNN --help", tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (done.returncode, done.stderr) == (0, b"") and b"COMMAND [option=value ?]" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_table_in_another_encoding(tmp_path, encoding):
+    done = shell(f"$PIXELRNN {' '.join(EVALUATE)}", tmp_path, PYTHONIOENCODING=encoding)
+    says = "; -log p, ± one standard error".encode(encoding, "replace")
+    assert done.returncode == 0 and says in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_a_name_that_the_locale_cannot_print_works(tmp_path):
+    (tmp_path / STRANGE).mkdir()
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    latin = "$'gr\\xf6\\xdfe'"  # not UTF-8, as old archives have it
+    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} hydra.run.dir={latin}", tmp_path / STRANGE, **variables)
+    assert done.returncode == 0 and b"gr??e/completions.json" in done.stdout, done.stderr
+    assert os.listdir(os.fsencode(tmp_path / STRANGE)) == [b"gr\xf6\xdfe"]
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["größe 図", "a=b (1), [x]", """it's "x" {1}""", "1e3", " #$%&;~!"])
+def test_any_name_of_a_file_will_do(call, tmp_path, monkeypatch, name):  # noqa: F811
+    folder = tmp_path / STRANGE
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    values, mask = np.random.default_rng(0).integers(0, 256, (8, 8)), np.zeros((8, 8))
+    mask[5:] = 255
+    picture(f"{name}.png", values)
+    picture(f"{name}.mask.png", mask)
+    files_given = [f"image={name}.png", f"mask={name}.mask.png"]
+    code, _, err = call("complete", "checkpoint=digits", *files_given, "count=1", f"hydra.run.dir={name}/run")
+    assert code == 0, err
+    completed = np.asarray(Image.open(folder / name / "run" / "completions" / "000-000.png"))
+    assert np.array_equal(completed[:5], values[:5]) and not np.array_equal(completed, values)
+    assert json.loads((folder / name / "run" / "completions.json").read_text())["settings"]["image"] == f"{name}.png"
+
+
+def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatch):  # noqa: F811
+    folder = tmp_path / STRANGE / "a=b (1), [x]"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    Path("größe 図").mkdir()
+    for i, values in enumerate(np.random.default_rng(0).integers(0, 256, (12, 9, 11))):
+        picture(f"größe 図/{i}, {i}.png", values)
+    own = ["data=folder", "data.root=größe 図", "data.size=4", "data.levels=4"]
+    code, out, err = call("train", *own, *SMALL, "hydra.run.dir=run ½, (1)")
+    assert code == 0, err
+    assert str(folder) in out
+    code, _, err = call("train", *SMALL, "init=run ½, (1)", *own[:2], "training.resume=never")
+    assert code == 0, err
+    code, _, err = call("train", *own, *SMALL, "training.epochs=2", "training.resume=run ½, (1)", "hydra.run.dir=ö")
+    assert code == 0, err
+    code, _, err = call("complete", "checkpoint=run ½, (1)", "root=größe 図", "limit=1", "count=1", "hydra.run.dir=c")
+    assert code == 0 and "c/completions/000-000.png" in files("."), err
+    code, _, err = call("train", "-m", "seed=0", *SMALL, "hydra.sweep.dir=größe, (2)")
+    assert code == 0 and "größe, (2)/0/last/training.pt" in files("."), err
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("image='a=b.png'", "image='a=b.png'"),  # quoted for Hydra already
+        (r"image=a\=b.png", r"image=a\=b.png"),
+        ("image=photo.png", "image=photo.png"),
+        ("checkpoint=null", "checkpoint=null"),
+        ("checkpoint=", "checkpoint="),
+        ("checkpoint=2024", "checkpoint='2024'"),  # a folder's name, not a number
+        ("+init=a,b", "+init='a,b'"),
+        ("hydra.run.dir=outputs/${seed}", "hydra.run.dir=outputs/${seed}"),
+        ("ordering.transforms=[reverse]", "ordering.transforms=[reverse]"),
+    ],
+)
+def test_what_hydra_reads_as_meant_is_left_to_it(given, kept):
+    assert quoted([given]) == [kept]
+
+
+def test_a_sweep_over_names_stays_one():
+    assert quoted(["-m", "init=a,b"]) == ["-m", "init=a,b"]
+    assert quoted(["-m", "init=größe,b"]) == ["-m", "init='größe','b'"]
+
+
+def test_another_option_s_special_characters_get_a_line_that_says_how(call):  # noqa: F811
+    code, _, err = call("complete", "checkpoint=digits", "strategy=größe")
+    assert code == 2 and len(err.splitlines()) == 1 and "'strategy=\"größe\"'" in err
+    code, _, err = call("complete", "checkpoint=digits", 'strategy="größe"')
+    assert code == 2 and "strategy" in err and "größe" in err and "quoted" not in err
+
+
+# --- the run's folder -------------------------------------------------------------------------------------------------
+
+
+TOGETHER = """
+import os, sys, time
+from pixelrnn import cli
+from pixelrnn.cli import app, sample
+
+time.strftime = lambda *_: "now"
+begin = time.monotonic() + 0.2
+for _ in range(4):
+    if not os.fork():
+        time.sleep(max(0.0, begin - time.monotonic()))
+        cli.main()
+codes = [os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(4)]
+assert codes == [0] * 4, codes
+"""
+
+
+def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
+    """Four processes, forked where everything has been imported, so that they come to their folders together."""
+    line = [sys.executable, "-c", TOGETHER, "sample", "checkpoint=digits", "count=1", "threads=1"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    folders = {path.name for path in (tmp_path / "outputs" / "sample").iterdir()}
+    assert folders == {"now", "now-2", "now-3", "now-4"}
+    assert set(re.findall(r"sample/(\S+)/samples\.json", done.stdout)) == folders
+    assert all((tmp_path / "outputs" / "sample" / name / "samples.json").is_file() for name in folders)
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_run_share_its_folder(tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    line = [*launcher, "-m", "pixelrnn.cli", "sample", "checkpoint=digits", "count=2", "batch_size=1", "device=cpu"]
+    subprocess.run(line, cwd=tmp_path, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    (folder,) = (tmp_path / "outputs" / "sample").iterdir()
+    assert len(list((folder / "samples").iterdir())) == 2
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The second in which everything starts."""
+    monkeypatch.setattr("pixelrnn.cli.app.time.strftime", lambda *_: "now")
+
+
+def test_sweeps_have_their_own_folders_too(call, now):  # noqa: F811
+    for _ in range(2):
+        code, _, err = call("train", "-m", "seed=0,1", *SMALL)
+        assert code == 0, err
+    saved = {path for path in files(".") if path.endswith("best/config.json")}
+    assert saved == {f"outputs/train/{run}/{i}/best/config.json" for run in ("now", "now-2") for i in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "training.epoch=3"],
+        ["train", "model.width=0"],
+        ["train", "-m", "seed=0,1", "training.epoch=3"],
+        ["train", "-m", "ordering=rastr,snake"],
+        ["train", "-m", "model.width=0,-1"],
+        ["train", "--cfg", "job"],
+        ["train", "--help"],
+        ["complete", "checkpoint=nowhere"],
+        ["complete", "checkpoint=digits", "hydra.run.dir=a/b/c", "count=0"],
+        ["models"],
+    ],
+    ids="-".join,
+)
+def test_no_empty_folder_is_left(call, tmp_path, arguments):  # noqa: F811
+    call(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):  # noqa: F811
+    (tmp_path / "outputs" / "complete" / "now").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note.txt").touch()
+    for arguments in (["hydra.run.dir=mine"], ["hydra.run.dir=mine/below"], []):
+        code, _, _ = call("complete", "checkpoint=digits", "count=0", *arguments)
+        assert code == 2
+    assert {path.name for path in tmp_path.rglob("*") if ".hydra" not in path.parts} == {
+        *("outputs", "complete", "now", "mine", "note.txt")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["hydra.run.dir=file"], "file: a file of this name is there"),
+        (["hydra.run.dir=file/below"], "file/below: Not a directory"),
+        (["hydra.run.dir=/proc/run"], "/proc/run: No such file"),
+        (["hydra.run.dir=/proc/self/fdinfo/a"], "/proc/self/fdinfo/a"),
+        ([f"hydra.run.dir={'x' * 300}"], "File name too long"),
+        (["hydra.run.dir=taken"], "taken/.hydra/complete: Not a directory"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=file"], "file: a file of this name is there"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=file/b, c"], "file/b, c: Not a directory; choose"),
+    ],
+    ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_folder_that_cannot_be_made_gets_one_line(call, tmp_path, arguments, says):  # noqa: F811
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / ".hydra").touch()
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = call("complete", *arguments, "checkpoint=digits", "limit=1", "count=1")
+    assert code == 2 and len(err.splitlines()) == 1, err
+    assert says in err and "hydra.run.dir=<folder>" in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_in_the_place_of_outputs_gets_one_line(call, tmp_path):  # noqa: F811
+    (tmp_path / "outputs").touch()
+    code, _, err = call("sample", "checkpoint=digits", "count=1")
+    assert code == 2 and len(err.splitlines()) == 1 and "Not a directory" in err
+
+
+@pytest.mark.parametrize("call_that_fails", ["mkdir", "write"])
+def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch, call_that_fails):  # noqa: F811
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", "outputs/sample/now")
+
+    if call_that_fails == "mkdir":
+        monkeypatch.setattr(Path, "mkdir", full)
+    else:
+        monkeypatch.setattr("hydra.core.utils._save_config", full)
+    code, _, err = call("sample", "checkpoint=digits", "count=1")
+    assert code == 2 and len(err.splitlines()) == 1 and "No space left on device" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_while_at_work_is_not_the_folder_s(call, tmp_path, monkeypatch):  # noqa: F811
+    def broken(*_):
+        raise OSError(5, "a bug")
+
+    monkeypatch.setattr("pixelrnn.cli.verify.verify", broken)
+    with pytest.raises(OSError, match="a bug"):
+        call("verify", "checkpoint=digits")
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+OFFLINE = """
+import socket, sys
+
+def refuse(*_, **__):
+    raise SystemExit("the network is asked for")
+
+for name in ("connect", "connect_ex", "sendto", "bind"):
+    setattr(socket.socket, name, refuse)
+socket.getaddrinfo = socket.create_connection = refuse
+from pixelrnn import cli
+for line in sys.argv[1:]:
+    sys.argv = ["pixelrnn", *line.split()]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        assert not stop.code, (line, stop.code)
+print("offline")
+"""
+
+
+def test_nothing_asks_for_the_network(tmp_path):
+    line = "threads=1 count=1"
+    commands = [
+        *("models", f"complete checkpoint=digits limit=1 {line}", f"sample checkpoint=digits {line}"),
+        *("verify checkpoint=digits", f"train data=digits {' '.join(SMALL)}"),
+    ]
+    run = [sys.executable, "-c", OFFLINE, *commands]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.endswith("offline\n"), done.stderr
+
+
+# --- a wheel ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_wheel_works_without_the_source_tree(tmp_path):
+    """Built as `pip install` does it, which needs hatchling: from PyPI, if this Python has none."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built = subprocess.run([*pip, "wheel", ROOT, "--no-deps", "-w", tmp_path], capture_output=True, text=True)
+    if "hatchling" in built.stderr:
+        pytest.skip("needs hatchling, and PyPI cannot be reached")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in [*ROOT.glob("conf/**/*.yaml"), *ROOT.glob("pixelrnn/**/*")]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            inside = str(path.relative_to(ROOT))
+            assert inside.replace("conf/", "pixelrnn/conf/", 1) in names or inside in names, inside
+    place, work = tmp_path / STRANGE, tmp_path / "work"
+    work.mkdir()
+    subprocess.run([*pip, "install", wheel, "--no-deps", "--target", place], check=True)
+
+    def installed(*arguments):
+        """-P and a path in front of the virtual environment's: not the checkout."""
+        run = [sys.executable, "-P", "-m", "pixelrnn.cli", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(place)}
+        done = subprocess.run(run, cwd=work, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0 and quiet(done.stderr), done.stderr
+        return done.stdout
+
+    where = [sys.executable, "-P", "-c", "import pixelrnn; print(pixelrnn.__file__)"]
+    found = subprocess.run(
+        where, cwd=work, env={**os.environ, "PYTHONPATH": str(place)}, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == str(place / "pixelrnn" / "__init__.py")
+    assert "train a model" in installed("--help") and "checkpoint=<name>" in installed("models")
+    assert "hilbert" in installed("train", "--help")
+    assert "written" in installed("complete", "checkpoint=digits", "limit=1")
+    assert "pictures" in installed("train", "experiment=demo", "training.epochs=1", "data.limit=64")
