@@ -5,11 +5,8 @@ weights' file sets; after that every weight must have its place, and be a number
 """
 
 import json
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import zip_longest
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,10 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter, tree_map_only
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
+from pixelrnn.budget import within
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import MODELS, Model
@@ -33,9 +29,6 @@ MAX_CONFIG = 4 * 2**20  # bytes of config.json, and of the weights' header; a wr
 MAX_WEIGHTS = 2 * 2**30  # bytes of the weights
 MAX_ORDERS, MAX_VISITS = 1000, 4_000_000  # orders of one model, and pixels of all of them
 MAX_NUMBER = 1_000_000  # of an option
-SPARE = 64 * 2**20  # bytes that a model's weights may take while it is built, beside four times those of its file
-ROOM = 2**30  # the same of what is computed, such as which pixels a wide window knows along many orders
-SMALL = 2**20  # values that a call may make unasked
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -73,7 +66,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         _check_arguments(kind, arguments)
         # The orders come from the weights, so that a model keeps its own even if an ordering's code should change.
-        with _within(weights):
+        with within(weights):
             model = kind(**{**arguments, "ordering": weights["orders"]})
         model.load_state_dict(weights)
     # The sizes are a stranger's, and torch answers impossible ones with many kinds of error: MemoryError, OverflowError, …
@@ -244,71 +237,3 @@ def _check_arguments(kind: type[Model], arguments: dict[str, Any]) -> None:
         if not all(isinstance(word, str) and word.isprintable() and len(word) <= LONGEST for word in words):
             raise UserError(f"ordering={shown(spec, LONGEST)}: it is a name, or a name with transforms and options")
     orderings.specs(ordering, orders)
-
-
-class _Budget(TorchDispatchMode):
-    """Raises UserError before torch makes more tensors than it may: bytes of weights, bytes of what is computed, and calls."""
-
-    def __init__(self, weights: int, tables: int, calls: int):
-        super().__init__()
-        self.weights, self.tables, self.calls = weights, tables, calls
-        self.largest = tables // 4  # bytes of one tensor
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, made = kwargs or {}, None
-        self.calls -= 1
-        if not func.is_view and not func._schema.is_mutable:
-            if _most(func, args) <= SMALL:  # most calls, and sooner done than asked
-                made = func(*args, **kwargs)
-            size = _to_be_made(func, args, kwargs) if made is None else _bytes(made)
-            if any(isinstance(arg, Tensor) for arg in tree_iter(args)):
-                self.tables -= size if size <= self.largest else self.tables + 1
-            else:  # made from sizes alone
-                self.weights -= size
-        if min(self.weights, self.tables, self.calls) < 0:
-            raise UserError("the options ask for a model far larger than its weights")
-        return func(*args, **kwargs) if made is None else made
-
-
-def _most(func: Any, args: Any) -> int:
-    """No fewer values than what is made of these arguments has: tensors broadcast, and sizes are numbers."""
-    if torch.Tag.pointwise in func.tags:
-        shapes = [reversed(arg.shape) for arg in args if isinstance(arg, Tensor)]
-        return prod(max(sizes) for sizes in zip_longest(*shapes, fillvalue=1))
-    joins = func.overloadpacket in (torch.ops.aten.cat, torch.ops.aten.stack)
-    return sum(tensor.numel() for tensor in args[0]) if joins else _product(args)
-
-
-def _product(args: Any) -> int:
-    total = 1
-    for arg in args:
-        if isinstance(arg, Tensor):
-            total *= arg.numel() or 1
-        elif isinstance(arg, int):
-            total *= abs(arg) or 1
-        elif isinstance(arg, list | tuple):
-            total *= _product(arg)
-    return total
-
-
-def _to_be_made(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
-    """The bytes that a call will make: asked of torch's meta tensors, which have shapes and no memory."""
-    args, kwargs = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
-    if "device" in kwargs:
-        kwargs["device"] = torch.device("meta")
-    try:
-        return _bytes(func(*args, **kwargs))
-    except (NotImplementedError, RuntimeError):  # it depends on values, and makes no more than it is given
-        return _bytes((args, kwargs))
-
-
-def _bytes(made: Any) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tree_iter(made) if isinstance(tensor, Tensor))
-
-
-@contextmanager
-def _within(weights: dict[str, Tensor]) -> Iterator[None]:
-    """While it holds, torch makes tensors within what a model of these weights needs."""
-    size = sum(weight.numel() * 8 for weight in weights.values())
-    with _Budget(SPARE + 4 * size, ROOM + 4 * size, 3000 + 300 * (len(weights) + len(weights["orders"]))):
-        yield

@@ -6,9 +6,7 @@ needs. Whatever Pillow then raises becomes one line.
 """
 
 import io
-import re
 import stat
-import struct
 import warnings
 from pathlib import Path
 
@@ -19,21 +17,17 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_whole
+from pixelrnn.jpeg import ORIENTATION, orientation_of, plain_jpeg
 from pixelrnn.plugins import shown
 
 MAX_BYTES = 64 * 2**20  # a larger file is refused before it is read
 MAX_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
-MAX_SCANS = 100  # of a JPEG: a progressive one has about ten, and each costs a pass over the whole image
-MAX_SEGMENTS = 10_000  # of a JPEG; metadata come in segments of 64 KiB
-TAGS = (
-    16 * 2**20
-)  # bytes of a file that may be read before its pixels are asked for, where tags can name them again and again
+TAGS = 16 * 2**20  # bytes that may be read before the pixels are asked for: tags can name the same ones again and again
 SLOW = {"bmp_rle", "ppm", "ppm_plain"}  # what Pillow decodes in Python, byte by byte
 SLOW_VALUES = 4_000_000  # a few seconds
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # no other parser sees a file
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
-ORIENTATION = 0x0112  # the tag that says how the camera was held
 TURNS = {  # what makes such a picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -112,7 +106,7 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
     """open_picture of a file's bytes; a UserError lacks the file's name."""
     exif = b""
     if data.startswith(b"\xff\xd8\xff"):
-        data, exif = _plain_jpeg(data)
+        data, exif = plain_jpeg(data)
     file = _Metered(data)
     file.left = TAGS if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else TAGS + 4 * len(data)
     with Image.open(file, formats=FORMATS) as picture:
@@ -132,62 +126,9 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
             picture.load_end = lambda: None  # type: ignore[method-assign]
         file.left = TAGS + 4 * len(data)
         picture.load()
-        orientation = orientation or _orientation(exif or picture.info.get("exif") or b"")
+        orientation = orientation or orientation_of(exif or picture.info.get("exif") or b"")
         upright = _eight_bits(picture)
         return upright.transpose(TURNS[orientation]) if orientation in TURNS else upright
-
-
-MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)  # none of these begins inside of a scan's data
-
-
-def _plain_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    """A JPEG's first image without its metadata, and its EXIF data.
-
-    Phones append images to the first one (MPO), and videos. Metadata are TIFF files inside: what they can do to a reader
-    is spared, with the metadata.
-    """
-    kept, exif, position, scans = [data[:2]], b"", 2, 0
-    for _ in range(MAX_SEGMENTS):
-        found = MARKER.search(data, position)
-        if not found:  # truncated: Pillow says so
-            return b"".join([*kept, data[position:]]), exif
-        code, start = data[found.end() - 1], found.end() - 2
-        if scans:
-            kept.append(data[position:start])
-        elif found.start() != position:
-            raise ValueError(f"no marker at byte {position}")
-        if code == 0xD9:  # end of the image
-            return b"".join([*kept, data[start : start + 2]]), exif
-        if code in (0x01, 0xD8):
-            raise ValueError(f"a marker {code:02X} at byte {start}")
-        position = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-        segment = data[start:position]
-        if code == 0xE1 and segment[4:10] == b"Exif\0\0":
-            exif = exif or segment[4:]
-        if not (0xE1 <= code <= 0xED or code in (0xEF, 0xFE)):  # but for what says how colours are meant, 0xEE
-            kept.append(segment)
-        scans += code == 0xDA
-        if scans > MAX_SCANS:
-            raise UserError(f"is a JPEG of more than {MAX_SCANS} scans; save it anew as PNG or JPEG")
-    raise UserError(f"is a JPEG of more than {MAX_SEGMENTS:,} segments; save it anew as PNG or JPEG")
-
-
-def _orientation(exif: bytes) -> int:
-    """What EXIF data say of how the camera was held, 1 to 8; 1, upright, where they don't say it."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if not order:
-        return 1
-    try:
-        (first,) = struct.unpack_from(f"{order}L", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, first)
-        for i in range(count):
-            tag, _, _, value = struct.unpack_from(f"{order}HHLH", tiff, first + 2 + 12 * i)
-            if tag == ORIENTATION:
-                return value
-    except struct.error:  # it ends too early
-        pass
-    return 1
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

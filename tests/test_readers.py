@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import pixelrnn
-from pixelrnn import UserError, occlusion, pictures, pretrained
+from pixelrnn import UserError, budget, occlusion, pictures, pretrained
 from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.data import folder
 from pixelrnn.data import load as load_data
@@ -511,5 +511,5 @@ def test_half_precision_is_read(saved):
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_budget_leaves_room_for_what_ships(name, monkeypatch):
     for room in ("ROOM", "SPARE"):
-        monkeypatch.setattr(f"pixelrnn.checkpoint.{room}", getattr(pixelrnn.checkpoint, room) // 16)
+        monkeypatch.setattr(f"pixelrnn.budget.{room}", getattr(budget, room) // 16)
     pixelrnn.load(name)
