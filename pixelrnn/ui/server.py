@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import socket
 import tempfile
 import webbrowser
 from collections.abc import Callable
@@ -20,6 +21,12 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
 
     Raises UserError where Gradio is not installed, or the address cannot be had.
     """
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"host={host} port={port} cannot be had ({error.strerror}); try port={port + 1}, or host=127.0.0.1"
+        ) from None
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -35,27 +42,24 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
         blocks = page.build(shelf)
         blocks.queue(max_size=QUEUE, api_open=False)
-        try:
-            _, address, _ = blocks.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                prevent_thread_lock=True,
-                quiet=True,
-                max_threads=THREADS,
-                max_file_size=LARGEST,
-                state_session_capacity=200,
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                ssr_mode=False,
-                mcp_server=False,
-                pwa=False,
-                theme=page.THEME,
-                css=page.CSS,
-            )
-        except OSError as error:
-            raise UserError(f"host={host} port={port} cannot be had ({error}); try port={port + 1}") from None
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            max_threads=THREADS,
+            max_file_size=LARGEST,
+            state_session_capacity=200,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            theme=page.THEME,
+            css=page.CSS,
+        )
         gc.collect()
         gc.freeze()  # what is there by now stays; figures, which hold each other, are then found soon
         print(f"page       {address}  (Ctrl-C ends it)", flush=True)
