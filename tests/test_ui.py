@@ -210,12 +210,22 @@ def count_to(total, seconds=0.0):
 
 def test_a_draw_is_seen_while_it_goes_on(monkeypatch):
     monkeypatch.setattr(drawing, "PERIOD", 0.0)
-    lock = threading.Lock()
-    draw = Drawing(count_to(5, 0.02), lock)
-    frames = list(draw.frames())
+    lock, seen, canvas = threading.Lock(), threading.Event(), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+
+    def work(progress):
+        for done in range(1, 6):
+            progress(done, 5, canvas.fill_(done))
+            assert seen.wait(30)
+            seen.clear()
+        return "done"
+
+    draw, frames = Drawing(work, lock), []
+    for frame in draw.frames():
+        frames.append(frame)
+        assert lock.locked()
+        seen.set()
     assert draw.result == "done" and not lock.locked()
-    assert frames[-1].done == frames[-1].total == 5 and 1 < len(frames) <= 5
-    assert [int(frame.images.max()) for frame in frames] == [frame.done for frame in frames]  # copies, not the canvas
+    assert [(frame.done, frame.total, int(frame.images.max())) for frame in frames] == [(i, 5, i) for i in range(1, 6)]
 
 
 def test_a_draw_can_be_ended():
@@ -227,7 +237,7 @@ def test_a_draw_can_be_ended():
 
 
 def test_a_draw_that_nobody_looks_at_ends_itself(monkeypatch):
-    monkeypatch.setattr(drawing, "PATIENCE", 0.2)
+    monkeypatch.setattr(drawing, "PATIENCE", 2.0)
     monkeypatch.setattr(drawing, "PERIOD", 0.0)
     lock = threading.Lock()
     draw = Drawing(count_to(10_000, 0.01), lock)
@@ -299,7 +309,9 @@ def test_a_draw_can_be_ended_before_and_while_it_goes_on(monkeypatch):
     (view,) = watch(lambda: Request(given, None, everything, Choice()), errand)
     assert "Ended" in view.line
     errand.begin()
-    views = watch(lambda: Request(given, None, everything, Choice(count=64)), errand)
+    draw = given.model.likelihood.draw
+    monkeypatch.setattr(given.model.likelihood, "draw", lambda *arguments: time.sleep(0.05) or draw(*arguments))
+    views = watch(lambda: Request(given, None, everything, Choice()), errand)
     next(views)
     errand.end()
     assert "Ended" in list(views)[-1].line and not given.lock.locked()
