@@ -253,6 +253,14 @@ def test_no_empty_folder_is_left(call, tmp_path, arguments):  # noqa: F811
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["serve", "port=0"], ["models", "name=nothing"]], ids=["serve", "models"])
+def test_the_folder_it_was_called_in_stays(call, tmp_path, arguments):  # noqa: F811
+    """These two write nothing, and their run folder is the working folder: here an empty one."""
+    code, _, err = call(*arguments)
+    assert code == 2 and len(err.splitlines()) == 1
+    assert tmp_path.is_dir() and not list(tmp_path.iterdir())
+
+
 def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):  # noqa: F811
     (tmp_path / "outputs" / "complete" / "now").mkdir(parents=True)
     (tmp_path / "mine").mkdir()

@@ -88,8 +88,8 @@ def no_folder(error: OSError) -> UserError:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """A mistake leaves no folder behind that holds nothing but its own configuration."""
-    if all(path.name in OWN for path in folder.iterdir()):
+    """A mistake leaves no folder behind that holds nothing but its own configuration; the one it was called in stays."""
+    if all(path.name in OWN for path in folder.iterdir()) and not folder.samefile(Path.cwd()):
         shutil.rmtree(folder, ignore_errors=True)
 
 
