@@ -3,10 +3,8 @@
 import copy
 import json
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +22,10 @@ from pixelrnn.files import append, only_writer
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import Progress, load_state, save_state
+from pixelrnn.signals import STOPS, signals_received
 from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, update
 
 RECORD_EVERY = 50  # updates
-STOPS = ("SIGINT", "SIGTERM")
 
 
 def train(
@@ -126,14 +124,14 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
 
     running = math.nan  # bits/dim over the last updates
     losses: list[Tensor] = []  # since the last record
-    with _signals() as received, bar:
+    with signals_received() as received, bar:
         while at.step < total_steps and not at.stopped_by:
             epoch, done = divmod(at.step, batches)
             for index in _epoch(len(data.train), settings.batch_size, seed, epoch)[done:]:
                 time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+                rate = learning_rate(settings, at.step, max(at.step / total_steps, time_used)) / 2**at.recoveries
                 for group in optimizer.param_groups:
-                    rate = learning_rate(settings, at.step, max(at.step / total_steps, time_used))
-                    group["lr"] = rate / 2**at.recoveries
+                    group["lr"] = rate
                 torch.manual_seed(_step_seed(seed, at.step))
                 images = data.training_batch(index.to(data.train.device)).to(device)
                 loss, norm = update(objective, optimizer, images, settings, occlusion)
@@ -147,7 +145,7 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
                 _average(average, model, min(settings.average_decay, at.step / (at.step + 10)))
 
                 if due:
-                    running, rate = float(sum(losses)) / len(losses), optimizer.param_groups[0]["lr"]
+                    running = float(sum(losses)) / len(losses)
                     record(train_bits_per_dim=running, learning_rate=rate, gradient_norm=float(norm))
                     losses.clear()
                     bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits_per_dim:.3f}")
@@ -232,25 +230,3 @@ def _tensorboard(folder: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder / "tensorboard"))
-
-
-@contextmanager
-def _signals() -> Iterator[list[str]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
-    received: list[str] = []
-    before: dict[signal.Signals, Any] = {}
-
-    def receive(number: int, _frame: Any) -> None:
-        received.append(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, receive)
-    except ValueError:  # not the main thread: signals go elsewhere
-        pass
-    try:
-        yield received
-    finally:
-        for stop, handler in before.items():
-            signal.signal(stop, handler)

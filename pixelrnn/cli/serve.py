@@ -1,8 +1,6 @@
 """pixelrnn serve"""
 
-import signal
-import threading
-from types import FrameType
+import time
 
 import torch
 from omegaconf import DictConfig
@@ -13,6 +11,7 @@ from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
 from pixelrnn.completion import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
+from pixelrnn.signals import signals_received
 from pixelrnn.ui.server import serve
 from pixelrnn.ui.shelf import Offer, Shelf
 
@@ -23,22 +22,14 @@ def run(cfg: DictConfig) -> None:
     device = choose_device(cfg)
     bundled = cfg.checkpoint in pretrained.names()
     shelf = Shelf(None, cfg.checkpoint, device) if bundled else Shelf(_own(cfg), device=device)
-    received: list[str] = []
-    stop = threading.Event()
-
-    def receive(number: int, _: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, receive)
-    serve(shelf, cfg.host, cfg.port, cfg.open, lambda: _wait(stop))
+    with signals_received() as received:
+        serve(shelf, cfg.host, cfg.port, cfg.open, lambda: _wait(received))
     raise Stopped(received[0])
 
 
-def _wait(stop: threading.Event) -> None:
-    while not stop.wait(0.5):  # in pieces: a signal is handled between two of them
-        pass
+def _wait(received: list[str]) -> None:
+    while not received:
+        time.sleep(0.5)
 
 
 def _own(cfg: DictConfig) -> Offer:

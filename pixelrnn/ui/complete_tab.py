@@ -99,10 +99,12 @@ def complete_tab(shelf: Shelf) -> None:
         with received(path):
             return show(offer, upload(offer, path))
 
+    def foreseen(offer: Offer, hidden: torch.Tensor, chosen: tuple[Any, ...]) -> dict[Any, Any]:
+        return {line: html.line(plan(offer, hidden, _choice(offer, *chosen)).words)}
+
     def lay(offer: Offer, hidden: torch.Tensor, chosen: tuple[Any, ...]) -> dict[Any, Any]:
         """A mask on the painter, and what completing it will be."""
-        words = plan(offer, hidden, _choice(offer, *chosen)).words
-        return {painter: masks.to_text(hidden), line: html.line(words)}
+        return {painter: masks.to_text(hidden), **foreseen(offer, hidden, chosen)}
 
     @line_tells
     def choose_mask(path: str, subject: Subject, name: str, *chosen: Any) -> dict[Any, Any]:
@@ -126,7 +128,7 @@ def complete_tab(shelf: Shelf) -> None:
     @line_tells
     def forecast(text: str, name: str, *chosen: Any) -> dict[Any, Any]:
         offer = shelf[name]
-        return {line: lay(offer, masks.from_text(text, *offer.size), chosen)[line]}
+        return foreseen(offer, masks.from_text(text, *offer.size), chosen)
 
     def complete(chosen: Subject, text: str, chores: Errand, *wanted: Any) -> Iterator[dict[Any, Any]]:
         def request() -> Request:
