@@ -70,13 +70,13 @@ class Drawing(Generic[Result]):
             self.end()  # nobody looks any more
 
     def _run(self) -> None:
-        try:
-            with self._lock:
+        with self._lock:
+            try:
                 self.result = self._work(self._progress)
-        except Exception as error:
-            if not isinstance(error, Ended | UserError):
-                logger.exception("a draw of the page failed")
-            self._error = error.with_traceback(None)  # which would keep the canvas, the noise and the states
+            except Exception as error:
+                if not isinstance(error, Ended | UserError):
+                    logger.exception("a draw of the page failed")
+                self._error = error.with_traceback(None)  # which would keep the canvas, the noise and the states
         with self._news:
             self._finished = True
             self._news.notify()
