@@ -73,11 +73,8 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     except Exception as error:
         reason = shown(" ".join(str(error).split()), 300)
         raise UserError(f"{place}: {CONFIG} and {WEIGHTS} do not fit together ({reason})") from None
-    for name, weight in model.state_dict().items():
-        if not bool(torch.isfinite(weight).all()):
-            raise UserError(
-                f"{place}: the weight {name} holds a value that is not finite; copy it again, or train again"
-            )
+    if broken := model.broken_weight():
+        raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
     model.arguments = {**model.arguments, **arguments}  # the ordering by its name
     model.trained_on = config["trained_on"]
     return model.to(device).eval()

@@ -194,8 +194,13 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
 
 
 def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """bool (height, width) from a mask file: True, hidden, where it is white (128 or more of 255)."""
-    return to_tensor(open_picture(path, max_pixels).convert("L"))[0] >= 128
+    """bool (height, width) from a mask file: True, hidden, where it is white (128 or more of 255); UserError if nowhere."""
+    hidden = to_tensor(open_picture(path, max_pixels).convert("L"))[0] >= 128
+    if not bool(hidden.any()):
+        raise UserError(
+            f"mask {shown(path)} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel"
+        )
+    return hidden
 
 
 def list_pictures(folder: str | Path) -> list[Path]:

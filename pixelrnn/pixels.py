@@ -45,6 +45,11 @@ def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
     return nearest.to(torch.uint8)
 
 
+def in_8_bits(values: Tensor, white: float) -> Tensor:
+    """What is not in whole levels, from 0, black, to `white`, as it is shown: uint8, of the same shape."""
+    return (values * (255 / white)).round().to(torch.uint8)
+
+
 def check_images(images: Tensor, shape: tuple[int, int, int], levels: int) -> None:
     """UserError unless images are uint8 (batch, *shape) with values in [0, levels)."""
     if images.dtype != torch.uint8:

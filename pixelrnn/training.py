@@ -156,7 +156,7 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
                 elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
                     at.stopped_by = "max_minutes"
                 to_validate = at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes"
-                if (to_validate or at.stopped_by in STOPS) and not _is_finite(model):
+                if (to_validate or at.stopped_by in STOPS) and model.broken_weight():
                     recover("a weight")
                     break
                 if to_validate:
@@ -176,10 +176,6 @@ def _step_seed(seed: int, step: int) -> int:
     """Of all that an update draws: a function of the step, so that a resumed run draws the same, on any number of
     processes; each of these adds its rank."""
     return (seed * 1_000_003 + step) * 4096 % 2**63
-
-
-def _is_finite(model: Model) -> bool:
-    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
 def _agreed(received: list[str], seconds: float) -> tuple[str, float]:

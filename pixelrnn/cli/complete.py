@@ -12,7 +12,7 @@ from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain, said
 from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import HALVES_AND_CENTRE, load_checkpoint, load_data
+from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
@@ -20,7 +20,7 @@ from pixelrnn.files import check_figures, write_json, write_whole
 from pixelrnn.model import Model
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
-from pixelrnn.pixels import requantise
+from pixelrnn.pixels import in_8_bits, requantise
 from pixelrnn.report import describe, describe_model, describe_occlusion, how_drawn, of_completions
 
 
@@ -102,7 +102,7 @@ def _masks(cfg: DictConfig, model: Model, own: OwnPicture | None) -> dict[str, t
     if cfg.mask:
         chosen = {"mask": {"name": "mask", "path": str(cfg.mask)}}
     elif cfg.occlusions == "halves_and_centre":
-        chosen = HALVES_AND_CENTRE
+        chosen = occlusions.HALVES_AND_CENTRE
     elif cfg.occlusions:
         if not OmegaConf.is_list(cfg.occlusions):
             raise UserError(f"occlusions={cfg.occlusions}: it is halves_and_centre, or a list of occlusions")
@@ -139,11 +139,8 @@ def _write_maps(
     figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)
     most = float(entropy.max()) or 1.0
     for i in range(len(mean)):
-        grey = (mean[i] * (255 / (model.levels - 1))).round().to(torch.uint8)
-        save_picture(grey, folder / "maps" / f"{stems[i]}-mean.png")
-        save_picture(
-            (entropy[i] * (255 / most)).round().to(torch.uint8)[None], folder / "maps" / f"{stems[i]}-entropy.png"
-        )
+        save_picture(in_8_bits(mean[i], model.levels - 1), folder / "maps" / f"{stems[i]}-mean.png")
+        save_picture(in_8_bits(entropy[i], most)[None], folder / "maps" / f"{stems[i]}-entropy.png")
 
     def save(path: Path) -> None:
         with path.open("wb") as file:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.setup import HALVES_AND_CENTRE, load_checkpoint, load_data
+from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion import check_strategy, complete
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
@@ -28,7 +28,7 @@ from pixelrnn.quality import quality
 from pixelrnn.report import describe_occlusion, describe_order, repeats
 
 STANDARD: dict[str, dict[str, Any]] = {
-    **HALVES_AND_CENTRE,
+    **occlusions.HALVES_AND_CENTRE,
     **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
     "strokes": {"name": "strokes"},
 }

@@ -12,11 +12,6 @@ from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.report import describe
 
-HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {
-    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
-    "centre": {"name": "centre"},
-}
-
 
 def choose_device(cfg: DictConfig) -> torch.device:
     """The device that cfg.device names, "auto" being the best that is there; sets the number of threads as well."""

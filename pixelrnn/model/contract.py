@@ -91,6 +91,11 @@ class Model(nn.Module, ABC):
         finally:
             self.train(was_training)
 
+    def broken_weight(self) -> str | None:
+        """The name of a weight that holds a value that is not finite, if there is one."""
+        weights = self.state_dict().items()
+        return next((name for name, weight in weights if not bool(torch.isfinite(weight).all())), None)
+
     @property
     def pixels(self) -> int:
         return self.shape[1] * self.shape[2]

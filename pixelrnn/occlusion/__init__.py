@@ -27,8 +27,6 @@ def mask_file(height: int, width: int, path: str = "") -> Tensor:
             f"mask {path} is {hidden.shape[0]}x{hidden.shape[1]} (height x width) and the image {height}x{width}: "
             "they must have the same size"
         )
-    if not bool(hidden.any()):
-        raise UserError(f"mask {path} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel")
     return hidden
 
 
@@ -42,6 +40,11 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "mixed": mixed,
     "mask": mask_file,
     "all": everything,
+}
+
+HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {  # the standard ones, by what people call them
+    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
+    "centre": {"name": "centre"},
 }
 
 

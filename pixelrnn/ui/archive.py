@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.pictures import to_picture
-from pixelrnn.pixels import requantise
+from pixelrnn.pixels import in_8_bits, requantise
 from pixelrnn.ui.draws import Drawn
 
 
@@ -30,8 +30,8 @@ def pack(drawn: Drawn) -> bytes:
             add(f"{k:03d}.png", requantise(image, levels, 256) if own_size is None else own_size)
         if drawn.mean is not None and drawn.entropy is not None:
             add("mask.png", request.hidden[None].to(torch.uint8) * 255)
-            add("mean.png", (drawn.mean * (255 / (levels - 1))).round().to(torch.uint8))
-            report["entropy_bits_at_white"] = most = max(float(drawn.entropy.max()), 1e-9)
-            add("entropy.png", (drawn.entropy * (255 / most)).round().to(torch.uint8)[None])
+            add("mean.png", in_8_bits(drawn.mean, levels - 1))
+            report["entropy_bits_at_white"] = most = float(drawn.entropy.max()) or 1.0
+            add("entropy.png", in_8_bits(drawn.entropy, most)[None])
         archive.writestr("completions.json", json.dumps(report, indent=2) + "\n")
     return file.getvalue()

@@ -12,8 +12,7 @@ from pixelrnn.pictures import read_mask
 LARGEST = 4_000_000  # pixels of a picture or a mask that a visitor sends
 
 STANDARD = {  # on buttons
-    **{f"{side} half": {"name": "half", "side": side} for side in ("top", "bottom", "left", "right")},
-    "centre": {"name": "centre"},
+    **occlusions.HALVES_AND_CENTRE,
     "random pixels": {"name": "random_pixels"},
     "strokes": {"name": "strokes"},
     "everything": {"name": "all"},
@@ -49,6 +48,4 @@ def from_file(path: str | Path, height: int, width: int, own: OwnPicture | None)
         raise UserError(
             f"the mask is {hidden.shape[0]}x{hidden.shape[1]} (height x width); it must be of the image's size, {fitting}"
         )
-    if not bool(hidden.any()):
-        raise UserError("the mask hides nothing: white (128 or more of 255) is hidden, and it has no such pixel")
     return hidden
