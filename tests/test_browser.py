@@ -48,7 +48,7 @@ def address():
             time.sleep(0.2)
     yield found
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert found in out and "Traceback" not in err
 
@@ -83,7 +83,7 @@ def page(chromium, address, request):
 
 def says(page, words, line="#line"):
     page.wait_for_function(
-        "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[line, words], timeout=90_000
+        "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[line, words], timeout=300_000
     )
     return page.inner_text(line)
 

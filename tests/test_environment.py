@@ -31,7 +31,7 @@ def shell(line, folder, **environment):
         cwd=folder,
         env={name: value for name, value in variables.items() if value is not None},
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -201,7 +201,7 @@ assert codes == [0] * 4, codes
 def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
     """Four processes, forked where everything has been imported, so that they come to their folders together."""
     line = [sys.executable, "-c", TOGETHER, "sample", "checkpoint=digits", "count=1", "threads=1"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     folders = {path.name for path in (tmp_path / "outputs" / "sample").iterdir()}
     assert folders == {"now", "now-2", "now-3", "now-4"}
@@ -213,7 +213,7 @@ def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
 def test_two_processes_of_one_run_share_its_folder(tmp_path):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     line = [*launcher, "-m", "pixelrnn.cli", "sample", "checkpoint=digits", "count=2", "batch_size=1", "device=cpu"]
-    subprocess.run(line, cwd=tmp_path, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(line, cwd=tmp_path, check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     (folder,) = (tmp_path / "outputs" / "sample").iterdir()
     assert len(list((folder / "samples").iterdir())) == 2
 
@@ -356,7 +356,7 @@ def test_nothing_asks_for_the_network(tmp_path):
         *("verify checkpoint=digits", f"train data=digits {' '.join(SMALL)}"),
     ]
     run = [sys.executable, "-c", OFFLINE, *commands]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout.endswith("offline\n"), done.stderr
 
 

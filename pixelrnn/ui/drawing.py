@@ -53,6 +53,7 @@ class Drawing(Generic[Result]):
 
     def frames(self) -> Iterator[Frame]:
         """The latest frame each time there is a new one, and at last what the work raised, if it raised."""
+        self._awaited = True
         threading.Thread(target=self._run, daemon=True).start()
         try:
             while True:
