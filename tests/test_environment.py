@@ -128,6 +128,7 @@ def test_any_name_of_a_file_will_do(call, tmp_path, monkeypatch, name):  # noqa:
     assert json.loads((folder / name / "run" / "completions.json").read_text())["settings"]["image"] == f"{name}.png"
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatch):  # noqa: F811
     folder = tmp_path / STRANGE / "a=b (1), [x]"
     folder.mkdir(parents=True)

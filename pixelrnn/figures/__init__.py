@@ -1,16 +1,14 @@
 """Pictures: completions beside originals, grids of samples, learning curves, orderings."""
 
 import io
+import warnings
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
 from pixelrnn.files import write_whole
-
-MARGIN: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.05}
 
 __all__ = [
     "as_png",
@@ -30,7 +28,7 @@ __all__ = [
 def as_png(figure: Figure) -> bytes:
     """A PNG file of the figure."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", **MARGIN)
+    _write(figure, file, "png")
     return file.getvalue()
 
 
@@ -38,4 +36,10 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Writes PNG, SVG or PDF by the path's suffix."""
     path = Path(path)
     kind = path.suffix.lstrip(".") or "png"
-    write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, **MARGIN))
+    write_whole(path, lambda temporary: _write(figure, temporary, kind))
+
+
+def _write(figure: Figure, place: Path | io.BytesIO, kind: str) -> None:
+    with warnings.catch_warnings():  # a data set's name may be in letters that the font lacks: it draws a box for each
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(place, format=kind, bbox_inches="tight", pad_inches=0.05)
