@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ def write_whole(path: Path, write: Callable[[Path], object], durable: bool = Fal
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        made = not path.parent.is_dir()
         path.parent.mkdir(parents=True, exist_ok=True)
+        if made and durable:
+            _names_to_disk(path.parent)
         try:
             write(temporary)
             if durable:
@@ -42,6 +45,15 @@ def append(path: Path, text: str) -> None:
         raise cannot_write(path, error) from error
 
 
+def to_disk(path: Path) -> None:
+    """Waits until a file that was added to, and its name, are on the disk; UserError where they cannot be."""
+    try:
+        _to_disk(path)
+        _to_disk(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
         f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or choose another "
@@ -58,6 +70,13 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _names_to_disk(path: Path) -> None:
+    """Sees to it that a file or folder that was made just now still has its name after a loss of power."""
+    for above in path.absolute().parents:
+        with suppress(OSError):  # one that may not be read was not made just now
+            _to_disk(above)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import torch
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_whole
+from pixelrnn.files import to_disk, write_whole
 from pixelrnn.model import Model
 from pixelrnn.plugins import shown
 
 STATE = "training.pt"
+RECORDS = "metrics.jsonl"
 
 
 @dataclass
@@ -31,7 +32,9 @@ class Progress:
 
 
 def save_state(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, at: Progress) -> None:
-    """Writes folder/last: the averaged model, and in one file all that an exact continuation needs."""
+    """Writes folder/last: the averaged model, and in one file all that an exact continuation needs but the records so far."""
+    if (records := folder / RECORDS).exists():
+        to_disk(records)
     checkpoint.save(average, folder / "last")
     state = {
         "arguments": json.dumps(model.arguments),
@@ -57,7 +60,7 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         )
     if resume == "never" or (resume == "auto" and not own.exists()):
         if distributed.is_main():
-            (folder / "metrics.jsonl").unlink(missing_ok=True)
+            (folder / RECORDS).unlink(missing_ok=True)
         return Progress()
     path = own if resume == "auto" else Path(resume) / "last" / STATE
     if not path.is_file():
@@ -79,7 +82,7 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         raise UserError(f"{path} is damaged or of another version ({reason}); use training.resume=never") from None
     at.stopped_by = ""
     if distributed.is_main():
-        _forget_after(path.parent.parent / "metrics.jsonl", folder / "metrics.jsonl", at.step)
+        _forget_after(path.parent.parent / RECORDS, folder / RECORDS, at.step)
     return at
 
 
@@ -96,7 +99,7 @@ def _forget_after(source: Path, target: Path, step: int) -> None:
     """Copies the records up to the step of the state: those after it will be made again."""
     lines = source.read_text(encoding="utf-8").splitlines(keepends=True) if source.exists() else []
     kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-    write_whole(target, lambda path: path.write_text("".join(kept), encoding="utf-8"))
+    write_whole(target, lambda path: path.write_text("".join(kept), encoding="utf-8"), durable=True)
 
 
 def _step(line: str) -> float:

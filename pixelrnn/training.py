@@ -21,7 +21,7 @@ from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
 from pixelrnn.files import append, only_writer
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
-from pixelrnn.resume import Progress, load_state, save_state
+from pixelrnn.resume import RECORDS, Progress, load_state, save_state
 from pixelrnn.signals import STOPS, signals_received
 from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, update
 
@@ -74,7 +74,7 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
         if not is_main:
             return
         now = {"step": at.step, "epoch": at.step / batches, "seconds": at.seconds}
-        append(folder / "metrics.jsonl", json.dumps({**now, **values}) + "\n")
+        append(folder / RECORDS, json.dumps({**now, **values}) + "\n")
         for name, value in values.items():
             if writer:
                 writer.add_scalar(name, value, at.step)
@@ -209,7 +209,7 @@ def _average(average: Model, model: Model, decay: float) -> None:
 def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
     from pixelrnn import figures  # matplotlib, only where a picture is made
 
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
     figures.save_figure(
         figures.curves([json.loads(line) for line in lines], name), folder / f"curves.{settings.figures}"
     )
