@@ -142,9 +142,13 @@ def find(checkpoint: str | Path) -> Path:
     """The folder that holds the model: that of a bundled one's name, or `checkpoint` itself, or best/ or last/ below it."""
     bundled = pretrained.names()
     folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else Path(checkpoint)
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError:  # the name is too long for one
+        there = False
+    if not there:
         raise UserError(
-            f"checkpoint {folder}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "
+            f"checkpoint {shown(folder)}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "
             f"(outputs/train/…) or of a saved model, or a bundled one: {', '.join(bundled)}"
         )
     for candidate in (folder, folder / "best", folder / "last"):

@@ -1,5 +1,6 @@
 """The one sampling loop: fill the hidden pixels of an image in the model's order. Sampling hides them all."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -34,7 +35,9 @@ class Completions:
     exact: list[bool]  # whether they are draws from p(hidden | observed)
     # Both float64 (batch, count), on the CPU; nan where no particles were used.
     effective: Tensor  # the least effective number of particles on the way
-    log_observed: Tensor  # the estimate of log p(observed)
+    log_observed: (
+        Tensor  # the estimate of log p(observed); nan at another temperature, where the weights estimate nothing
+    )
     # At another temperature, or with rounded products, nothing is an exact draw.
     temperature: float = 1.0
     precision: str = "float32"
@@ -55,8 +58,8 @@ def complete(
 ) -> Tensor:
     """Draws `count` completions of every image: uint8 (batch, count, channels, height, width).
 
-    images uint8 (batch, channels, height, width), on the model's device; whatever they hold where hidden is True is
-    ignored. hidden bool (batch, height, width), or (height, width) for all. Observed pixels come back unchanged.
+    images uint8 (batch, channels, height, width), on the model's device; the levels that they hold where hidden
+    is True are ignored. hidden bool (batch, height, width), or (height, width) for all. Observed pixels come back unchanged.
 
     Of several orders, each image takes the one with the fewest observed pixels after the first hidden one, or all take
     model.orders[order]. "ancestral" draws each hidden pixel given the pixels before it in the order, and in a model that
@@ -121,6 +124,7 @@ def complete_in_detail(
                     completed[part] = drawn
                     if cloud:
                         effective[part.cpu()] = cloud.effective.view(-1, count).cpu().double()
+                    if cloud and temperature == 1:
                         log_observed[part.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
             for row, unseen, particled in zip(rows.tolist(), blind.tolist(), weighed.tolist(), strict=True):
                 orders[row], exact[row] = chosen, not unseen and temperature == 1 and precision == "float32"
@@ -240,15 +244,18 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
 def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     """log p(hidden | observed) of each completion: float64 (batch, count) nats, on the CPU.
 
-    Exact where the draws are; of particles log p(x) - log p(observed), the latter estimated; else the log-probability
-    with which the plain fill draws it.
+    Exact where the draws are; of particles log p(x) - log p(observed), the latter estimated by all of an image's
+    completions together; else, and at another temperature, the log-probability with which the plain fill at temperature 1
+    draws it.
     """
     hidden = hidden.expand(len(completions.images), *model.shape[1:])
     found = []
     for i, images in enumerate(completions.images):
         with model.evaluating(), model.along(completions.orders[i]):
-            if completions.strategies[i] == "particles":
-                found.append(model.log_prob(images).cpu().double() - completions.log_observed[i])
+            estimates = completions.log_observed[i]
+            if not bool(estimates.isnan().any()):
+                log_observed = estimates.logsumexp(0) - math.log(len(estimates))
+                found.append(model.log_prob(images).cpu().double() - log_observed)
             else:
                 found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)).cpu().double())
     return torch.stack(found)

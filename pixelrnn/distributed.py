@@ -24,10 +24,17 @@ FAILURES, PATIENCE = (1, 2), 30.0  # exit codes, seconds
 
 def begin() -> None:
     """Joins the processes that torchrun has started, as its environment says; nothing where there is one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
+    processes, way_out = os.environ.get("WORLD_SIZE") or "1", "start it with torchrun, or unset WORLD_SIZE"
+    if not processes.isdecimal():
+        raise UserError(f"WORLD_SIZE={processes}: it is the number of processes; {way_out}")
+    if int(processes) < 2 or dist.is_initialized():
         return
+    cuda = torch.cuda.is_available()
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")[: 4 if cuda else 3]:
+        if not os.environ.get(name):
+            raise UserError(f"WORLD_SIZE={processes} is set but {name} is not; {way_out}")
     backend = "gloo"
-    if torch.cuda.is_available():
+    if cuda:
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= there:
             raise UserError(

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn import distributed
-from pixelrnn.completion import complete_in_detail, is_exact
+from pixelrnn.completion import check_strategy, complete_in_detail, is_exact
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.packing import packed
@@ -52,7 +52,9 @@ class Likelihoods:
         return self.nats_error / (self.dimensions * LN2)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
+        """For JSON, which has no nan: of a single image there is no error."""
+        values = {**asdict(self), "bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
+        return {name: None if math.isnan(value) else value for name, value in values.items()}
 
     def __str__(self) -> str:
         return (
@@ -99,6 +101,7 @@ def evaluate_conditional(
     "particles", an estimate: log p(x) - log p(observed) in that order, the latter by sequential Monte Carlo. Its p(observed)
     is unbiased, so the logarithm is on average too low, and so are the nats, the less the more particles there are.
     """
+    check_strategy(strategy)
     if is_exact(model, hidden.to(model.order.device)):
         return evaluate(model, images, hidden, batch_size), "exact"
     how = "fill" if strategy == "ancestral" else "particles"

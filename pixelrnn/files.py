@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pixelrnn.errors import UserError
 
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what write_whole calls a file until it is whole
 FIGURES = ("png", "svg", "pdf")  # the kinds of file that a figure can be
 
 
@@ -17,7 +19,7 @@ def write_whole(path: Path, write: Callable[[Path], object], durable: bool = Fal
 
     durable: so does a loss of power, at the price of some milliseconds. Raises UserError where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # TEMPORARY
     try:
         made = not path.parent.is_dir()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,15 +82,18 @@ def _names_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """While it holds, no other process has this of the folder; what an earlier one left half written is removed.
+def only_writer(folder: Path, *below: str) -> Iterator[None]:
+    """While it holds, no other process has this of the folder; what an earlier one left half written is removed, in the
+    folder and in those of these names below it.
 
     Raises UserError where another one has it. The lock is the system's, and ends with the process, however that ends.
     """
     handle = _locked(folder)
     try:
-        for left in folder.rglob(".*.tmp"):
-            left.unlink(missing_ok=True)
+        for place in (folder, *(folder / name for name in below)):
+            for left in place.glob(".*.tmp"):
+                if TEMPORARY.fullmatch(left.name) and left.is_file():
+                    left.unlink(missing_ok=True)
         yield
     finally:
         if handle is not None:

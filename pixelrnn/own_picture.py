@@ -35,8 +35,11 @@ class OwnPicture:
         return F.adaptive_max_pool2d(hidden.float()[None], self.image.shape[1:])[0] > 0
 
     def enlarge(self, hidden: Tensor) -> Tensor:
-        """A mask of the model's size at the picture's own."""
-        return F.interpolate(hidden.float()[None, None], self.picture.shape[1:], mode="nearest-exact")[0, 0] > 0
+        """A mask of the model's size at the picture's own: a pixel of a smaller picture is hidden if any part of it is."""
+        size = self.picture.shape[1:]
+        if size[0] < hidden.shape[0] or size[1] < hidden.shape[1]:
+            return F.adaptive_max_pool2d(hidden.float()[None], size)[0] > 0
+        return F.interpolate(hidden.float()[None, None], size, mode="nearest-exact")[0, 0] > 0
 
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
         """The picture with its hidden pixels, bool at its own size, taken from a completion in the model's levels."""

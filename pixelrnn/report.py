@@ -64,10 +64,11 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
     caption = f"{strategy}, {how}along {name}{tempered}{rounded}: {near} from p(hidden | observed)"
     lines = [f"strategy   {caption}"]
     if strategy == "particles":
+        estimate = "" if tempered else f"; log p(observed) {float(log_observed.mean()):.2f} nats on average"
         lines.append(
             f"particles  effective number, the least on the way: {float(effective.mean()):.1f} on average, "
             f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
-            f"sees ahead); log p(observed) {float(log_observed.mean()):.2f} nats on average"
+            f"sees ahead){estimate}"
         )
     elif ahead and not model.sees_ahead:
         lines.append(
@@ -92,5 +93,6 @@ def of_completions(drawn: Completions, image: int, nats: Tensor) -> list[dict[st
         found.append({"log_prob_nats": float(nats[image, k]), "rank": rank})
         if drawn.strategies[image] == "particles":
             found[k]["effective_particles"] = float(drawn.effective[image, k])
-            found[k]["log_prob_observed_nats"] = float(drawn.log_observed[image, k])
+            if drawn.temperature == 1:
+                found[k]["log_prob_observed_nats"] = float(drawn.log_observed[image, k])
     return found

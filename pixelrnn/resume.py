@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import shutil
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,7 +53,8 @@ def save_state(folder: Path, model: Model, average: Model, optimizer: torch.opti
 def load_state(resume: str, folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer) -> Progress:
     """Restores the state that `resume` names: "auto" (this folder's, if it has one), "never", or another run's folder.
 
-    Raises UserError where there is none, where it is damaged or of another model, and where "never" would overwrite it.
+    Of another run this one begins with all that it had, its best model too, and once it has a state of its own, goes on from
+    that. Raises UserError where there is none, where it is damaged or of another model, and where "never" would overwrite it.
     """
     own = folder / "last" / STATE
     if resume == "never" and own.exists():
@@ -65,25 +68,50 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
     path = own if resume == "auto" else Path(resume) / "last" / STATE
     if not path.is_file():
         raise UserError(f"training.resume={resume}: {path} is not there; give a run's folder, auto or never")
+    begins = not own.exists()
+    source = path.parent.parent if begins else folder
+    at = _restored(source / "last" / STATE, model, average, optimizer)
+    if distributed.is_main():
+        if begins:
+            _copy(source / "best", folder / "best")
+        _forget_after(source / RECORDS, folder / RECORDS, at.step)
+        if begins:
+            _copy(source / "last", folder / "last")  # the state last of all: with it, the folder is a run of its own
+    return at
+
+
+def _restored(path: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer) -> Progress:
+    configured = [{**group, "params": []} for group in optimizer.param_groups]
     try:
         state = torch.load(path, map_location=model.order.device, weights_only=True)
         if state["arguments"] != json.dumps(model.arguments):
             raise UserError(
                 f"{path} is of another model than the one configured: {shown(state['arguments'], 500)}; use the same settings"
             )
+        if len(state["optimizer"]["param_groups"]) != len(configured):
+            raise UserError(f"{path} is of a run with another training.optimizer; use the same settings")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
+        for group, options in zip(optimizer.param_groups, configured, strict=True):  # as now asked for, not as then
+            group.update({**options, "params": group["params"]})
         at = _checked(Progress(**state["progress"]))
     except UserError:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is damaged or of another version ({reason}); use training.resume=never") from None
+        raise UserError(
+            f"{path} is damaged or of another version ({reason}); begin anew in another folder (hydra.run.dir=)"
+        ) from None
     at.stopped_by = ""
-    if distributed.is_main():
-        _forget_after(path.parent.parent / RECORDS, folder / RECORDS, at.step)
     return at
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The files of a saved model, and the state beside it if there is one, in an order that is safe to end anywhere."""
+    for name in (checkpoint.CONFIG, checkpoint.WEIGHTS, STATE):
+        if (source / name).exists():
+            write_whole(target / name, partial(shutil.copyfile, source / name), durable=True)
 
 
 def _checked(at: Progress) -> Progress:

@@ -29,17 +29,20 @@ RECORD_EVERY = 50  # updates
 
 
 def train(
-    model: Model, data: Dataset, settings: Settings, folder: Path, seed: int = 0, progress: bool = True
+    model: Model, data: Dataset, settings: Settings, folder: str | Path, seed: int = 0, progress: bool = True
 ) -> Progress:
-    """Trains `model` on its device and keeps in `folder`: best/ and last/ (models with averaged weights, and the state
-    to resume from), metrics.jsonl, curves.png and samples.png.
+    """Trains `model` on its device and keeps in `folder`, made if it is not there: best/ and last/ (models with averaged
+    weights, and the state to resume from), metrics.jsonl, curves.png and samples.png.
 
     SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss, a gradient or a weight that
     is not finite is never saved: the run goes back to its last saved state with half the learning rate, settings.recoveries
     times, and then raises TrainingDiverged. Several processes (pixelrnn/distributed.py) train one model, as one process
     would; the first one writes, and UserError says where it cannot.
     """
-    with only_writer(folder) if distributed.is_main() else nullcontext():
+    folder = Path(folder)
+    if distributed.is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder, "best", "last") if distributed.is_main() else nullcontext():
         return _train(model, data, settings, folder, seed, progress)
 
 

@@ -48,13 +48,22 @@ class Settings:
         for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"training.{name}={getattr(self, name)}: it must be more than 0")
+        for name in ("segment", "max_minutes", "validate_every", "valid_limit", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"training.{name}={value}: it must be more than 0, or null")
+        for name in ("weight_decay", "warmup_steps", "samples", "recoveries"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"training.{name}={getattr(self, name)}: it is 0 or more")
+        if self.occlusion == "mask":
+            raise UserError(
+                "training.occlusion=mask: a mask file hides the same of all images; use mixed, or another kind"
+            )
         check_figures(self.figures, "training.figures")
         if self.optimizer not in ("adamw", "rmsprop"):
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
         if self.first_order is not None and not 0 <= self.first_order <= 1:
             raise UserError(f"training.first_order={self.first_order}: it is a share of the batches, in [0, 1]")
-        if self.recoveries < 0:
-            raise UserError(f"training.recoveries={self.recoveries}: it is 0 or more")
         if not 0 <= self.average_decay < 1:
             raise UserError(f"training.average_decay={self.average_decay}: it is in [0, 1)")
 

@@ -75,7 +75,7 @@ def png(*size: int) -> bytes:
 
 # Each returns what the answer has to hold.
 def completes(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("choose_example", str(visitor.draw.randrange(16)), "digits")
+    visitor.ask("choose_example", visitor.draw.randrange(16), "digits")
     visitor.ask("begin", None)
     return visitor.watch("complete", None, HALF, None, *CHOICE[:4], visitor.draw.randrange(10**6)), "Done"
 

@@ -117,7 +117,33 @@ def tiles(page, within="#pictures"):
 def shoot(page, name):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.mouse.move(0, 0)
+    page.wait_for_timeout(500)  # what fades has faded
     page.screenshot(path=SCREENSHOTS / f"{name}-{page.kind}.png", full_page=True)
+
+
+FAINT = """() => {
+  // The words on the page that stand out from what is behind them by less than 4.5 to 1, with the contrast (WCAG 2.2, 1.4.3).
+  const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const lightness = (colours) => {
+    for (pen.fillStyle of ["white", ...colours]) pen.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((c) => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (element) => {
+    const behind = [];
+    for (let e = element; e; e = e.parentElement) behind.unshift(getComputedStyle(e).backgroundColor);
+    const pair = [lightness(behind), lightness([...behind, getComputedStyle(element).color])];
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  };
+  const told = [...document.querySelectorAll("body *")]
+    .filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+    .filter((e) => !e.matches(":disabled, [type=checkbox]"))
+    .map((e) => [e, e.value || [...e.childNodes].map((n) => (n.nodeType === 3 ? n.data.trim() : "")).join("")])
+    .filter(([, words]) => words);
+  if (told.length < 20) return ["no words"];
+  return told.map(([e, words]) => [words, contrast(e)]).filter(([, ratio]) => ratio < 4.5);
+}"""
 
 
 def test_paint_complete_and_download(page):
@@ -146,6 +172,11 @@ def test_paint_complete_and_download(page):
     assert report["exact"] and len(report["completions"]) == 6
     assert (first == completions[0]).all()
     shoot(page, "complete")
+    assert page.evaluate(FAINT) == []
+    for button in ("#complete", "#painter [aria-pressed=true]", "#painter [data-undo]", "#files"):
+        page.hover(button)
+        page.wait_for_timeout(500)
+        assert page.evaluate(FAINT) == []
 
 
 def test_undo_invert_and_the_keyboard(page):
@@ -167,6 +198,66 @@ def test_undo_invert_and_the_keyboard(page):
     page.get_by_role("button", name="Reveal").click()
     stroke(page, (0.6, 0.6), (0.6, 0.6))
     says(page, "62 of 64")
+
+
+def test_the_painter_shows_where_the_keyboard_is(page):
+    canvas = page.locator("#painter canvas")
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    page.locator("#painter [data-hides='1']").focus()
+    page.keyboard.press("Shift+Tab")
+    assert canvas.evaluate("canvas => canvas === document.activeElement")
+    assert canvas.evaluate("canvas => getComputedStyle(canvas).outline").endswith("solid 3px")
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != before  # the brush
+    shoot(page, "focus")
+    page.keyboard.press("Tab")
+    assert canvas.evaluate("canvas => canvas.toDataURL()") == before
+
+
+def test_the_forecast_is_of_the_last_stroke_and_of_the_last_choice(page):
+    page.get_by_role("button", name="Clear").click()
+    says(page, "Paint over")
+    page.get_by_role("button", name="1", exact=True).click()
+    page.locator("#painter canvas").focus()
+    for _ in range(8):
+        page.keyboard.press("Space")
+        page.keyboard.press("ArrowRight")
+    says(page, "8 of 64")
+    page.get_by_label("number input for Temperature").fill("0.5")
+    says(page, "at temperature 0.5 no draws from p(hidden | observed)")
+    page.get_by_label("number input for Completions").fill("")
+    says(page, "the number of images is empty; it is a number from 1 to 64")
+    page.keyboard.press("Tab")  # the box is left, and takes the least
+    says(page, "at temperature 0.5 no draws from p(hidden | observed)")
+
+
+def test_the_last_example_is_shown(page):
+    page.evaluate("""async () => {
+      for (const number of [2, 5, 9]) {
+        document.querySelector(`#examples [data-number='${number}']`).click();
+        await new Promise((go) => setTimeout(go, 10));
+      }
+    }""")
+    says(page, "digits: ")
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Bottom half").click()
+    page.click("#complete")
+    says(page, "Done")
+    original = next(picture for words, picture in tiles(page) if words == "original")
+    example = page.locator("#examples [data-number='9'] img").get_attribute("src").split(",")[1]
+    assert (original == np.asarray(Image.open(io.BytesIO(base64.b64decode(example))).convert("RGB"))).all()
+
+
+def test_a_second_click_begins_anew(page):
+    chosen(page, "#model", "mnist_binary_raster")
+    says(page, "mnist_binary_raster: lstm")
+    page.get_by_role("button", name="Top half").click()
+    says(page, "particles")
+    page.get_by_label("number input for Completions").fill("2")
+    for _ in range(2):
+        page.click("#complete")
+        says(page, "Drawing")
+    says(page, "Done")
+    assert len(tiles(page)) == 6
 
 
 def test_a_long_run_is_cancelled(page):
@@ -205,6 +296,7 @@ def test_what_cannot_serve_gets_one_line(page, tmp_path):
     page.click("#complete")
     says(page, "nothing is hidden")
     shoot(page, "mistake")
+    assert page.evaluate(FAINT) == []
 
 
 def test_an_own_picture_is_completed_at_its_own_size(page):
@@ -228,11 +320,17 @@ def test_samples(page):
     says(page, "exact draws from p(x)", "#sample-line")
     assert len(tiles(page, "#samples")) == 16
     shoot(page, "sample")
+    assert page.evaluate(FAINT) == []
 
 
 def test_an_ordering_is_played(page):
     page.get_by_role("tab", name="Orderings").click()
     says(page, "Step 32 of 64", "#ordering-line")
+    step = page.get_by_label("number input for Step t")
+    step.fill("")
+    says(page, "the step is empty; it is a number from 0 to 64", "#ordering-line")
+    step.fill("3.5")
+    says(page, "Step 3 of 64", "#ordering-line")
     page.click("#play")
     says(page, "Step 40 of 64", "#ordering-line")
     page.click("#pause")
@@ -243,3 +341,4 @@ def test_an_ordering_is_played(page):
     chosen(page, "#ordering", "hilbert")
     page.wait_for_function("!document.querySelector('#ordering-line').innerText.includes('true value')")
     shoot(page, "orderings")
+    assert page.evaluate(FAINT) == []

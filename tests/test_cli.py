@@ -1,6 +1,7 @@
 """The commands, as a user calls them; mistakes get one line and exit code 2, and leave nothing behind."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 import pixelrnn
 from pixelrnn import cli, pretrained
 from pixelrnn.cell import CELLS
+from pixelrnn.cli.options import RULES, check
 from pixelrnn.data import DATASETS, limited, load
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
@@ -264,6 +266,24 @@ def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
     assert np.array_equal(top[4:], original[4:].round()) and np.array_equal(bottom[:4], original[:4].round())
 
 
+def test_a_mask_file_among_several_occlusions_stays_in_the_folder(call, checkpoint):
+    for folder in ("above/inside", "above/b", "above/B"):
+        Path(folder).mkdir(parents=True)
+    half = np.zeros((8, 8))
+    half[4:] = 255
+    paths = ["m.png", "above/b/m.png", "above/B/m.png", f"above/inside/../../{'long' * 40}.png"]
+    masks = ",".join(f"{{name:mask,path:{picture(path, half)}}}" for path in paths)
+    inside = ["limit=1", "count=2", "strategy=ancestral", "hydra.run.dir=above/inside/run"]
+    before = files(".")
+    code, _, err = call("complete", f"checkpoint={checkpoint}", f"occlusions=[half,{masks}]", "maps=true", *inside)
+    assert code == 0, err
+    assert all(name.startswith("above/inside/run/") for name in files(".") - before)
+    rows = json.loads(Path("above/inside/run/completions.json").read_text())["completions"]
+    drawn = {f"completions/{path.name.lower()}" for path in Path("above/inside/run/completions").iterdir()}
+    assert {row["file"].lower() for row in rows} == drawn and len(drawn) == 10
+    assert len(list(Path("above/inside/run/maps").iterdir())) == 10
+
+
 def test_a_grey_picture_serves_a_colour_model(call, colour_checkpoint):
     path = picture("photo.png", np.full((6, 6), 100))
     code, _, err = call("complete", f"checkpoint={colour_checkpoint}", f"image={path}", "hydra.run.dir=out")
@@ -466,6 +486,22 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "model.encoder_width=0", "model.bidirectional=true"], "encoder_width=0"),
         (["sample", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
         (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
+        (["evaluate", "checkpoint=CHECKPOINT", "batch_size=0"], "batch_size=0: it is a whole number from 1"),
+        (["train", "training.epochs=1.5"], "training.epochs=1.5: it must be a whole number"),
+        (["train", "training.bf16=perhaps"], "training.bf16=perhaps: it must be true or false"),
+        (["train", "training.samples=null"], "training.samples=null: it must be a whole number"),
+        (["train", "training=3"], "training=3: it is a group of options"),
+        (["complete", "data=folder"], "data=folder needs data.root"),
+        (["complete", "data.root=/x"], "data.root needs data=binarized_mnist or cifar10"),
+        (["complete", "data.root=/x"], "of the checkpoint's own data it is root="),
+        (["complete", "data.limit=5"], "of the checkpoint's own data it is limit="),
+        (["complete", "data.binarization=fixed"], "needs data=binarized_mnist or fashion_mnist or mnist"),
+        (["complete", "+data.root=/x"], "data.root needs data=<a name>"),
+        (["evaluate", "checkpoint=CHECKPOINT", "occlusion.side=top"], "occlusion.side needs occlusion=half"),
+        (["evaluate", "checkpoint=CHECKPOINT", "occlusion.sdie=top"], "unknown option 'occlusion'"),
+        (["sample", "data.root=/x"], "unknown option 'data'"),
+        (["sample", "checkpoint=CHECKPOINT", "device=mps:1"], "device=mps:1 is not there on this machine"),
+        (["sample", "checkpoint=CHECKPOINT", "device=cpu:1"], "device=cpu:1 is not there on this machine"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -486,6 +522,83 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(call, checkpoint, colour_che
     assert says in lines[0]
     assert "Traceback" not in err
     assert files(".") == before
+
+
+BEYOND = 99999999999999999999  # 64 bits
+WRONG = {
+    "train": [f"seed={BEYOND}", "seed=null", "threads=0", "device=cpu:foo", "ordering.seed=-1"],
+    "sample": [
+        *(
+            "count=1.5",
+            "count=two",
+            "count=null",
+            "count='1'",
+            f"count={BEYOND}",
+            "temperature=hot",
+            "temperature=null",
+        ),
+        *("temperature=nan", "temperature=true", "seed=abc", "seed=1.5", "seed=-1", "seed=null", "seed=4294967296"),
+        *(
+            "threads=-1",
+            "threads=two",
+            "threads=1.5",
+            "threads=100000",
+            "device=cpu:foo",
+            "device=null",
+            "temperature=inf",
+        ),
+        *("precision=null", "figures=null", "batch_size=true", "batch_size=a"),
+    ],
+    "complete": [
+        *("order=a", "order=1.5", "strategy=null", "strategy=[auto]", "maps=maybe", "maps=1", "limit=a", "limit=2.5"),
+        *("particles=1.5", "seed=abc", "device=cpu:foo", "occlusions=[]", "occlusions=[1]", "occlusions=[null]"),
+        *("occlusions=[{side:top}]", "occlusions={name:half}", f"occlusions=[half,{{name:strokes,seed:{BEYOND}}}]"),
+        *(f"occlusion.seed={BEYOND}", "occlusion.seed=null", "occlusion.fraction=null"),
+    ],
+    "evaluate": [
+        *("batch_size=-1", "batch_size=a", "completions=a", "completions=1.5", "completed_images=0", "limit=a"),
+        *("ensemble=yes_please", "part=[test]", "seed=1.5", "device=cpu:foo", f"occlusion.seed={BEYOND}"),
+    ],
+    "verify": ["seed=abc", "seed=1.5", f"seed={BEYOND}", "threads=0"],
+    "benchmark": ["repeats=0", "size=a", "size=1", "growth=maybe", "memory=1", "models=[SequenceRNN]", "models=lstm"],
+    "serve": ["port=0", "port=65536", "port=1.5", "host=1", "open=maybe", "threads=0"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"), [(command, wrong) for command, several in WRONG.items() for wrong in several]
+)
+def test_a_value_of_another_kind_or_out_of_range_gets_one_line(call, command, wrong):
+    group = {"occlusion.seed": "occlusion=random_pixels", "ordering.seed": "ordering=random"}
+    group["occlusion.fraction"] = group["occlusion.seed"]
+    option, value = wrong.split("=", 1)
+    checkpoint = ["checkpoint=digits"] if command in ("evaluate", "verify") else []
+    code, _, err = call(command, *checkpoint, *([group[option]] if option in group else []), wrong)
+    assert code == 2 and len(err.splitlines()) == 1, err
+    shown = value.strip("'") if value[0] not in "[{" else ""  # a list is shown as JSON
+    assert re.match(rf"pixelrnn: {option}(\[1\]\.seed)?={re.escape(shown)}.*: \w+", err), err
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_option_has_a_rule_that_its_default_keeps(command):
+    config = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
+    del config["hydra"], config["defaults"]
+    assert set(config) <= set(RULES)
+    check(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WORLD_SIZE", "two"), ("RANK", None), ("MASTER_ADDR", None), ("MASTER_PORT", "")]
+)
+def test_an_environment_of_several_processes_that_lacks_something_gets_one_line(call, monkeypatch, name, value):
+    whole = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for key, held in {**whole, name: value}.items():
+        monkeypatch.delenv(key, raising=False) if held is None else monkeypatch.setenv(key, held)
+    code, _, err = call("models")
+    said = "WORLD_SIZE=two" if value == "two" else f"WORLD_SIZE=2 is set but {name} is not"
+    assert code == 2 and said in err and "unset WORLD_SIZE" in err and len(err.splitlines()) == 1
+    assert files(".") == set()
 
 
 def test_a_failure_of_ours_is_not_blamed_on_the_user(call, monkeypatch, checkpoint):

@@ -13,6 +13,7 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from test_cli import call  # noqa: F401
 
 from pixelrnn.cli import COMMANDS
 
@@ -90,8 +91,15 @@ def commands(path):
     for line in lines:
         match = re.match(r"(?:torchrun .* -m pixelrnn\.cli|(?:\.venv/bin/)?pixelrnn) +([^-].*)", line.strip())
         if match:
+            assert "{" not in re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", line), f"a shell expands the braces: {line}"
             command, *arguments = shlex.split(match[1], comments=True)
             yield command, arguments
+
+
+def test_the_quick_start_shows_what_is_printed(call):  # noqa: F811
+    _, out, err = call("complete", "checkpoint=digits", "occlusion=strokes", "limit=1", "count=1")
+    shown = re.search(r"^strategy .*$", text(ROOT / "docs" / "quick_start.md"), re.M)[0]
+    assert shown in out, err
 
 
 composed = set()  # what is known to be right: several pages have the same lines

@@ -1,5 +1,6 @@
 """Reported numbers are what they say."""
 
+import json
 import math
 
 import pytest
@@ -49,6 +50,29 @@ def test_a_conditional_that_is_not_exact_says_how_it_was_found():
     assert fill.nats == pytest.approx(-float(model.fill_log_prob(images, halves["top"]).mean().detach()))
     exact, how = evaluation.evaluate_conditional(model, images, halves["bottom"], "particles")
     assert how == "exact" and exact.nats < evaluation.evaluate(model, images).nats
+
+
+def test_a_misspelt_strategy_is_refused():
+    with pytest.raises(UserError, match="did you mean 'ancestral'"):
+        evaluation.evaluate_conditional(
+            tiny_model((1, 4, 4)),
+            random_images(2, (1, 4, 4), 2),
+            build({"name": "half", "side": "top"}, 4, 4),
+            "ancestrall",
+        )
+
+
+def test_of_one_image_there_is_no_error_in_the_report():
+    result = evaluation.evaluate(tiny_model((1, 4, 4)), random_images(1, (1, 4, 4), 2)).as_dict()
+    assert result["nats_error"] is result["bits_per_dim_error"] is None
+    json.dumps(result, allow_nan=False)
+
+
+def test_images_that_do_not_fit_are_refused_with_a_mask_too():
+    model, hidden = tiny_model((1, 4, 4)), build("half", 4, 4)
+    for images in (random_images(1, (1, 4, 4), 2)[0], random_images(1, (1, 5, 5), 2)):
+        with pytest.raises(UserError, match="this model takes"):
+            model.log_prob(images, hidden)
 
 
 def test_particles_estimate_the_conditional():

@@ -142,5 +142,7 @@ def test_a_completion_is_pasted_where_it_is_hidden(height, width, own_height, ow
     shown = requantise(completed, levels, 256)
     assert {tuple(pixel) for pixel in pasted[:, hidden].T.tolist()} <= {tuple(p) for p in shown.flatten(1).T.tolist()}
     assert bool(own.reduce(hidden).any()) == bool(hidden.any())
+    of_model = draw_mask(height, width, seed)
+    assert not bool((of_model & ~own.reduce(own.enlarge(of_model))).any()), "each of its hidden pixels is hidden"
     if not own.resized:
         assert torch.equal(own.reduce(hidden), hidden) and torch.equal(own.enlarge(hidden), hidden)

@@ -94,8 +94,12 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     (tmp_path / "last").mkdir()
     (tmp_path / "last" / ".training.pt.123.tmp").write_bytes(b"half")
+    others = [tmp_path / "mine" / ".training.pt.123.tmp", tmp_path / ".notes.tmp", tmp_path / ".cache.1.tmp" / "file"]
+    for path in others:  # of another run below this folder, and the user's
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
     run(tmp_path)
-    assert not list(tmp_path.rglob(".*.tmp"))
+    assert not list((tmp_path / "last").rglob(".*.tmp")) and all(path.exists() for path in others)
 
 
 # Losses that are not finite

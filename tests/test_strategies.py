@@ -333,6 +333,24 @@ def test_particles_keep_the_observed_pixels_and_the_seed(model):
     assert bool(first.log_observed.isfinite().all()) and first.effective.shape == (3, 2)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])
+def test_the_nats_of_particles(temperature):
+    """At another temperature the weights estimate no log p(observed), and none is told."""
+    model, images = tiny_model((1, 3, 3), gain=3.0), random_images(2, (1, 3, 3), 2)
+    hidden = occlude({"name": "box", "top": 0, "left": 0, "rows": 1, "columns": 2}, 3, 3)
+    detail = complete_in_detail(model, images, hidden, 4, "particles", temperature, generator(), particles=8)
+    nats, joint = log_probs(model, detail, hidden), model.log_prob(detail.images.flatten(0, 1)).detach().view(2, 4)
+    if temperature == 1:
+        assert float((joint - nats).std(1).max()) < 1e-6, "what an image's completions are weighed by is one number"
+        estimate = detail.log_observed.exp().mean(1).log()
+        torch.testing.assert_close(nats, joint - estimate[:, None], check_dtype=False)
+    else:
+        assert bool(detail.log_observed.isnan().all())
+        fill = torch.stack([model.fill_log_prob(drawn, hidden) for drawn in detail.images]).detach()
+        torch.testing.assert_close(nats, fill, check_dtype=False)
+        assert float(nats.max()) <= 0
+
+
 def test_reading_a_run_at_once_is_the_same_as_in_parts(monkeypatch):
     model, images = tiny_model((1, 5, 5), window=3), random_images(2, (1, 5, 5), 2)
     hidden = occlude({"name": "half", "side": "top"}, 5, 5)

@@ -117,6 +117,47 @@ def test_resume_from_another_folder_leaves_that_one_alone(tmp_path):
     assert records(tmp_path / "second")[0] == records(tmp_path / "first")[0]
 
 
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_begins_with_another_one_has_its_best_model(tmp_path):
+    """Also where it never comes to a better one, or to any update at all."""
+    run(tmp_path / "first", epochs=2)
+    run(tmp_path / "over", epochs=2, resume=str(tmp_path / "first"))
+    first, over = tree(tmp_path / "first"), tree(tmp_path / "over")
+    assert all(over[name] == first[name] for name in first if name.split("/")[0] in ("best", "last", "metrics.jsonl"))
+    ruined = {"learning_rate": 1e3, "clip_norm": 1e3, "average_decay": 0.0, "warmup_steps": 0}
+    at = run(tmp_path / "ruined", epochs=4, resume=str(tmp_path / "first"), **ruined)
+    assert at.step == 20 and evaluate(load(tmp_path / "ruined"), stripes().valid).nats == pytest.approx(at.best_nats)
+
+
+def test_started_again_it_goes_on_from_its_own_state(tmp_path):
+    run(tmp_path / "first", epochs=2)
+    run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first"))
+    before = tree(tmp_path / "second")
+    assert run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first")).step == 20
+    assert tree(tmp_path / "second") == before
+
+
+def test_a_run_goes_on_with_the_weight_decay_that_is_asked_for_now(tmp_path):
+    run(tmp_path, epochs=2)
+    run(tmp_path, epochs=4, weight_decay=0.5)
+    groups = torch.load(tmp_path / "last" / "training.pt")["optimizer"]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+
+
+def test_another_optimiser_does_not_resume(tmp_path):
+    run(tmp_path, epochs=2)
+    with pytest.raises(UserError, match=r"is of a run with another training\.optimizer"):
+        run(tmp_path, epochs=4, optimizer="rmsprop")
+
+
+def test_a_folder_is_made_and_may_be_named_by_a_string(tmp_path):
+    train(new_model(), stripes(), Settings(**{**FAST, "epochs": 1}), str(tmp_path / "a" / "b"), progress=False)
+    assert load(tmp_path / "a" / "b")
+
+
 @pytest.mark.parametrize(
     ("resume", "prepare", "says"),
     [
@@ -184,7 +225,12 @@ def test_weight_decay_spares_vectors():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"learning_rate": -1.0}, {"optimizer": "sgd"}, {"average_decay": 1.0}, {"first_order": 2.0}]
+    "bad",
+    [
+        *({"epochs": 0}, {"learning_rate": -1.0}, {"optimizer": "sgd"}, {"average_decay": 1.0}, {"first_order": 2.0}),
+        *({"max_minutes": -1.0}, {"samples": -1}, {"weight_decay": -1.0}, {"validate_every": -3}, {"patience": 0}),
+        *({"valid_limit": 0}, {"occlusion": "mask"}, {"recoveries": -1}, {"segment": 0}, {"warmup_steps": -1}),
+    ],
 )
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(UserError, match=next(iter(bad))):

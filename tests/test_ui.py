@@ -159,7 +159,7 @@ def test_a_transparent_picture_lies_on_white(picture):
     ("choice", "words"),
     [
         ({"count": 0}, "number of images is 0; it is a number from 1 to 64"),
-        ({"count": None}, "number of images is None"),
+        ({"count": None}, "number of images is empty"),
         ({"count": 1e9}, "from 1 to 64"),
         ({"temperature": 0}, "temperature is 0"),
         ({"temperature": float("nan")}, "temperature is nan"),
@@ -178,12 +178,13 @@ def test_a_plan_says_what_completion_does():
     raster, eight, sees = offer(), offer(orders="symmetries"), offer(bidirectional=True)
     top = masks.standard("top half", 6, 6, 0)
     for given, choice, words in (
-        (raster, Choice(), "18 observed pixels come later: particles"),
+        (raster, Choice(), "18 observed pixels come later: particles take them in, nearly exactly."),
+        (raster, Choice(temperature=0.5), "but at temperature 0.5 no draws from p(hidden | observed)."),
         (raster, Choice(strategy="ancestral"), "the plain fill does not look at them"),
         (eight, Choice(), "exact draws"),
         (eight, Choice(order=0), "18 observed pixels come later: particles"),
         (sees, Choice(), "with the encoder: exact draws"),
-        (sees, Choice(temperature=0.5), "draws at another temperature"),
+        (sees, Choice(temperature=0.5), "with the encoder: at temperature 0.5 no draws from p(hidden | observed)."),
     ):
         foreseen = plan(given, top, choice)
         drawn = fulfil(Request(given, example(given, 0), top, choice), lambda *_: None)
@@ -191,6 +192,7 @@ def test_a_plan_says_what_completion_does():
         assert drawn.completions.orders == [foreseen.order]
         assert drawn.completions.exact == ["exact draws" in foreseen.words]
         assert (drawn.completions.strategies[0] == "particles") == ("particles" in foreseen.words)
+        assert ("no draws" in foreseen.words) == (choice.temperature != 1)
     with pytest.raises(UserError, match="nothing is hidden"):
         plan(raster, torch.zeros(6, 6, dtype=torch.bool), Choice())
 
@@ -279,6 +281,29 @@ def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkey
     assert ("p(hidden | observed)" in last.line) and "rank\N{NO-BREAK SPACE}1" in last.pictures
 
 
+@pytest.mark.parametrize(
+    ("title", "choice", "below"),
+    [
+        ("bottom half", Choice(), "log p(hidden | observed), and"),
+        ("bottom half", Choice(temperature=0.5), "log p(hidden | observed), and"),
+        ("top half", Choice(), "log p(hidden | observed), estimated, and"),
+        ("top half", Choice(temperature=0.5), "the log-probability by the plain fill at temperature 1, and"),
+        ("top half", Choice(strategy="ancestral"), "the log-probability by the plain fill at temperature 1, and"),
+    ],
+)
+def test_the_page_says_what_the_numbers_below_the_images_are(title, choice, below):
+    given, hidden = offer((1, 4, 4)), masks.standard(title, 4, 4, 0)
+    subject = example(given, 0)
+    *_, last = watch(lambda: Request(given, subject, hidden, choice), Errand())
+    assert f"Below each image: {below} its rank among them." in last.pictures
+    drawn = fulfil(Request(given, subject, hidden, choice), lambda *_: None)
+    images = drawn.completions.images[0]
+    with given.model.evaluating(), given.model.along(drawn.completions.orders[0]):
+        numbers = given.model.fill_log_prob(images, hidden.expand(len(images), -1, -1))
+    shown = torch.tensor([fact["log_prob_nats"] for fact in drawn.facts])
+    assert torch.allclose(shown, numbers.float(), atol=1e-4) == ("estimated" not in below)
+
+
 def test_samples_are_drawn_from_scratch():
     given, everything = offer(), torch.ones(6, 6, dtype=torch.bool)
     *_, last = watch(lambda: Request(given, None, everything, Choice(count=5, seed=2)), Errand())
@@ -356,7 +381,10 @@ def test_what_a_model_has_seen_is_told_with_its_probability(step):
 
 def test_an_ordering_that_is_not_there_is_refused():
     given = offer()
-    for ordering, transforms in (("nowhere", []), ("8", []), ("raster", ["turn"]), ("permutation", [])):
+    for ordering, transforms in (
+        *(("nowhere", []), ("8", []), ("9" * 5000, []), ("raster", ["turn"]), ("permutation", [])),
+        *(("raster", None), ("raster", 3), ("raster", [["reverse"]])),
+    ):
         with pytest.raises(UserError):
             seen(given, example(given, 0).image, ordering, transforms, 3)
 
@@ -442,8 +470,17 @@ def test_an_address_that_is_taken_is_said_in_one_line(address):
     from pixelrnn.ui.server import serve
 
     port = int(address.rsplit(":", 1)[1])
-    with pytest.raises(UserError, match=f"port={port} cannot be had"):
-        serve(Shelf(offer()), "127.0.0.1", port, False, lambda: None)
+    for host in ("127.0.0.1", "nowhere..ö"):
+        with pytest.raises(UserError, match=f"host={host} port={port} cannot be had"):
+            serve(Shelf(offer()), host, port, False, lambda: None)
+
+
+@pytest.mark.parametrize(("host", "said"), [(None, "null"), ("", ""), (8080, "8080")])
+def test_what_is_no_address_is_said_in_one_line(host, said):
+    from pixelrnn.ui.server import serve
+
+    with pytest.raises(UserError, match=f"^host={said}: it is an address, such as 127.0.0.1$"):
+        serve(Shelf(offer()), host, 7860, False, lambda: None)
 
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch):
@@ -453,7 +490,7 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "pixelrnn.ui.page", raising=False)
     monkeypatch.delattr(pixelrnn.ui, "page", raising=False)
-    with pytest.raises(UserError, match=r"pip install 'pixelrnn\[ui\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[ui\]' in the source tree, or pip install 'gradio>="):
         serve(Shelf(offer()), "127.0.0.1", 7860, False, lambda: None)
 
 

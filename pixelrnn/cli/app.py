@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pixelrnn import distributed
-from pixelrnn.cli import run_folder
+from pixelrnn.cli import options, run_folder
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.cli.run_folder import OWN, STARTED, Ended, no_folder, remove_if_empty, remove_made
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
@@ -51,6 +51,7 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         had_content = any(path.name not in OWN for path in output_folder().iterdir())
         at_work = True
         try:
+            options.check(plain(cfg))
             run(cfg)
         except (UserError, TrainingDiverged, ProcessLost, Stopped, OmegaConfBaseException) as error:
             if not had_content and distributed.is_main():
@@ -127,12 +128,25 @@ def explain(error: Exception, command: str) -> str:
     key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
     reason = str(error).splitlines()[0]
     if "not in struct" in str(error) or "Could not override" in str(error):
-        key = key or reason.split("'")[1]
+        option = reason.split("'")[1]
+        if members := _members(command, option):
+            return members
+        key = key or option
         known = list(_keys(command))
         return f"unknown option '{key}'{nearest(str(key), known)} (pixelrnn {command} --help lists them)"
     if isinstance(error, OmegaConfBaseException) and key and str(key) not in reason:
         return f"{key}: {reason}"
     return f"{reason} (pixelrnn {command} --help lists the options)"
+
+
+def _members(command: str, option: str) -> str:
+    """What to say of an option of a group that the command leaves open: of which members it is one; else nothing."""
+    config, (group, _, name) = OmegaConf.load(CONF / f"{command}.yaml"), option.partition(".")
+    if {group: None} not in plain(config.defaults):
+        return ""
+    members = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if name in OmegaConf.load(path)]
+    own = f"; of the checkpoint's own data it is {name}=" if group == "data" and name in config else ""
+    return f"{option} needs {group}={' or '.join(members)}{own}" if members else ""
 
 
 def _keys(command: str) -> Iterator[str]:

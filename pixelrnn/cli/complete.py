@@ -1,11 +1,14 @@
 """pixelrnn complete"""
 
+import itertools
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from pixelrnn import figures, uncertainty
@@ -16,7 +19,7 @@ from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.files import check_figures, write_json, write_whole
+from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import Model
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
@@ -25,7 +28,6 @@ from pixelrnn.report import describe, describe_model, describe_occlusion, how_dr
 
 
 def run(cfg: DictConfig) -> None:
-    check_figures(cfg.figures)
     if len({option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
@@ -68,14 +70,15 @@ def run(cfg: DictConfig) -> None:
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
     rows = [(i, name) for i in range(len(originals)) for name in masks]
-    stems = [f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{name.replace(' ', '-')}" for i, name in rows]
+    called = _file_names(masks)
+    stems = [f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{called[name]}" for i, name in rows]
     records = []
     for row, (i, name) in enumerate(rows):
         for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
             path = folder / "completions" / f"{stems[row]}-{k:03d}.png"
             values = own.paste(completion.cpu(), masks[name][0]) if own else requantise(completion, model.levels, 256)
             save_picture(values, path)
-            records.append({"file": f"completions/{path.name}", "image": i, "occlusion": name, **facts})
+            records.append({"file": path.relative_to(folder).as_posix(), "image": i, "occlusion": name, **facts})
     # Nobody knows what a picture of the user's own hides; a data set's test image is known.
     known = None if own and len(masks) == 1 else images
     if len(masks) == 1:
@@ -104,8 +107,6 @@ def _masks(cfg: DictConfig, model: Model, own: OwnPicture | None) -> dict[str, t
     elif cfg.occlusions == "halves_and_centre":
         chosen = occlusions.HALVES_AND_CENTRE
     elif cfg.occlusions:
-        if not OmegaConf.is_list(cfg.occlusions):
-            raise UserError(f"occlusions={cfg.occlusions}: it is halves_and_centre, or a list of occlusions")
         specs = [{"name": spec} if isinstance(spec, str) else spec for spec in plain(cfg.occlusions)]
         chosen = {describe_occlusion(spec): spec for spec in specs}
     else:
@@ -119,6 +120,17 @@ def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple
         return own_hidden, own.reduce(own_hidden)
     hidden = occlusions.build(spec, *model.shape[1:])
     return (own.enlarge(hidden) if own else hidden), hidden
+
+
+def _file_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name as a part of a file's: no path, not too long, and no two alike, also where case does not count."""
+    found: dict[str, str] = {}
+    numbers = itertools.count(2)
+    for name in names:
+        found[name] = plainly = re.sub(r"[^\w.]+", "-", name, flags=re.ASCII).strip("-.")[:60]
+        while sum(other.lower() == found[name].lower() for other in found.values()) > 1:
+            found[name] = f"{plainly}-{next(numbers)}"
+    return found
 
 
 def _write_maps(

@@ -11,9 +11,8 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data
-from pixelrnn.completion import check_strategy, complete
+from pixelrnn.completion import complete
 from pixelrnn.data import limited
-from pixelrnn.errors import UserError
 from pixelrnn.evaluation import (
     HOW,
     Likelihoods,
@@ -22,7 +21,7 @@ from pixelrnn.evaluation import (
     log_probs,
     rounded_log_probs,
 )
-from pixelrnn.files import check_figures, write_json
+from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
 from pixelrnn.report import describe_occlusion, describe_order, repeats
@@ -35,14 +34,8 @@ STANDARD: dict[str, dict[str, Any]] = {
 
 
 def run(cfg: DictConfig) -> None:
-    check_figures(cfg.figures)
     model = load_checkpoint(cfg)
     data = load_data(cfg, model)
-    if cfg.part not in ("train", "valid", "test"):
-        raise UserError(f"part={cfg.part}: it is train, valid or test")
-    check_strategy(cfg.strategy)
-    if cfg.completions < 0 or cfg.completed_images < 1:
-        raise UserError(f"completions={cfg.completions} of completed_images={cfg.completed_images}: at least 0, and 1")
     images = limited(getattr(data, cfg.part), cfg.limit)
     chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}

@@ -9,9 +9,8 @@ from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint
 from pixelrnn.completion import sample
-from pixelrnn.errors import UserError
 from pixelrnn.evaluation import log_probs
-from pixelrnn.files import check_figures, write_json
+from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
@@ -19,11 +18,7 @@ from pixelrnn.report import describe, describe_model
 
 
 def run(cfg: DictConfig) -> None:
-    check_figures(cfg.figures)
     model = load_checkpoint(cfg)
-    for name in ("count", "batch_size"):
-        if cfg[name] < 1:
-            raise UserError(f"{name}={cfg[name]}: at least 1 image")
     print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
     images = _in_batches(model, cfg)
     nats = log_probs(model, images).tolist()

@@ -17,8 +17,6 @@ from pixelrnn.ui.shelf import Offer, Shelf
 
 
 def run(cfg: DictConfig) -> None:
-    if not isinstance(cfg.port, int) or not 0 < cfg.port < 65536:
-        raise UserError(f"port={cfg.port}: it is a number from 1 to 65535")
     device = choose_device(cfg)
     bundled = cfg.checkpoint in pretrained.names()
     shelf = Shelf(None, cfg.checkpoint, device) if bundled else Shelf(_own(cfg), device=device)

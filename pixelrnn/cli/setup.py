@@ -17,14 +17,13 @@ def choose_device(cfg: DictConfig) -> torch.device:
     """The device that cfg.device names, "auto" being the best that is there; sets the number of threads as well."""
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    counts = {"cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps), "cpu": 1}
     if cfg.device == "auto":
-        best = next(name for name, there in available.items() if there)
+        best = next(name for name, count in counts.items() if count)
         return torch.device(best, torch.cuda.current_device()) if best == "cuda" else torch.device(best)
-    name = str(cfg.device).split(":")[0]
-    if name not in available:
-        raise UserError(f"device={cfg.device}: it is auto, cpu, cuda or mps")
-    if not available[name]:
+    name, _, number = cfg.device.partition(":")
+    if int(number or 0) >= counts[name]:
         raise UserError(f"device={cfg.device} is not there on this machine; use device=auto or device=cpu")
     device = torch.device(cfg.device)
     return torch.device("cuda", torch.cuda.current_device()) if cfg.device == "cuda" else device
@@ -49,7 +48,7 @@ def load_data(cfg: DictConfig, model: Model) -> Dataset:
         )
     if cfg.root is not None:
         spec = {**spec, "root": cfg.root}
-    elif spec["name"] == "folder" and not spec.get("root"):
+    elif "data" not in cfg and spec["name"] == "folder" and not spec.get("root"):
         raise UserError(
             f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
         )

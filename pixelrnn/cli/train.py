@@ -1,26 +1,28 @@
 """pixelrnn train"""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ValidationError
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
+from pixelrnn.cli.options import written
 from pixelrnn.cli.setup import choose_device
-from pixelrnn.errors import ProcessLost
+from pixelrnn.errors import ProcessLost, UserError
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import configure
 from pixelrnn.report import describe, describe_model, repeats
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
 
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
 
 def run(cfg: DictConfig) -> None:
-    checked = OmegaConf.merge(OmegaConf.structured(Settings), cfg.training)  # types as declared, or a ValidationError
-    settings = Settings(**plain(checked))
-    device, folder = choose_device(cfg), output_folder()
+    settings, device, folder = _settings(cfg.training), choose_device(cfg), output_folder()
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if saved:
@@ -59,8 +61,19 @@ def run(cfg: DictConfig) -> None:
     if at.stopped_by in SIGNALS:
         print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
         raise Stopped(at.stopped_by)
-    pictures = ["curves", "samples"][: 1 + bool(settings.samples)]
-    print(f"pictures   {', '.join(str(folder / f'{name}.{settings.figures}') for name in pictures)}")
+    pictures = [folder / f"{name}.{settings.figures}" for name in ("curves", "samples")]
+    if there := [str(path) for path in pictures if path.exists()]:  # none where another run's was over already
+        print(f"pictures   {', '.join(there)}")
+
+
+def _settings(training: DictConfig) -> Settings:
+    """The options of training, of the types that Settings declares."""
+    try:
+        return Settings(**plain(OmegaConf.merge(OmegaConf.structured(Settings), training)))
+    except ValidationError as error:
+        declared = Settings.__annotations__[str(error.key)]
+        kind = next(words for kind, words in KINDS.items() if kind in (declared, *get_args(declared)))
+        raise UserError(f"training.{error.key}={written(error.value)}: it must be {kind}") from None
 
 
 def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Fi
         axes.barh(
             [i for i, _ in rows],
             [result["bits_per_dim"] for _, result in rows],
-            xerr=[result["bits_per_dim_error"] for _, result in rows],
+            xerr=[result["bits_per_dim_error"] or 0 for _, result in rows],
             color=colours[how],
             label=HOW[how],
         )

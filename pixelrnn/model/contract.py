@@ -159,6 +159,7 @@ class Model(nn.Module, ABC):
         """
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
+        check_images(images, self.shape, self.levels)
         hidden = check_hidden(hidden, images)
         parts, places = [], []
         for index, rows in self.by_best_order(hidden):

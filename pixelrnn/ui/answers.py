@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -18,13 +17,16 @@ from pixelrnn.ui.watch import Errand
 
 KEPT = 600  # seconds that a file lies in the temporary folder, about
 
-QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-ONE_BY_ONE: dict[str, Any] = {
-    "concurrency_id": "draw",
-    "concurrency_limit": 1,
+# Of events that come while one is answered, the last one counts. What a browser sends is checked here, not by Gradio, which
+# fails where a box is empty.
+QUIET: dict[str, Any] = {
+    "trigger_mode": "always_last",
+    "preprocess": False,
     "show_progress": "hidden",
     "api_visibility": "private",
 }
+QUICK: dict[str, Any] = {"queue": False, **QUIET}
+ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1, **QUIET}
 
 
 def told(line: gr.HTML) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -44,11 +46,12 @@ def told(line: gr.HTML) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @contextmanager
-def received(path: str) -> Iterator[None]:
-    """A file that a visitor sent is spoken of by its name. Gradio removes it after KEPT seconds: its place is named after its
-    content, so that another visitor may have sent the same."""
+def received(file: dict[str, Any]) -> Iterator[str]:
+    """The path of a file that a visitor sent; it is spoken of by its name. Gradio removes it after KEPT seconds: its place is
+    named after its content, so that another visitor may have sent the same."""
+    path = file["path"]
     try:
-        yield
+        yield path
     except UserError as error:
         raise UserError(str(error).replace(path, Path(path).name)) from None
 
@@ -66,10 +69,7 @@ def shown(view: View, line: gr.HTML, pictures: gr.HTML, files: gr.DownloadButton
     shown: dict[Any, Any] = {line: view.line}
     if view.pictures:
         shown[pictures] = view.pictures
-    if view.archive:
-        for old in Path(os.environ["GRADIO_TEMP_DIR"]).glob("pixelrnn-*.zip"):  # Gradio has a copy of each
-            if time.time() - old.stat().st_mtime > KEPT:
-                old.unlink(missing_ok=True)
+    if view.archive:  # where it lies already, Gradio makes no copy, and removes it after KEPT seconds
         with tempfile.NamedTemporaryFile(
             prefix="pixelrnn-", suffix=".zip", dir=os.environ["GRADIO_TEMP_DIR"], delete=False
         ) as file:

@@ -2,6 +2,6 @@
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-number]");
   if (!button) return;
-  props.value = button.dataset.number;
+  props.value = Number(button.dataset.number);
   trigger("input");
 });

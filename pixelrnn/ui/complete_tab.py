@@ -12,7 +12,7 @@ from pixelrnn.figures.strips import as_rgb
 from pixelrnn.ui import html, masks
 from pixelrnn.ui.answers import ONE_BY_ONE, QUICK, begin, end, received, shown, told
 from pixelrnn.ui.draws import Request
-from pixelrnn.ui.plan import Choice, plan
+from pixelrnn.ui.plan import Choice, check_number, plan
 from pixelrnn.ui.shelf import Offer, Shelf
 from pixelrnn.ui.subject import Subject, example, upload
 from pixelrnn.ui.watch import Errand, watch
@@ -89,14 +89,15 @@ def complete_tab(shelf: Shelf) -> None:
         }
 
     @line_tells
-    def choose_example(number: str, name: str) -> dict[Any, Any]:
+    def choose_example(number: Any, name: str) -> dict[Any, Any]:
         offer = shelf[name]
-        return show(offer, example(offer, int(number) if str(number).isdecimal() else 0))
+        check_number("number of the example", number, 0, len(offer.examples) - 1)
+        return show(offer, example(offer, int(number)))
 
     @line_tells
-    def choose_picture(path: str, name: str) -> dict[Any, Any]:
+    def choose_picture(file: dict[str, Any], name: str) -> dict[Any, Any]:
         offer = shelf[name]
-        with received(path):
+        with received(file) as path:
             return show(offer, upload(offer, path))
 
     def foreseen(offer: Offer, hidden: torch.Tensor, chosen: tuple[Any, ...]) -> dict[Any, Any]:
@@ -107,9 +108,9 @@ def complete_tab(shelf: Shelf) -> None:
         return {painter: masks.to_text(hidden), **foreseen(offer, hidden, chosen)}
 
     @line_tells
-    def choose_mask(path: str, subject: Subject, name: str, *chosen: Any) -> dict[Any, Any]:
+    def choose_mask(file: dict[str, Any], subject: Subject, name: str, *chosen: Any) -> dict[Any, Any]:
         offer = shelf[name]
-        with received(path):
+        with received(file) as path:
             return lay(offer, masks.from_file(path, *offer.size, subject.own), chosen)
 
     def hide(title: str, name: str, *chosen: Any) -> dict[Any, Any]:
@@ -147,8 +148,9 @@ def complete_tab(shelf: Shelf) -> None:
         button.click(line_tells(partial(hide, title)), [name, *choice], [painter, line], **QUICK)
     invert.click(turn_over, [painter, name, *choice], [painter, line], **QUICK)
     clear.click(uncover, name, [painter, line], **QUICK)
-    for changed in (painter, strategy, order):
-        changed.input(forecast, [painter, name, *choice], line, **QUICK)
+    # A slider's box takes a value in its range when it is left, which is a change, and no input.
+    asked = [painter.input, strategy.input, order.input, count.change, temperature.change, seed.input]
+    gr.on(asked, forecast, [painter, name, *choice], line, **QUICK)
     begun = go.click(begin, errand, [line, pictures, files], **QUICK)
     begun.then(complete, [subject, painter, errand, *choice], [line, pictures, files], **ONE_BY_ONE)
     stop.click(end, errand, **QUICK)

@@ -37,8 +37,8 @@ class Drawn:
     completions: Completions
     facts: list[dict[str, float]]  # of each image, see report.of_completions
     how: dict[str, Any]  # see report.how_drawn
-    mean: Tensor | None  # (channels, height, width) levels, on the CPU; None where all is hidden
-    entropy: Tensor | None  # (height, width) bits
+    mean: Tensor | None  # (channels, height, width) levels, on the CPU; None without a subject
+    entropy: Tensor | None  # (height, width) bits; likewise
 
     @property
     def images(self) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from pixelrnn.ordering import ORDERINGS, TRANSFORMS
-from pixelrnn.ui.answers import QUICK, told
+from pixelrnn.ui.answers import QUICK, QUIET, told
 from pixelrnn.ui.html import View
 from pixelrnn.ui.plan import check_number
 from pixelrnn.ui.seen import seen
@@ -55,20 +55,22 @@ def orderings_tab(shelf: Shelf) -> None:
             step: gr.Slider(maximum=offer.model.pixels, value=middle),
         }
 
-    def run(name: str, number: int, ordering: str, transforms: list[str], at: int) -> Iterator[dict[Any, Any]]:
+    def run(name: str, number: Any, ordering: str, transforms: list[str], at: Any) -> Iterator[dict[Any, Any]]:
+        begun = show(name, number, ordering, transforms, at)
+        yield begun
+        if picture not in begun:  # the line says what is wrong
+            return
         last = shelf[name].model.pixels
         stride = max(1, last // FRAMES)
-        for now in [*range(at if at < last else 0, last, stride), last]:
+        for now in [*range(int(at) if at < last else 0, last, stride), last]:
             yield {step: now, **show(name, number, ordering, transforms, now)}
             time.sleep(0.05)
 
     chosen = [name, number, ordering, transforms, step]
     name.input(choose_model, name, [line, picture, number, ordering, step], **QUICK)
-    for changed in (number, ordering, transforms, step):
-        changed.input(show, chosen, [line, picture], trigger_mode="always_last", **QUICK)
-    playing = play.click(
-        run, chosen, [step, line, picture], concurrency_limit=4, show_progress="hidden", api_visibility="private"
-    )
+    changed = [number.input, ordering.input, transforms.input, step.input]
+    gr.on(changed, show, chosen, [line, picture], **QUICK)
+    playing = play.click(run, chosen, [step, line, picture], concurrency_limit=4, **{**QUIET, "trigger_mode": "once"})
     pause.click(None, cancels=[playing], **QUICK)
 
 

@@ -45,9 +45,11 @@ function draw() {
   for (let y = side; y < canvas.height; y += side) pen.fillRect(0, y, canvas.width, 1);
   if (at) {
     const [left, top] = corner(at);
-    pen.lineWidth = 2;
-    pen.strokeStyle = hides ? "#b3261e" : "#1e6fb3";
-    pen.strokeRect(left * side, top * side, brush * side, brush * side);
+    for (const [width, colour] of [[4, "white"], [2, hides ? "#b3261e" : "#1e6fb3"]]) { // seen on whatever lies below
+      pen.lineWidth = width * devicePixelRatio;
+      pen.strokeStyle = colour;
+      pen.strokeRect(left * side, top * side, brush * side, brush * side);
+    }
   }
 }
 
@@ -101,8 +103,17 @@ const lift = () => {
 };
 canvas.addEventListener("pointerup", lift);
 canvas.addEventListener("pointercancel", lift);
+const focused = () => canvas.matches(":focus-visible"); // with the keyboard, which then has the brush
 canvas.addEventListener("pointerleave", () => {
-  if (!painting) at = null;
+  if (!painting && !focused()) at = null;
+  draw();
+});
+canvas.addEventListener("focus", () => {
+  if (focused()) at ??= [0, 0];
+  draw();
+});
+canvas.addEventListener("blur", () => {
+  at = null;
   draw();
 });
 canvas.addEventListener("keydown", (event) => {

@@ -16,7 +16,8 @@ MOST = 64  # images of one draw
 def check_number(name: str, value: Any, least: float, most: float) -> float:
     """The value; UserError unless it is a number in this range."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UserError(f"the {name} is {value}; it is a number from {least:,} to {most:,}")
+        given = "empty" if value is None else value
+        raise UserError(f"the {name} is {given}; it is a number from {least:,} to {most:,}")
     return value
 
 
@@ -64,13 +65,13 @@ def plan(offer: Offer, hidden: Tensor, choice: Choice) -> Plan:
     words = (
         f"{int(hidden.sum())} of {hidden.numel()} pixels are hidden. Along {name}{', with the encoder' if sees else ''}"
     )
-    if ahead[order] and not sees:
-        words += f", {ahead[order]} observed pixels come later"
-        blind = choice.strategy == "ancestral"
-        words += ", and the plain fill does not look at them." if blind else ": particles take them in, nearly exactly."
+    tempered = choice.temperature != 1
+    none = f"at temperature {choice.temperature:g} no draws from p(hidden | observed)"
+    if not ahead[order] or sees:
+        words += f": {none if tempered else 'exact draws from p(hidden | observed)'}."
+    elif choice.strategy == "ancestral":
+        words += f", {ahead[order]} observed pixels come later, and the plain fill does not look at them."
     else:
-        words += (
-            ": exact draws from p(hidden | observed)" if choice.temperature == 1 else ": draws at another temperature"
-        )
-        words += "."
+        words += f", {ahead[order]} observed pixels come later: particles take them in, "
+        words += f"but {none}." if tempered else "nearly exactly."
     return Plan(order, int(hidden.flatten()[offer.orders[order]].nonzero()[0]), words)

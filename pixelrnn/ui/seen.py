@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pixelrnn import figures
 from pixelrnn import ordering as orderings
+from pixelrnn.errors import UserError
 from pixelrnn.ui import html
 from pixelrnn.ui.html import View
 from pixelrnn.ui.shelf import Offer
@@ -14,8 +15,11 @@ from pixelrnn.ui.shelf import Offer
 
 def seen(offer: Offer, image: Tensor, ordering: str, transforms: Sequence[str], step: int) -> View:
     """What the model has seen at a step: along one of its own orders, "0", "1", …, or along an ordering by its name."""
-    own = int(ordering) if ordering.isdecimal() and int(ordering) < len(offer.orders) else None
-    spec = {"name": ordering, "transforms": list(transforms)}
+    if not isinstance(transforms, list | tuple) or not all(isinstance(name, str) for name in transforms):
+        raise UserError(f"the transforms are {transforms}; they are a list, of {', '.join(orderings.TRANSFORMS)}")
+    names = [str(index) for index in range(len(offer.orders))]
+    own = names.index(ordering) if ordering in names else None
+    spec = {"name": ordering, "transforms": transforms}
     order = orderings.build(spec, *offer.size) if own is None else offer.orders[own]
     step = min(max(int(step), 0), len(order))
     words = f"Step {step} of {len(order)}: the model has seen {step} pixels"

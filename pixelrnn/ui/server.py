@@ -21,11 +21,14 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
 
     Raises UserError where Gradio is not installed, or the address cannot be had.
     """
+    if not isinstance(host, str) or not host:
+        raise UserError(f"host={'null' if host is None else host}: it is an address, such as 127.0.0.1")
     try:
         socket.create_server((host, port)).close()
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError where the name cannot be encoded
+        why = getattr(error, "strerror", error)
         raise UserError(
-            f"host={host} port={port} cannot be had ({error.strerror}); try port={port + 1}, or host=127.0.0.1"
+            f"host={host} port={port} cannot be had ({why}); try port={port + 1}, or host=127.0.0.1"
         ) from None
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
@@ -37,7 +40,8 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             from pixelrnn.ui import page
         except ImportError as error:
             raise UserError(
-                f"the page needs Gradio, which is not installed ({error}): pip install 'pixelrnn[ui]'"
+                f"the page needs Gradio, which is not installed ({error}); install the extra ui: "
+                "pip install -e '.[ui]' in the source tree, or pip install 'gradio>=6.31,<7'"
             ) from None
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
         blocks = page.build(shelf)

@@ -91,7 +91,7 @@ def _all_that_is_known(drawn: Drawn) -> str:
         words = f"{fact['log_prob_nats']:.1f} nats".replace("-", "\N{MINUS SIGN}")
         words += f", rank\N{NO-BREAK SPACE}{fact['rank']}" * (len(facts) > 1)
         row.append(html.tile(as_rgb(image, levels), words, "first" if fact["rank"] == 1 < len(facts) else ""))
-    below = f"Below each image: log {'p(hidden | observed)' if request.subject else 'p(x)'}, and its rank among them."
+    below = f"Below each image: {_number(drawn)}, and its rank among them."
     if not request.subject or drawn.mean is None or drawn.entropy is None:
         return html.tiles(row) + html.note(below)
     if not request.subject.own:
@@ -104,6 +104,18 @@ def _all_that_is_known(drawn: Drawn) -> str:
         pasted.thumbnail((SHOWN, SHOWN))
         maps.append(html.tile(np.asarray(pasted) / 255, "the likeliest, in your picture", "own"))
     return html.tiles(row) + html.note(below) + html.tiles(maps) + html.heat_bar(most, "bits")
+
+
+def _number(drawn: Drawn) -> str:
+    """What completion.log_probs gives of each image."""
+    request, how = drawn.request, drawn.how
+    if not request.subject:
+        return "log p(x)"
+    if not how["observed_ahead"] or request.offer.model.sees_ahead:
+        return "log p(hidden | observed)"
+    if how["strategy"] == "particles" and request.choice.temperature == 1:
+        return "log p(hidden | observed), estimated"
+    return "the log-probability by the plain fill at temperature 1"
 
 
 def _grey(mean: Tensor, levels: int) -> np.ndarray:
