@@ -5,6 +5,7 @@ weights' file sets; after that every weight must have its place, and be a number
 """
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +143,7 @@ def find(checkpoint: str | Path) -> Path:
     """The folder that holds the model: that of a bundled one's name, or `checkpoint` itself, or best/ or last/ below it."""
     bundled = pretrained.names()
     folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else Path(checkpoint)
-    try:
-        there = folder.is_dir()
-    except OSError:  # the name is too long for one
-        there = False
-    if not there:
+    if not os.path.isdir(folder):  # which is no error where the name is too long for one
         raise UserError(
             f"checkpoint {shown(folder)}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "
             f"(outputs/train/…) or of a saved model, or a bundled one: {', '.join(bundled)}"

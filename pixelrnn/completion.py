@@ -33,11 +33,9 @@ class Completions:
     orders: list[int]  # the index of the order that was followed
     strategies: list[str]  # "ancestral" or "particles"
     exact: list[bool]  # whether they are draws from p(hidden | observed)
-    # Both float64 (batch, count), on the CPU; nan where no particles were used.
+    # Both float64 (batch, count), on the CPU; nan where no particles were used, the second also at a temperature other than 1.
     effective: Tensor  # the least effective number of particles on the way
-    log_observed: (
-        Tensor  # the estimate of log p(observed); nan at another temperature, where the weights estimate nothing
-    )
+    log_observed: Tensor  # the estimate of log p(observed)
     # At another temperature, or with rounded products, nothing is an exact draw.
     temperature: float = 1.0
     precision: str = "float32"
@@ -252,10 +250,9 @@ def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     found = []
     for i, images in enumerate(completions.images):
         with model.evaluating(), model.along(completions.orders[i]):
-            estimates = completions.log_observed[i]
-            if not bool(estimates.isnan().any()):
-                log_observed = estimates.logsumexp(0) - math.log(len(estimates))
-                found.append(model.log_prob(images).cpu().double() - log_observed)
-            else:
+            log_observed = completions.log_observed[i].logsumexp(0) - math.log(len(images))
+            if log_observed.isnan():
                 found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)).cpu().double())
+            else:
+                found.append(model.log_prob(images).cpu().double() - log_observed)
     return torch.stack(found)

@@ -117,13 +117,6 @@ def _locked(folder: Path) -> int | None:
     return handle
 
 
-def check_figures(kind: str, option: str = "figures") -> str:
-    """The kind; UserError unless figures can be of it."""
-    if kind not in FIGURES:
-        raise UserError(f"{option}={kind}: it is {', '.join(FIGURES[:-1])} or {FIGURES[-1]}")
-    return kind
-
-
 def write_json(path: Path, values: Any, durable: bool = False) -> None:
     text = json.dumps(values, indent=2) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable)

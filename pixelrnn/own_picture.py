@@ -32,13 +32,13 @@ class OwnPicture:
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """A mask, bool (height, width), at the model's size: a pixel is hidden if any part of it is."""
-        return F.adaptive_max_pool2d(hidden.float()[None], self.image.shape[1:])[0] > 0
+        return _any_part(hidden, self.image.shape[1:])
 
     def enlarge(self, hidden: Tensor) -> Tensor:
         """A mask of the model's size at the picture's own: a pixel of a smaller picture is hidden if any part of it is."""
         size = self.picture.shape[1:]
         if size[0] < hidden.shape[0] or size[1] < hidden.shape[1]:
-            return F.adaptive_max_pool2d(hidden.float()[None], size)[0] > 0
+            return _any_part(hidden, size)
         return F.interpolate(hidden.float()[None, None], size, mode="nearest-exact")[0, 0] > 0
 
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
@@ -49,6 +49,11 @@ class OwnPicture:
                 values.dtype
             )
         return values.where(hidden, self.picture)
+
+
+def _any_part(hidden: Tensor, size: torch.Size) -> Tensor:
+    """A mask at another size, hidden where any part of a pixel is."""
+    return F.adaptive_max_pool2d(hidden.float()[None], size)[0] > 0
 
 
 def from_file(path: str | Path, shape: Shape, levels: int, max_pixels: int = MAX_PIXELS) -> OwnPicture:

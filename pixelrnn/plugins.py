@@ -21,7 +21,7 @@ def shown(value: object, most: int = 4096) -> str:
 
 def lookup(family: str, name: str, members: Mapping[str, T]) -> T:
     """The member of a family that has this name; UserError with the nearest name if none has."""
-    if name not in members:
+    if not isinstance(name, str) or name not in members:
         name = shown(name, LONGEST)
         raise UserError(f"unknown {family} '{name}'{nearest(name, members)} (known: {', '.join(members)})")
     return members[name]
@@ -57,12 +57,13 @@ def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
-    """UserError where the default is a number, a word or a truth value, and the value of another kind."""
-    if value is None or not isinstance(default, bool | int | float | str):
+    """UserError where the default is a number, a word or a truth value, and the value of another kind, or null."""
+    if not isinstance(default, bool | int | float | str):
         return
-    if isinstance(default, str) and not isinstance(value, bool | int | float | str | list):
+    if isinstance(default, str) and not isinstance(value, bool | int | float | str | list | None):
         return  # a model's ordering may be a name with options, or a tensor
     allowed: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
     if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, allowed):
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(default)]
-        raise UserError(f"{name}={shown(value, LONGEST)}: it must be {kind}, such as {default}")
+        given = "null" if value is None else shown(value, LONGEST)
+        raise UserError(f"{name}={given}: it must be {kind}, such as {default}")

@@ -65,11 +65,11 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         if distributed.is_main():
             (folder / RECORDS).unlink(missing_ok=True)
         return Progress()
-    path = own if resume == "auto" else Path(resume) / "last" / STATE
-    if not path.is_file():
+    named = folder if resume == "auto" else Path(resume)
+    if not (path := named / "last" / STATE).is_file():
         raise UserError(f"training.resume={resume}: {path} is not there; give a run's folder, auto or never")
     begins = not own.exists()
-    source = path.parent.parent if begins else folder
+    source = named if begins else folder
     at = _restored(source / "last" / STATE, model, average, optimizer)
     if distributed.is_main():
         if begins:

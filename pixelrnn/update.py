@@ -12,7 +12,7 @@ from pixelrnn import distributed
 from pixelrnn.bptt import Objective
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import LN2
-from pixelrnn.files import check_figures
+from pixelrnn.files import FIGURES
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 
@@ -59,7 +59,8 @@ class Settings:
             raise UserError(
                 "training.occlusion=mask: a mask file hides the same of all images; use mixed, or another kind"
             )
-        check_figures(self.figures, "training.figures")
+        if self.figures not in FIGURES:
+            raise UserError(f"training.figures={self.figures}: it is {', '.join(FIGURES[:-1])} or {FIGURES[-1]}")
         if self.optimizer not in ("adamw", "rmsprop"):
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
         if self.first_order is not None and not 0 <= self.first_order <= 1:

@@ -169,10 +169,10 @@ def test_a_folder_is_made_and_may_be_named_by_a_string(tmp_path):
 def test_bad_resumes_are_refused_and_overwrite_nothing(tmp_path, resume, prepare, says):
     run(tmp_path)
     prepare(tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = tree(tmp_path)
     with pytest.raises(UserError, match=says):
         run(tmp_path, resume=resume)
-    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert before == tree(tmp_path)
 
 
 def test_another_model_does_not_resume(tmp_path):

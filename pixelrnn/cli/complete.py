@@ -32,8 +32,8 @@ def run(cfg: DictConfig) -> None:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
     own = from_file(cfg.image, model.shape, model.levels) if cfg.image else None
-    originals = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
     masks = _masks(cfg, model, own)
+    originals = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
     device = model.order.device
     images = originals.repeat_interleave(len(masks), 0).to(device)  # each with each mask
     hidden = torch.stack([mask for _, mask in masks.values()]).repeat(len(originals), 1, 1).to(device)
@@ -125,11 +125,13 @@ def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple
 def _file_names(names: Iterable[str]) -> dict[str, str]:
     """Each name as a part of a file's: no path, not too long, and no two alike, also where case does not count."""
     found: dict[str, str] = {}
-    numbers = itertools.count(2)
+    taken, numbers = set(), itertools.count(2)
     for name in names:
-        found[name] = plainly = re.sub(r"[^\w.]+", "-", name, flags=re.ASCII).strip("-.")[:60]
-        while sum(other.lower() == found[name].lower() for other in found.values()) > 1:
-            found[name] = f"{plainly}-{next(numbers)}"
+        part = plainly = re.sub(r"[^\w.]+", "-", name, flags=re.ASCII).strip("-.")[:60]
+        while part.lower() in taken:
+            part = f"{plainly}-{next(numbers)}"
+        taken.add(part.lower())
+        found[name] = part
     return found
 
 

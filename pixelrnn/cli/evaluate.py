@@ -35,10 +35,10 @@ STANDARD: dict[str, dict[str, Any]] = {
 
 def run(cfg: DictConfig) -> None:
     model = load_checkpoint(cfg)
-    data = load_data(cfg, model)
-    images = limited(getattr(data, cfg.part), cfg.limit)
     chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
+    data = load_data(cfg, model)
+    images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")

@@ -95,8 +95,6 @@ def check(options: Mapping[str, Any]) -> None:
     for path, value in _leaves(options):
         if path.endswith(".seed"):
             _check(path, value, RULES["seed"])
-        elif value is None and re.match(r"occlusion\.|occlusions\[", path):
-            raise UserError(f"{path}=null: leave it out for its default")
 
 
 def _check(name: str, value: Any, rule: Rule) -> None:

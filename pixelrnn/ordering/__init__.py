@@ -17,7 +17,7 @@ from pixelrnn.ordering.listed import permutation, random
 from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
 from pixelrnn.ordering.spiral import spiral
-from pixelrnn.plugins import configure, lookup
+from pixelrnn.plugins import LONGEST, configure, lookup, shown
 
 __all__ = [
     "ORDERINGS",
@@ -62,10 +62,11 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
         return ordering
-    spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
-    transforms = spec.pop("transforms", None) or ()
-    if isinstance(transforms, str):
-        raise UserError(f"ordering.transforms={transforms}: it is a list; write ordering.transforms=[{transforms}]")
+    spec = _spec(ordering)
+    transforms = spec.pop("transforms", ())
+    if not isinstance(transforms, list | tuple):
+        example = transforms if isinstance(transforms, str) else "reverse"
+        raise UserError(f"ordering.transforms={transforms}: it is a list; write ordering.transforms=[{example}]")
     visit: Ordering = configure("ordering", spec, ORDERINGS)
     for transform in transforms:
         visit = lookup("ordering transform", transform, TRANSFORMS)(visit)
@@ -91,13 +92,13 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     """The orderings that build_all builds, one after the other: names or {"name": …}."""
     if orders is None:
         return [ordering]
-    if (isinstance(orders, str) and orders != "symmetries") or not orders:
+    if orders != "symmetries" and (isinstance(orders, str) or not isinstance(orders, Sequence) or not orders):
         raise UserError(f"orders={orders}: it is symmetries, or a list of orderings such as [raster, column]")
     if orders != "symmetries":
         return list(orders)
     if isinstance(ordering, Tensor):
         raise UserError("orders=symmetries is of an ordering with a name; of a tensor, give a tensor of all its orders")
-    spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
+    spec = _spec(ordering)
     before = list(spec.get("transforms") or ())
     turns = [
         [*turn, *flips]
@@ -107,9 +108,16 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     return [{**spec, "transforms": [*before, *turn]} for turn in turns]
 
 
+def _spec(ordering: Any) -> dict[str, Any]:
+    """A name, or a name with options, as the latter."""
+    if not isinstance(ordering, str | Mapping):
+        raise UserError(f"ordering={shown(ordering, LONGEST)}: it is a name, or a name with options")
+    return {"name": ordering} if isinstance(ordering, str) else dict(ordering)
+
+
 def describe(ordering: Any) -> str:
     """An ordering of a configuration in words, such as "raster, flip_rows"."""
-    spec = {"name": ordering} if isinstance(ordering, str) else dict(ordering)
+    spec = _spec(ordering)
     return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])
 
 

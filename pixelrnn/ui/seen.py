@@ -7,7 +7,6 @@ from torch import Tensor
 
 from pixelrnn import figures
 from pixelrnn import ordering as orderings
-from pixelrnn.errors import UserError
 from pixelrnn.ui import html
 from pixelrnn.ui.html import View
 from pixelrnn.ui.shelf import Offer
@@ -15,8 +14,6 @@ from pixelrnn.ui.shelf import Offer
 
 def seen(offer: Offer, image: Tensor, ordering: str, transforms: Sequence[str], step: int) -> View:
     """What the model has seen at a step: along one of its own orders, "0", "1", …, or along an ordering by its name."""
-    if not isinstance(transforms, list | tuple) or not all(isinstance(name, str) for name in transforms):
-        raise UserError(f"the transforms are {transforms}; they are a list, of {', '.join(orderings.TRANSFORMS)}")
     names = [str(index) for index in range(len(offer.orders))]
     own = names.index(ordering) if ordering in names else None
     spec = {"name": ordering, "transforms": transforms}

@@ -108,12 +108,12 @@ def _all_that_is_known(drawn: Drawn) -> str:
 
 def _number(drawn: Drawn) -> str:
     """What completion.log_probs gives of each image."""
-    request, how = drawn.request, drawn.how
+    request = drawn.request
     if not request.subject:
         return "log p(x)"
-    if not how["observed_ahead"] or request.offer.model.sees_ahead:
+    if not drawn.how["observed_ahead"] or request.offer.model.sees_ahead:
         return "log p(hidden | observed)"
-    if how["strategy"] == "particles" and request.choice.temperature == 1:
+    if "log_prob_observed_nats" in drawn.facts[0]:
         return "log p(hidden | observed), estimated"
     return "the log-probability by the plain fill at temperature 1"
 
