@@ -1,5 +1,6 @@
 """The fixed binarisation of MNIST: its text files, their compact copies, and what is refused. No network is used."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -180,6 +181,15 @@ def test_a_smaller_size_takes_every_second_pixel(root):
     refused("data.size=56", root, size=56)
 
 
+def test_a_disk_without_room_for_the_copy_serves_as_well(root, parsed, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(amat.np, "savez", full)
+    check(read(root))
+    assert parsed == list(PARTS) and len(list(root.iterdir())) == 3
+
+
 def test_absent_files_are_downloaded(root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(amat, "ADDRESS", root.as_uri() + "/")
     check(read(tmp_path / "new"))
@@ -199,4 +209,7 @@ def test_without_network_the_files_are_asked_for(tmp_path, cache, monkeypatch):
         raise URLError("no network\nhere")
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
-    refused(r"_train.amat is not in .*new/binarized_mnist .*no network here.*put .*_test.amat there", tmp_path / "new")
+    refused(
+        r"_train.amat is not in .*new/binarized_mnist .*\(URLError: .*no network here>\); put .*_test.amat there",
+        tmp_path / "new",
+    )

@@ -102,7 +102,7 @@ def _store(cache: Path, stamp: np.ndarray, bits: np.ndarray) -> bool:
         if cache.parent.exists() and not cache.parent.stat().st_mode & 0o222:
             return False
         write_whole(cache, write)
-    except OSError:
+    except (OSError, UserError):  # of the folder, of write_whole
         return False
     return True
 
@@ -121,10 +121,11 @@ def _download(part: str, root: Path) -> Path:
         print(f"downloading {url}", file=sys.stderr)
         write_whole(path, fetch)
     except Exception as error:  # network, proxy, disk, rights: each raises its own kind
+        reason = error.__cause__ or error  # without write_whole's own words, which are of a full disk
         names = ", ".join(_name(part) for part in CONTENT)
         raise UserError(
             f"{_name(part)} is not in {path.parent} and could not be downloaded from {url} "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); put {names} there (.gz will do), "
+            f"({type(reason).__name__}: {' '.join(str(reason).split())}); put {names} there (.gz will do), "
             "or set data.root to the folder that holds them"
         ) from error
     return path
