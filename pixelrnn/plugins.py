@@ -57,10 +57,11 @@ def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
-    """UserError where the default is a number, a word or a truth value, and the value of another kind, or null."""
+    """UserError where the default is a number, a word or a truth value, and the value of another kind, or null; of a null
+    in place of a word, those who take it know more to say."""
     if not isinstance(default, bool | int | float | str):
         return
-    if isinstance(default, str) and not isinstance(value, bool | int | float | str | list | None):
+    if isinstance(default, str) and not isinstance(value, bool | int | float | str | list):
         return  # a model's ordering may be a name with options, or a tensor
     allowed: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
     if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, allowed):
