@@ -20,10 +20,11 @@ from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
 from pixelrnn.files import append, only_writer
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import RECORDS, Progress, load_state, save_state
 from pixelrnn.signals import STOPS, signals_received
-from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, update
+from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, rounds, update
 
 RECORD_EVERY = 50  # updates
 
@@ -48,6 +49,8 @@ def train(
 
 def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, progress: bool) -> Progress:
     device, is_main = model.order.device, distributed.is_main()
+    if settings.bf16 and not rounds(model, settings) and is_main:
+        note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
     average = copy.deepcopy(model).requires_grad_(False).eval()
     objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
     at = load_state(settings.resume, folder, model, average, optimizer)

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -137,10 +138,24 @@ def _back_propagate(
 
 
 def rounds(model: Model, settings: Settings) -> bool:
-    """Whether the products of an update are in bfloat16: by default on CUDA, where the likelihood bears it."""
+    """Whether an update computes its products in bfloat16: by default on CUDA only, and not for a likelihood that needs
+    float32. False also if bf16 is set and this CPU cannot compute an LSTM that way."""
+    device = model.order.device.type
     if settings.bf16 is None:
-        return model.order.device.type == "cuda" and not model.likelihood.fine
-    return settings.bf16
+        return device == "cuda" and not model.likelihood.fine
+    lstm_on_cpu = device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules())
+    return settings.bf16 and (not lstm_on_cpu or _cpu_has_bfloat16_lstm())
+
+
+@cache
+def _cpu_has_bfloat16_lstm() -> bool:
+    """oneDNN has no LSTM in bfloat16 for a CPU without AVX-512, and raises instead: so try a small one."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _draw_order(orders: int, first: float | None) -> int:

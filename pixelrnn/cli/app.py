@@ -19,6 +19,7 @@ from pixelrnn.cli import options, run_folder
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.cli.run_folder import OWN, STARTED, Ended, no_folder, remove_if_empty, remove_made
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
+from pixelrnn.notes import notes_to
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())  # wheel, source tree
@@ -52,7 +53,8 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         at_work = True
         try:
             options.check(plain(cfg))
-            run(cfg)
+            with notes_to(lambda text: print(f"note       {text}", flush=True)):
+                run(cfg)
         except (UserError, TrainingDiverged, ProcessLost, Stopped, OmegaConfBaseException) as error:
             if not had_content and distributed.is_main():
                 remove_if_empty(output_folder())
