@@ -1,6 +1,6 @@
-"""A user's own picture of any size: reduced to the model's, and the completion pasted back into it."""
+"""A user's own picture of any size: brought to the model's size, and the completion pasted back into it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -8,58 +8,179 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.model.contract import Shape
-from pixelrnn.pictures import MAX_PIXELS, open_picture, to_tensor, with_channels
+from pixelrnn.errors import UserError
+from pixelrnn.framing import Frame, Tone, find_frame, find_ink, find_tone
+from pixelrnn.masks import read_mask, transparent_part
+from pixelrnn.model import Model
+from pixelrnn.notes import note
+from pixelrnn.pictures import MAX_PIXELS, Picture, read_picture, to_picture, to_tensor, with_channels
 from pixelrnn.pixels import requantise
+from pixelrnn.typical import Typical
+
+FITS = ("auto", "stretch", "none")
+FAINT = 8  # of 255: less is not a stroke
+SAME_SIZE, OTHER_SIZE = (
+    0.25,
+    0.05,
+)  # how far from the middle and from the usual size strokes may be and stay as they are
 
 
 @dataclass(frozen=True)
 class OwnPicture:
-    """picture: 8 bits (channels, height, width), at its own size; image: what the model sees of it, in its levels."""
+    """A picture at its own size, and what the model sees of it."""
 
-    picture: Tensor
-    image: Tensor
+    picture: Tensor  # 8 bits (channels, height, width), at its own size
+    image: Tensor  # in the model's levels and size
     levels: int
+    frame: Frame | None = None  # the part of the picture that the model sees; None: all of it
+    tone: Tone = field(default_factory=Tone)
+    file: Picture | None = None
 
     @property
     def resized(self) -> bool:
-        return self.picture.shape != self.image.shape
+        return self.picture.shape[1:] != self.image.shape[1:] or self.frame is not None
 
     @property
     def changed(self) -> bool:
-        """Whether the model sees another picture than this: of another size, or in fewer levels."""
+        """Whether the model sees another picture than this: of another size, or in other levels."""
         return self.resized or not torch.equal(requantise(self.image, self.levels, 256), self.picture)
+
+    @property
+    def transparent(self) -> Tensor | None:
+        """The transparent part, bool (height, width), at the picture's own size; None if there is none."""
+        return transparent_part(self.file) if self.file else None
+
+    def mask(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
+        """What a mask file hides: bool (height, width), at the picture's own size. UserError if it has another size."""
+        hidden = read_mask(path, max_pixels, self.file)
+        size = tuple(self.picture.shape[1:])
+        if tuple(hidden.shape) != size:
+            raise UserError(
+                f"mask {path} is {hidden.shape[1]}x{hidden.shape[0]} pixels and the picture {size[1]}x{size[0]} (width x "
+                "height): they must have the same size"
+            )
+        return hidden
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """A mask, bool (height, width), at the model's size: a pixel is hidden if any part of it is."""
-        return _any_part(hidden, self.image.shape[1:])
+        part = self._frame.cut(hidden[None].float(), torch.zeros(1))
+        return F.adaptive_max_pool2d(part, self.image.shape[1:])[0] > 0
 
     def enlarge(self, hidden: Tensor) -> Tensor:
         """A mask of the model's size at the picture's own: a pixel of a smaller picture is hidden if any part of it is."""
-        size = self.picture.shape[1:]
+        size = self._frame.height, self._frame.width
         if size[0] < hidden.shape[0] or size[1] < hidden.shape[1]:
-            return _any_part(hidden, size)
-        return F.interpolate(hidden.float()[None, None], size, mode="nearest-exact")[0, 0] > 0
+            part = F.adaptive_max_pool2d(hidden.float()[None], size)
+        else:
+            part = F.interpolate(hidden.float()[None, None], size, mode="nearest-exact")[0]
+        return self._frame.put(part, torch.zeros(1, *self.picture.shape[1:]))[0] > 0
+
+    def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
+        """enlarge(hidden), but where a fine mask, of the picture's own size, hides a part of a pixel, that part alone."""
+        if fine is None:
+            return self.enlarge(hidden)
+        return (fine & self.enlarge(hidden)) | self.enlarge(hidden & ~self.reduce(fine))
 
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
-        """The picture with its hidden pixels, bool at its own size, taken from a completion in the model's levels."""
-        values = requantise(completed, self.levels, 256)
-        if self.resized:
-            values = F.interpolate(values[None].float(), self.picture.shape[1:], mode="nearest-exact")[0].to(
-                values.dtype
-            )
-        return values.where(hidden, self.picture)
+        """The picture with its hidden pixels, bool at its own size, taken from a completion in the model's levels.
+
+        Hidden pixels outside the frame become plain ground.
+        """
+        values = requantise(completed, self.levels, 256).float()
+        values = F.interpolate(values[None], (self._frame.height, self._frame.width), mode="nearest-exact")[0]
+        values = self.tone.undo(values).expand(len(self.picture), -1, -1)
+        ground = self.tone.undo(torch.zeros(1, 1, 1)).expand(self.picture.shape)
+        return self._frame.put(values, ground).round().to(torch.uint8).where(hidden, self.picture)
+
+    @property
+    def _frame(self) -> Frame:
+        return self.frame or Frame(0, 0, *self.picture.shape[1:])
 
 
-def _any_part(hidden: Tensor, size: torch.Size) -> Tensor:
-    """A mask at another size, hidden where any part of a pixel is."""
-    return F.adaptive_max_pool2d(hidden.float()[None], size)[0] > 0
+def from_file(
+    path: str | Path,
+    model: Model,
+    fit: str = "auto",
+    invert: bool | str = "auto",
+    mask: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[OwnPicture, Tensor | None]:
+    """A picture for a model, and what its mask file, or else its transparency, hides: bool at its own size, or None.
+
+    fit "auto" crops to the ink and centres it, for a model of strokes on a plain ground; invert "auto" inverts dark strokes
+    on light paper for it. "stretch" brings the whole picture to the model's size; "none" takes a picture of that size alone.
+    A line says what was changed. Raises UserError for a picture that cannot serve, see pictures.py.
+    """
+    file = read_picture(path, max_pixels)
+    if file.orientation > 1:
+        note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
+    own = OwnPicture(to_tensor(file.colours), torch.empty(0), model.levels, file=file)
+    hidden = own.mask(mask, max_pixels) if mask else own.transparent
+    if file.alpha is not None and (mask or hidden is None):
+        note(f"{file.name} is partly transparent, and laid on white")
+        own = replace(own, picture=to_tensor(file.on_white()))
+    visible = torch.ones(own.picture.shape[1:], dtype=torch.bool) if hidden is None else ~hidden
+    framed = _framed(own, model, visible, fit, invert)
+    if hidden is None:
+        return framed, None
+    inside = framed.enlarge(torch.ones(model.shape[1:], dtype=torch.bool))
+    if not (hidden & inside).any():  # what is to be completed is elsewhere
+        return _framed(own, model, visible, "stretch", invert), hidden
+    if outside := int((hidden & ~inside).sum()):
+        note(
+            f"{outside:,} hidden pixels of {file.name} are outside the part that the model sees: they become plain paper"
+        )
+    return framed, hidden
 
 
-def from_file(path: str | Path, shape: Shape, levels: int, max_pixels: int = MAX_PIXELS) -> OwnPicture:
-    """Reads a picture for a model of this shape and levels; UserError where it cannot serve (see pictures.py)."""
-    picture = with_channels(open_picture(path, max_pixels), shape[0], path)
-    reduced = (
-        picture if picture.size == (shape[2], shape[1]) else picture.resize((shape[2], shape[1]), Image.Resampling.BOX)
-    )
-    return OwnPicture(to_tensor(picture), requantise(to_tensor(reduced), 256, levels), levels)
+def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bool | str) -> OwnPicture:
+    """The picture with what the model sees of it."""
+    assert own.file
+    (channels, height, width), size, name = model.shape, own.picture.shape[1:], own.file.name
+    if fit == "none" and size != (height, width):
+        raise UserError(
+            f"fit=none: {name} is {size[1]}x{size[0]} and the model's images are {width}x{height}: use fit=auto"
+        )
+    typical, ink = Typical.known(model), None
+    if typical and typical.ground is not None:  # a model of strokes on a plain ground
+        ink = find_ink(_grey(own.picture)[0], visible)
+    if typical is None or ink is None:
+        tone, frame = Tone((255.0,), (0.0,)) if invert is True else Tone(), None
+        picture = with_channels(to_picture(own.picture), channels, name)
+        own = replace(own, picture=to_tensor(picture))
+    else:
+        tone = find_tone(own.picture, ink, visible, typical.ground == 0, invert, fit == "auto")
+        tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
+        fits = fit == "auto" and height == width
+        frame = find_frame(ink, ~visible, typical.extent, tolerance) if fits else None
+        if frame or tone != Tone():
+            inverted = "inverted, " if tone.inverted else ""
+            placed = "cropped to the strokes and centred, " if frame else ""
+            note(f"{name} is {inverted}{placed}as the model's images are, and the completion is put back where it was")
+        own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
+    seen = own.picture
+    if frame:
+        seen = frame.cut(seen, torch.tensor(tone.black if typical and typical.ground == 0 else tone.white))
+    seen = tone.apply(seen)
+    reduced = to_picture(_grey(seen) if channels == 1 else seen)
+    if reduced.size != (width, height):
+        reduced = reduced.resize((width, height), Image.Resampling.BOX)
+    own = replace(own, image=to_tensor(reduced), frame=frame, tone=tone)
+    image = own.image
+    if typical and ink is not None and fit == "auto":
+        image = _full_strokes(image, ~own.reduce(~visible), int(typical.ground or 0))
+    return replace(own, image=requantise(image, 256, own.levels))
+
+
+def _full_strokes(image: Tensor, visible: Tensor, ground: int) -> Tensor:
+    """Strokes that are thinner than a pixel of the model are grey, and of few levels nothing is left: make them full."""
+    strokes = (image.float() - ground)[:, visible].abs()
+    strokes = strokes[strokes >= FAINT]
+    if not len(strokes):
+        return image
+    typical = float(strokes.median())
+    return ((image.float() - ground) * max(1.0, 224 / typical) + ground).clamp(0, 255).round().to(torch.uint8)
+
+
+def _grey(picture: Tensor) -> Tensor:
+    return picture if len(picture) == 1 else to_tensor(to_picture(picture).convert("L"))

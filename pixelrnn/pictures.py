@@ -8,6 +8,7 @@ needs. Whatever Pillow then raises becomes one line.
 import io
 import stat
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,31 @@ TURNS = {  # what makes such a picture upright
 }
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture file, upright."""
+
+    name: str  # for messages
+    colours: Image.Image  # mode "L" or "RGB", in 8 bits, as stored also where the picture is transparent
+    alpha: np.ndarray | None  # uint8 (height, width), 255 where opaque; None if it is so everywhere
+    deep: np.ndarray | None  # the stored values, if they have more than 8 bits
+    orientation: int  # the EXIF orientation that was undone, 1 to 8; 1: none
+
+    def on_white(self) -> Image.Image:
+        """The picture as it looks on white paper."""
+        if self.alpha is None:
+            return self.colours
+        white = Image.new(self.colours.mode, self.colours.size, "white")
+        return Image.composite(self.colours, white, Image.fromarray(self.alpha))
+
+
 def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The decoded picture, upright, in mode "L" or "RGB" (on white where it is transparent).
+    """The decoded picture, upright, in mode "L" or "RGB" (on white where it is transparent); errors as read_picture."""
+    return read_picture(path, max_pixels).on_white()
+
+
+def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a picture file.
 
     16 bits become 8; floating-point values are taken from 0, black, to 1, white. Raises UserError for what is missing, no
     regular file, no picture of FORMATS, truncated, animated or of several pages, and larger than MAX_BYTES or max_pixels.
@@ -50,7 +74,8 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is said below, in one line; a lower limit follows
-            return _decoded(data, max_pixels)
+            decoded, orientation = _decoded(data, max_pixels)
+            return Picture(name, *_eight_bits(decoded), orientation)
     except UserError as error:
         raise UserError(f"{name} {error}") from None
     except UnidentifiedImageError:
@@ -102,8 +127,8 @@ class _Metered(io.BytesIO):
         return data
 
 
-def _decoded(data: bytes, max_pixels: int) -> Image.Image:
-    """open_picture of a file's bytes; a UserError lacks the file's name."""
+def _decoded(data: bytes, max_pixels: int) -> tuple[Image.Image, int]:
+    """The picture in a file's bytes, upright, and the EXIF orientation that was undone; a UserError lacks the file's name."""
     exif = b""
     if data.startswith(b"\xff\xd8\xff"):
         data, exif = plain_jpeg(data)
@@ -127,39 +152,41 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
         file.left = TAGS + 4 * len(data)
         picture.load()
         orientation = orientation or orientation_of(exif or picture.info.get("exif") or b"")
-        upright = _eight_bits(picture)
-        return upright.transpose(TURNS[orientation]) if orientation in TURNS else upright
+        return upright(picture, orientation), orientation if orientation in TURNS else 1
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A decoded picture of any mode in mode "L" or "RGB"."""
-    mode, bands = picture.mode, picture.getbands()
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """Turn a picture that was stored with this EXIF orientation."""
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture.copy()
+
+
+def _eight_bits(picture: Image.Image) -> tuple[Image.Image, np.ndarray | None, np.ndarray | None]:
+    """Colours, alpha and deep values of a decoded picture of any mode, see Picture."""
+    mode, bands, transparent = picture.mode, picture.getbands(), picture.info.get("transparency")
     if mode in ("I", "F") or mode.startswith("I;16"):
-        return _narrowed(picture)
+        values = np.asarray(picture)
+        opaque = values != transparent if isinstance(transparent, int) else np.ones_like(values, dtype=bool)
+        return _narrowed(values), None if opaque.all() else opaque.astype(np.uint8) * 255, values
     if "a" in bands:  # colours that are multiplied by their alpha
         picture = picture.convert("LA" if mode == "La" else "RGBA")
-        bands = picture.getbands()
-    if "A" in bands or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture).convert("RGB")
-        grey = picture.convert("L")
-        return grey if np.array_equal(np.asarray(grey.convert("RGB")), np.asarray(picture)) else picture
-    return picture.convert("L" if mode in ("1", "L") else "RGB")
+    if "A" not in picture.getbands() and transparent is None:
+        return picture.convert("L" if mode in ("1", "L") else "RGB"), None, None
+    picture = picture.convert("RGBA")
+    alpha, colours = np.asarray(picture.getchannel("A")), picture.convert("RGB")
+    grey = colours.convert("L")
+    if np.array_equal(np.asarray(grey.convert("RGB")), np.asarray(colours)):
+        colours = grey
+    return colours, None if (alpha == 255).all() else alpha, None
 
 
-def _narrowed(picture: Image.Image) -> Image.Image:
+def _narrowed(values: np.ndarray) -> Image.Image:
     """16 bits to 8, and floating-point values: Pillow's own conversion would clip. 257 · 255 = 65535."""
-    values = np.asarray(picture)
-    floating = picture.mode == "F"
+    floating = values.dtype.kind == "f"
     low, high, most = values.min(), values.max(), 1 if floating else 65535
     if not (low >= 0 and high <= most):  # not a number is neither
         kind = "floating-point values" if floating else "values"
         raise UserError(f"holds {kind} from {low} to {high}; 0 to {most} can be read: save it in 8 or 16 bits")
     narrow = (values.astype(np.float32) * 255 if floating else values.astype(np.float32) / 257).round().astype(np.uint8)
-    transparent = picture.info.get("transparency")
-    if isinstance(transparent, int):
-        narrow[values == transparent] = 255
     return Image.fromarray(narrow)
 
 
@@ -191,16 +218,6 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
             "checkpoint"
         )
     return grey
-
-
-def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """bool (height, width) from a mask file: True, hidden, where it is white (128 or more of 255); UserError if nowhere."""
-    hidden = to_tensor(open_picture(path, max_pixels).convert("L"))[0] >= 128
-    if not bool(hidden.any()):
-        raise UserError(
-            f"mask {shown(path)} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel"
-        )
-    return hidden
 
 
 def list_pictures(folder: str | Path) -> list[Path]:

@@ -24,6 +24,7 @@ from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.resume import RECORDS, Progress, load_state, save_state
 from pixelrnn.signals import STOPS, signals_received
+from pixelrnn.typical import Typical
 from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, rounds, update
 
 RECORD_EVERY = 50  # updates
@@ -194,12 +195,15 @@ def _agreed(received: list[str], seconds: float) -> tuple[str, float]:
 
 
 def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
-    """-log p(x); of a model with several orders their mean, each image along one of them in turn."""
+    """-log p(x); of a model with several orders their mean, each image along one of them in turn. The model keeps what is
+    typical of the images."""
     along = []
     for order in range(min(len(model.orders), len(images))):
         with model.along(order):
             along.append(log_probs(model, images[order :: len(model.orders)], batch_size=batch_size))
-    return Likelihoods.of(torch.cat(along), model.dimensions)
+    found = torch.cat(along)
+    model.trained_on = {**model.trained_on, "typical": Typical.of(images, model.levels, found).as_dict()}
+    return Likelihoods.of(found, model.dimensions)
 
 
 def _epoch(images: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:

@@ -29,7 +29,8 @@ from PIL import Image
 import pixelrnn
 from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.errors import UserError
-from pixelrnn.pictures import open_picture, read_mask
+from pixelrnn.masks import read_mask
+from pixelrnn.pictures import open_picture
 from pixelrnn.report import describe_model, describe_order
 from pixelrnn.resume import STATE, Progress, load_state
 

@@ -237,7 +237,7 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
     arguments = [f"image={picture('photo.png', values)}", *hide]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
     assert code == 0, err
-    assert "is 30x20 pixels of 256 levels; brought to the model's 8x8 pixels" in out
+    assert "is 20x30 pixels of 256 levels; brought to the model's 8x8 pixels" in out
     completed = np.asarray(Image.open("out/completions/000-000.png"))
     assert completed.shape == (30, 20)
     assert np.array_equal(completed[mask == 0], values[mask == 0])
@@ -286,9 +286,53 @@ def test_a_mask_file_among_several_occlusions_stays_in_the_folder(call, checkpoi
 
 def test_a_grey_picture_serves_a_colour_model(call, colour_checkpoint):
     path = picture("photo.png", np.full((6, 6), 100))
-    code, _, err = call("complete", f"checkpoint={colour_checkpoint}", f"image={path}", "hydra.run.dir=out")
+    arguments = [f"image={path}", "occlusion=half", "hydra.run.dir=out"]
+    code, _, err = call("complete", f"checkpoint={colour_checkpoint}", *arguments)
     assert code == 0, err
     assert np.asarray(Image.open("out/completions/000-000.png")).shape == (6, 6, 3)
+
+
+def test_what_is_hidden_is_asked_for_or_said(call, checkpoint):
+    """A picture of one's own is completed where its mask, an occlusion or its transparency says, and nowhere by default."""
+    values = np.random.default_rng(0).integers(0, 256, (30, 20)).astype(np.uint8)
+    own, model = f"image={picture('photo.png', values)}", f"checkpoint={checkpoint}"
+    before = files(".")
+    code, _, err = call("complete", model, own)
+    assert code == 2 and "image=photo.png: which part is to be completed? give mask=" in err and files(".") == before
+    code, out, err = call("complete", model, own, "occlusion=half", "count=1")
+    assert code == 0 and "hidden     300 of 600 pixels: half (side bottom)\n" in out, err
+    code, out, err = call("complete", model, "limit=1", "count=1")
+    assert code == 0 and "hidden     32 of 64 pixels: half (side bottom), the default\n" in out, err
+    alpha = np.full((30, 20), 255, np.uint8)
+    alpha[20:] = 0
+    Image.fromarray(np.dstack([values, alpha])).save("erased.png")
+    code, out, err = call("complete", model, "image=erased.png", "count=1", "hydra.run.dir=erased")
+    assert code == 0 and "hidden     200 of 600 pixels: the transparent part of erased.png\n" in out, err
+    completed = np.asarray(Image.open("erased/completions/000-000.png"))
+    assert np.array_equal(completed[:20], values[:20]) and not np.array_equal(completed[20:], values[20:])
+    code, out, err = call("complete", model, own, "mask=erased.png", "count=1")
+    assert code == 0 and "note       mask erased.png is a picture that is partly transparent" in out, err
+    assert "hidden     200 of 600 pixels: white in erased.png" in out
+    layer = np.zeros((30, 20, 4), np.uint8)
+    layer[:3] = (255, 0, 0, 255)
+    Image.fromarray(layer).save("layer.png")
+    code, out, err = call("complete", model, "image=erased.png", "mask=layer.png", "count=1")
+    assert code == 0 and "hidden     60 of 600 pixels: white in layer.png" in out, err
+    assert "erased.png is partly transparent, and laid on white" in out
+
+
+def test_a_picture_unlike_any_other_is_said(call, tmp_path):
+    noise = picture("noise.png", np.random.default_rng(0).integers(0, 256, (8, 8)))
+    code, out, err = call("complete", "checkpoint=digits", f"image={noise}", "occlusion=half", "count=2", "threads=1")
+    assert code == 0 and "note       noise.png is unlike what the model was trained on" in out, err
+    paper = np.full((90, 70), 240, np.uint8)
+    paper[20:60, 30:34] = paper[20:24, 20:34] = 30
+    arguments = [f"image={picture('paper.png', paper)}", "occlusion=centre", "count=2", "threads=1"]
+    code, out, err = call("complete", "checkpoint=digits", *arguments)
+    assert code == 0 and "note       paper.png is inverted, cropped to the strokes and centred" in out, err
+    assert "is unlike" not in out
+    code, out, err = call("complete", "checkpoint=digits", *arguments, "fit=stretch", "invert=false")
+    assert code == 0 and "note       paper.png is unlike what the model was trained on" in out, err
 
 
 def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
@@ -395,10 +439,15 @@ def test_models_lists_what_ships_and_prints_a_card(call):
 def test_bundled_models_complete_and_sample_at_once(call):
     values = np.random.default_rng(0).integers(0, 256, (20, 30))
     code, out, err = call(
-        "complete", f"image={picture('photo.png', values)}", "count=1", "threads=1", "hydra.run.dir=c"
+        "complete",
+        f"image={picture('photo.png', values)}",
+        "occlusion=half",
+        "count=1",
+        "threads=1",
+        "hydra.run.dir=c",
     )
     assert code == 0, err
-    assert "picture    photo.png is 20x30 pixels of 256 levels; brought to the model's" in out
+    assert "picture    photo.png is 30x20 pixels of 256 levels; brought to the model's" in out
     completed = np.asarray(Image.open("c/completions/000-000.png"))
     assert np.array_equal(completed[:10], values[:10]) and completed.shape == (20, 30)
     code, out, err = call("sample", "count=1", "threads=1", "hydra.run.dir=s")
@@ -459,7 +508,10 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "image=text.png"], "text.png is not a picture"),
         (["complete", "checkpoint=CHECKPOINT", "image=truncated.png"], "truncated"),
         (["complete", "checkpoint=CHECKPOINT", "image=colour.png"], "is in colour"),
-        (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=small.png"], "is 4x4 (height x width)"),
+        (
+            ["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=small.png"],
+            "is 4x4 pixels and the picture 8x8 (width x height)",
+        ),
         (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=black.png"], "hides nothing"),
         (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is halves_and_centre, or a list"),
@@ -700,4 +752,4 @@ def test_images_that_were_trained_on_are_said(call):
 def test_a_mask_that_hides_all_is_said(call, checkpoint):
     path, mask = picture("grey.png", np.full((8, 8), 90)), picture("white.png", np.full((8, 8), 255))
     code, out, err = call("complete", f"checkpoint={checkpoint}", f"image={path}", f"mask={mask}", "count=1")
-    assert code == 0 and "white.png hides the whole picture: white is hidden" in out, err
+    assert code == 0 and "white.png hides the whole picture: if black was meant" in out, err

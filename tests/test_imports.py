@@ -11,14 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "pixelrnn"
 HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn", "skimage")
 # A module may import from its own row and the rows above it.
 ROWS = [
-    {"errors", "notes", "files", "distributed", "budget", "jpeg", "signals"},
-    {"plugins", "packing", "pixels", "pictures", "pretrained", "states"},
+    {"errors", "notes", "framing", "files", "distributed", "budget", "jpeg", "signals"},
+    {"plugins", "packing", "pixels", "pictures", "masks", "pretrained", "states"},
     {"ordering", "occlusion", "cell", "likelihood"},
     {"data"},
     {"model"},
     {"particles", "graphs"},
     {"completion"},
-    {"evaluation", "figures", "checkpoint", "report", "verify", "own_picture", "quality", "uncertainty"},
+    {"evaluation", "typical", "figures", "checkpoint", "report", "verify", "own_picture", "quality", "uncertainty"},
     {"bptt", "resume", "update", "training"},
     {"benchmark", "memory"},
     {"ui"},

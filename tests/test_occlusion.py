@@ -98,7 +98,7 @@ def test_mask_files_that_do_not_serve(tmp_path):
     Image.new("L", (3, 2), "black").save(tmp_path / "black.png")
     (tmp_path / "text.png").write_text("not a picture")
     for name, size, message in [
-        ("white.png", (3, 2), "2x3 .*image 3x2"),
+        ("white.png", (3, 2), "3x2 .*image 2x3"),
         ("black.png", (2, 3), "hides nothing"),
         ("text.png", (2, 3), "not a picture"),
         ("none.png", (2, 3), "no such file"),

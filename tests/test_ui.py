@@ -1,5 +1,6 @@
 """What the page does, without a browser: masks, uploads, plans, draws that can be watched and ended, and the server."""
 
+import dataclasses
 import io
 import json
 import re
@@ -94,7 +95,8 @@ def test_mask_files_of_all_kinds(kind, scale, picture):
     rows = np.zeros((6 * scale, 6 * scale), dtype=np.uint8)
     rows[4 * scale :] = 1
     own = upload(offer(), picture(np.full((24, 24), 90))).own
-    hidden = masks.from_file(picture(MASKS[kind](rows), "mask.png"), 6, 6, own if scale > 1 else None)
+    hidden, fine = masks.from_file(picture(MASKS[kind](rows), "mask.png"), 6, 6, own if scale > 1 else None)
+    assert (fine is None) == (scale == 1) or torch.equal(fine, torch.from_numpy(rows > 0))
     assert torch.equal(hidden, torch.arange(6)[:, None].expand(6, 6) >= 4)
 
 
@@ -102,13 +104,13 @@ def test_a_pixel_is_hidden_if_any_part_of_it_is(picture):
     own = upload(offer(), picture(np.full((24, 24), 90))).own
     dot = np.zeros((24, 24))
     dot[23, 0] = 255
-    hidden = masks.from_file(picture(dot, "mask.png"), 6, 6, own)
+    hidden, _ = masks.from_file(picture(dot, "mask.png"), 6, 6, own)
     assert hidden.nonzero().tolist() == [[5, 0]]
 
 
 def test_mask_files_that_cannot_serve_are_refused(picture):
     own = upload(offer(), picture(np.full((24, 24), 90))).own
-    with pytest.raises(UserError, match=r"the mask is 5x6 .* the image's size, 6x6 or 24x24"):
+    with pytest.raises(UserError, match=r"the mask is 6x5 .* the image's size, 6x6 or 24x24"):
         masks.from_file(picture(np.full((5, 6), 255)), 6, 6, own)
     with pytest.raises(UserError, match="hides nothing"):
         masks.from_file(picture(np.zeros((6, 6))), 6, 6, None)
@@ -145,11 +147,29 @@ def test_pictures_that_cannot_serve_are_refused(picture, tmp_path):
         upload(tiny, tmp_path / "text.png")
 
 
-def test_a_transparent_picture_lies_on_white(picture):
+def test_the_transparent_part_of_a_picture_is_hidden(picture):
     clear = np.zeros((6, 6, 4))
     clear[:3, :, 3] = 255  # black above, nothing below
     subject = upload(offer((3, 6, 6), 256), picture(clear))
-    assert (subject.image[:, :3] == 0).all() and (subject.image[:, 3:] == 255).all()
+    assert torch.equal(subject.mask, torch.arange(6)[:, None].expand(6, 6) >= 3)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (30, 20), (50, 61)])
+def test_a_mask_file_keeps_every_pixel_that_it_does_not_hide(size, picture):
+    """A scratch a pixel wide hides whole pixels of the model, and of the picture itself alone."""
+    values = np.random.default_rng(0).integers(0, 256, size)
+    scratch = np.zeros(size)
+    scratch[np.arange(15), np.arange(15)] = 255
+    subject = upload(offer(levels=256), picture(values))
+    hidden, fine = masks.from_file(picture(scratch, "mask.png"), 6, 6, subject.own)
+    subject = dataclasses.replace(subject, mask=fine)
+    white = torch.full((1, 6, 6), 255, dtype=torch.uint8)
+    finished = subject.finished(white, hidden, 256)[0].numpy()
+    assert np.array_equal(finished[scratch == 0], values[scratch == 0]) and (finished[scratch > 0] == 255).all()
+    more = hidden.clone()
+    more[5, 5] = True  # painted by the visitor, over what the file does not hide
+    assert int(subject.own_hidden(more).sum()) > int(fine.sum())
+    assert not (subject.own_hidden(hidden) & ~fine).any()
 
 
 # Choices and plans

@@ -21,18 +21,26 @@ from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import in_8_bits, requantise
 from pixelrnn.report import describe, describe_model, describe_occlusion, how_drawn, of_completions
+from pixelrnn.typical import say_if_unlike
 
 
 def run(cfg: DictConfig) -> None:
-    if len({option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}) > 1:
+    asked = {option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}
+    if len(asked) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
-    own = from_file(cfg.image, model.shape, model.levels) if cfg.image else None
-    masks = _masks(cfg, model, own)
+    own, hidden = from_file(cfg.image, model, cfg.fit, cfg.invert, _mask_file(cfg)) if cfg.image else (None, None)
+    if own and hidden is None and not asked:
+        raise UserError(
+            f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
+            "occlusion=half, centre, strokes, …; a transparent part is completed too"
+        )
+    masks = _masks(cfg, model, own, hidden if own and not asked - {"mask"} else None)
     originals = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
     device = model.order.device
     images = originals.repeat_interleave(len(masks), 0).to(device)  # each with each mask
@@ -40,12 +48,14 @@ def run(cfg: DictConfig) -> None:
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     if own and own.changed:
         print(
-            f"picture    {cfg.image} is {own.picture.shape[1]}x{own.picture.shape[2]} pixels of 256 levels; brought to the "
+            f"picture    {cfg.image} is {own.picture.shape[2]}x{own.picture.shape[1]} pixels of 256 levels; brought to the "
             f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
         )
-
-    if cfg.mask and bool(hidden.all()):
-        print(f"note       {cfg.mask} hides the whole picture: white is hidden; if black was meant to be, invert it")
+    for name, (mask, _) in masks.items():
+        part = f"{int(mask.sum()):,} of {mask.numel():,} pixels"
+        print(f"hidden     {part}: {name}{'' if asked or own else ', the default'}")
+        if own and bool(mask.all()):
+            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
 
     generator = torch.Generator(device).manual_seed(cfg.seed)
     with pixel_bar("completing") as progress:
@@ -67,6 +77,8 @@ def run(cfg: DictConfig) -> None:
         for line in found.pop("lines"):
             print(line if len(masks) == 1 else f"{line} ({name})")
 
+    if own:
+        say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
     rows = [(i, name) for i in range(len(originals)) for name in masks]
@@ -100,10 +112,26 @@ def run(cfg: DictConfig) -> None:
     print(f"written    {folder / 'completions.json'}")
 
 
-def _masks(cfg: DictConfig, model: Model, own: OwnPicture | None) -> dict[str, tuple[Tensor, Tensor]]:
-    """What is hidden, bool, at the picture's own size and at the model's, of each occlusion by its name."""
+def _mask_file(cfg: DictConfig) -> str | None:
+    """The one mask file that is given, if there is one."""
+    if cfg.mask or cfg.occlusions:
+        return cfg.mask
+    return cfg.occlusion.path if cfg.occlusion.name == "mask" else None
+
+
+def _masks(
+    cfg: DictConfig, model: Model, own: OwnPicture | None, given: Tensor | None
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """What is hidden, bool, at the picture's own size and at the model's, by its name.
+
+    `given` is what the picture's mask file or its transparency hides.
+    """
+    if own and given is not None:
+        path = _mask_file(cfg)
+        name = f"white in {path}" if path else f"the transparent part of {cfg.image}"
+        return {name: (given, own.reduce(given))}
     if cfg.mask:
-        chosen = {"mask": {"name": "mask", "path": str(cfg.mask)}}
+        chosen = {f"white in {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
     elif cfg.occlusions == "halves_and_centre":
         chosen = occlusions.HALVES_AND_CENTRE
     elif cfg.occlusions:
@@ -115,11 +143,14 @@ def _masks(cfg: DictConfig, model: Model, own: OwnPicture | None) -> dict[str, t
 
 
 def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:
-    if own and spec["name"] == "mask":  # a mask file is of the picture's size
-        own_hidden = occlusions.build(spec, *own.picture.shape[1:])
-        return own_hidden, own.reduce(own_hidden)
-    hidden = occlusions.build(spec, *model.shape[1:])
-    return (own.enlarge(hidden) if own else hidden), hidden
+    if not own:
+        hidden = occlusions.build(spec, *model.shape[1:])
+        return hidden, hidden
+    is_file = spec["name"] == "mask"  # of the picture's size
+    hidden = own.mask(spec["path"]) if is_file else own.enlarge(occlusions.build(spec, *model.shape[1:]))
+    if own.transparent is not None:
+        hidden = hidden | own.transparent
+    return hidden, own.reduce(hidden)
 
 
 def _file_names(names: Iterable[str]) -> dict[str, str]:

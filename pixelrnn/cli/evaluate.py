@@ -25,6 +25,7 @@ from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.quality import quality
 from pixelrnn.report import describe_occlusion, describe_order, repeats
+from pixelrnn.typical import Typical
 
 STANDARD: dict[str, dict[str, Any]] = {
     **occlusions.HALVES_AND_CENTRE,
@@ -68,7 +69,8 @@ def run(cfg: DictConfig) -> None:
         _complete(model, images[: cfg.completed_images], hidden, cfg, generator, report)
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
-    write_json(path, {**about, "results": report})
+    typical = Typical.of(images, model.levels, exact).as_dict()
+    write_json(path, {**about, "results": report, "typical": typical})
     picture = folder / f"evaluation.{cfg.figures}"
     figures.save_figure(figures.likelihoods(report, data.name), picture)
     print(f"picture    {picture}")

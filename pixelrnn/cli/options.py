@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pixelrnn.completion import STRATEGIES
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import FIGURES
+from pixelrnn.own_picture import FITS
 from pixelrnn.packing import PRECISIONS
 from pixelrnn.plugins import LONGEST, shown
 
@@ -63,6 +64,8 @@ RULES: dict[str, Rule] = {
     "size": _whole(2),
     "seed": _whole(0, 2**32 - 1),
     "threads": _or_null(_whole(1, 1024)),
+    "fit": _one_of(*FITS),
+    "invert": Rule("auto, true or false", lambda value: value == "auto" or isinstance(value, bool)),
     "port": Rule("a number from 1 to 65535", _whole(1, 65535).holds),
     "host": Rule("an address, such as 127.0.0.1", TEXT.holds),
     "device": Rule(

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.masks import read_mask
 from pixelrnn.occlusion.mixed import mixed
 from pixelrnn.occlusion.regions import box, centre, everything, half
 from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
-from pixelrnn.pictures import read_mask
 from pixelrnn.plugins import configure, lookup, option_defaults
 
 
@@ -24,7 +24,7 @@ def mask_file(height: int, width: int, path: str = "") -> Tensor:
     hidden = read_mask(path)
     if tuple(hidden.shape) != (height, width):
         raise UserError(
-            f"mask {path} is {hidden.shape[0]}x{hidden.shape[1]} (height x width) and the image {height}x{width}: "
+            f"mask {path} is {hidden.shape[1]}x{hidden.shape[0]} pixels and the image {width}x{height} (width x height): "
             "they must have the same size"
         )
     return hidden

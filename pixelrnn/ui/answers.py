@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from pixelrnn.errors import UserError
+from pixelrnn.notes import notes_to
 from pixelrnn.ui import html
 from pixelrnn.ui.html import View
 from pixelrnn.ui.watch import Errand
@@ -46,14 +47,19 @@ def told(line: gr.HTML) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @contextmanager
-def received(file: dict[str, Any]) -> Iterator[str]:
-    """The path of a file that a visitor sent; it is spoken of by its name. Gradio removes it after KEPT seconds: its place is
-    named after its content, so that another visitor may have sent the same."""
-    path = file["path"]
+def received(file: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """The path of a file that a visitor sent, and the notes on it; both speak of it by its name. Gradio removes it after KEPT
+    seconds: its place is named after its content, so that another visitor may have sent the same."""
+    path, notes = file["path"], list[str]()
+
+    def spoken(text: str) -> str:
+        return text.replace(path, Path(path).name)
+
     try:
-        yield path
+        with notes_to(lambda text: notes.append(f"{spoken(text)}.")):
+            yield path, notes
     except UserError as error:
-        raise UserError(str(error).replace(path, Path(path).name)) from None
+        raise UserError(spoken(str(error))) from None
 
 
 def begin(errand: Errand) -> tuple[str, str, Any]:

@@ -28,8 +28,9 @@ def pack(drawn: Drawn) -> bytes:
             report["completions"].append({"file": f"{k:03d}.png", **fact})
             own_size = request.subject.finished(image, request.hidden, levels) if request.subject else None
             add(f"{k:03d}.png", requantise(image, levels, 256) if own_size is None else own_size)
-        if drawn.mean is not None and drawn.entropy is not None:
-            add("mask.png", request.hidden[None].to(torch.uint8) * 255)
+        if request.subject and drawn.mean is not None and drawn.entropy is not None:
+            hidden = request.subject.own_hidden(request.hidden)
+            add("mask.png", hidden[None].to(torch.uint8) * 255)
             add("mean.png", in_8_bits(drawn.mean, levels - 1))
             report["entropy_bits_at_white"] = most = float(drawn.entropy.max()) or 1.0
             add("entropy.png", in_8_bits(drawn.entropy, most)[None])

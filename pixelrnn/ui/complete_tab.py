@@ -1,6 +1,7 @@
 """The first tab: paint what is hidden, and watch it being completed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,15 @@ def complete_tab(shelf: Shelf) -> None:
     line_tells = told(line)
     choice = [strategy, order, count, temperature, seed]
 
-    def show(offer: Offer, chosen: Subject) -> dict[Any, Any]:
+    def show(offer: Offer, chosen: Subject, notes: Sequence[str] = ()) -> dict[Any, Any]:
         words = f"{offer.name}: {offer.words}."
         if chosen.own and chosen.own.changed:
             height, width = chosen.own.picture.shape[1:]
-            words = f"Your picture of {height}x{width} pixels is brought to the model's {offer.words.split('; ')[-1]}; "
+            words = f"Your picture of {width}x{height} pixels is brought to the model's {offer.words.split('; ')[-1]}; "
             words += "the completions are pasted back into it."
-        return {subject: chosen, painter: gr.HTML(**_canvas(offer, chosen)), line: html.line(words), pictures: ""}
+        mask = masks.to_text(chosen.own.reduce(chosen.mask)) if chosen.own and chosen.mask is not None else None
+        canvas = gr.HTML(**_canvas(offer, chosen, mask))
+        return {subject: chosen, painter: canvas, line: html.line(" ".join([words, *notes])), pictures: ""}
 
     @line_tells
     def choose_model(name: str) -> dict[Any, Any]:
@@ -97,8 +100,9 @@ def complete_tab(shelf: Shelf) -> None:
     @line_tells
     def choose_picture(file: dict[str, Any], name: str) -> dict[Any, Any]:
         offer = shelf[name]
-        with received(file) as path:
-            return show(offer, upload(offer, path))
+        with received(file) as (path, notes):
+            chosen = upload(offer, path)
+        return show(offer, chosen, notes)
 
     def foreseen(offer: Offer, hidden: torch.Tensor, chosen: tuple[Any, ...]) -> dict[Any, Any]:
         return {line: html.line(plan(offer, hidden, _choice(offer, *chosen)).words)}
@@ -108,10 +112,14 @@ def complete_tab(shelf: Shelf) -> None:
         return {painter: masks.to_text(hidden), **foreseen(offer, hidden, chosen)}
 
     @line_tells
-    def choose_mask(file: dict[str, Any], subject: Subject, name: str, *chosen: Any) -> dict[Any, Any]:
+    def choose_mask(file: dict[str, Any], current: Subject, name: str, *chosen: Any) -> dict[Any, Any]:
         offer = shelf[name]
-        with received(file) as path:
-            return lay(offer, masks.from_file(path, *offer.size, subject.own), chosen)
+        with received(file) as (path, notes):
+            hidden, fine = masks.from_file(path, *offer.size, current.own)
+        laid = lay(offer, hidden, chosen)
+        if notes:
+            laid[line] = html.line(" ".join(notes))
+        return {**laid, subject: replace(current, mask=fine)}
 
     def hide(title: str, name: str, *chosen: Any) -> dict[Any, Any]:
         offer = shelf[name]
@@ -143,7 +151,7 @@ def complete_tab(shelf: Shelf) -> None:
     name.input(choose_model, name, changes, **QUICK)
     examples.input(choose_example, [examples, name], changes, **QUICK)
     picture.upload(choose_picture, [picture, name], changes, **QUICK)
-    mask_file.upload(choose_mask, [mask_file, subject, name, *choice], [painter, line], **QUICK)
+    mask_file.upload(choose_mask, [mask_file, subject, name, *choice], [painter, line, subject], **QUICK)
     for button, title in zip(standard, masks.STANDARD, strict=True):
         button.click(line_tells(partial(hide, title)), [name, *choice], [painter, line], **QUICK)
     invert.click(turn_over, [painter, name, *choice], [painter, line], **QUICK)

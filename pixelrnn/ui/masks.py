@@ -6,8 +6,8 @@ from torch import Tensor, tensor
 
 from pixelrnn import occlusion as occlusions
 from pixelrnn.errors import UserError
+from pixelrnn.masks import read_mask
 from pixelrnn.own_picture import OwnPicture
-from pixelrnn.pictures import read_mask
 
 LARGEST = 4_000_000  # pixels of a picture or a mask that a visitor sends
 
@@ -37,15 +37,16 @@ def standard(name: str, height: int, width: int, seed: int) -> Tensor:
     return occlusions.build({**spec, "seed": seed} if name in ("random pixels", "strokes") else spec, height, width)
 
 
-def from_file(path: str | Path, height: int, width: int, own: OwnPicture | None) -> Tensor:
-    """A mask file, white where hidden, of the model's size or of the visitor's picture: bool (height, width)."""
-    hidden = read_mask(path, LARGEST)
+def from_file(path: str | Path, height: int, width: int, own: OwnPicture | None) -> tuple[Tensor, Tensor | None]:
+    """A mask file's hidden pixels, bool (height, width) of the model's size; and at the size of the visitor's picture, if the
+    file has that size. UserError if it has neither."""
+    hidden = read_mask(path, LARGEST, own.file if own else None)
     if own and hidden.shape == own.picture.shape[1:]:
-        hidden = own.reduce(hidden)
+        return own.reduce(hidden), hidden
     if tuple(hidden.shape) != (height, width):
-        sizes = {(height, width), tuple(own.picture.shape[1:]) if own else (height, width)}
-        fitting = " or ".join(f"{rows}x{columns}" for rows, columns in sorted(sizes))
+        sizes = {(width, height), (own.picture.shape[2], own.picture.shape[1]) if own else (width, height)}
+        fitting = " or ".join(f"{columns}x{rows}" for columns, rows in sorted(sizes))
         raise UserError(
-            f"the mask is {hidden.shape[0]}x{hidden.shape[1]} (height x width); it must be of the image's size, {fitting}"
+            f"the mask is {hidden.shape[1]}x{hidden.shape[0]} pixels (width x height); it must be of the image's size, {fitting}"
         )
-    return hidden
+    return hidden, None

@@ -18,11 +18,16 @@ class Subject:
     model: str
     image: Tensor  # uint8 (channels, height, width)
     own: OwnPicture | None = None
+    mask: Tensor | None = None  # bool, of the picture's own size: its mask file, or its transparent part
+
+    def own_hidden(self, hidden: Tensor) -> Tensor:
+        """What is hidden, at the picture's own size: of what the visitor painted over a mask file's pixels, these alone."""
+        return self.own.refine(hidden, self.mask) if self.own else hidden
 
     def finished(self, completed: Tensor, hidden: Tensor, levels: int) -> Tensor:
         """A completion (channels, height, width) in 8 bits, at the size of the visitor's picture if there is one."""
         if self.own:
-            return self.own.paste(completed, self.own.enlarge(hidden))
+            return self.own.paste(completed, self.own_hidden(hidden))
         return requantise(completed, levels, 256)
 
 
@@ -32,5 +37,5 @@ def example(offer: Offer, number: int) -> Subject:
 
 def upload(offer: Offer, path: str | Path) -> Subject:
     """A visitor's picture for this model; UserError where it cannot serve."""
-    own = from_file(path, offer.model.shape, offer.model.levels, LARGEST)
-    return Subject(offer.name, own.image, own)
+    own, mask = from_file(path, offer.model, max_pixels=LARGEST)
+    return Subject(offer.name, own.image, own, mask)

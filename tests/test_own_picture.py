@@ -1,0 +1,170 @@
+"""Pictures of the user's own: recognised, inverted, cropped and centred for a model of digits, and put back."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_model
+from PIL import Image
+
+import pixelrnn
+from pixelrnn import pretrained
+from pixelrnn.errors import UserError
+from pixelrnn.notes import notes_to
+from pixelrnn.own_picture import from_file
+from pixelrnn.pixels import requantise
+from pixelrnn.typical import QUANTILES, Typical, say_if_unlike
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model without training, of binary 28x28 images, that says what MNIST's are like."""
+    made = tiny_model((1, 28, 28), 2, model="PixelCNN")
+    made.trained_on["typical"] = Typical(100, (-0.2,) * len(QUANTILES), 0, 0.714).as_dict()
+    return made
+
+
+def digit():
+    """A "7" as MNIST has it: white on black, 20 of 28 pixels high, in the middle; bool (28, 28)."""
+    ink = np.zeros((28, 28), bool)
+    ink[4:7, 7:21] = True
+    for row in range(7, 24):
+        ink[row, 19 - row // 2 : 22 - row // 2] = True
+    return ink
+
+
+def photo(scale=8, top=60, left=90, size=(420, 380), paper=235, ink=50):
+    """The digit on a sheet of paper: uint8 (height, width)."""
+    values = np.full(size, paper, np.uint8)
+    drawn = digit()[4:24, 6:22].repeat(scale, 0).repeat(scale, 1)
+    values[top : top + drawn.shape[0], left : left + drawn.shape[1]][drawn] = ink
+    return values
+
+
+def read(values, model, tmp_path, hidden=None, **options):
+    """The picture for the model, what is hidden of it, and what is said."""
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    said = []
+    if hidden is not None:
+        Image.fromarray(hidden.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+        options["mask"] = tmp_path / "mask.png"
+    with notes_to(said.append):
+        own, found = from_file(tmp_path / "photo.png", model, **options)
+    return own, found, " ".join(said)
+
+
+@pytest.mark.parametrize("scale", [2, 8, 13])
+@pytest.mark.parametrize(
+    ("paper", "ink", "inverted"), [(235, 50, True), (255, 0, True), (20, 240, False), (90, 5, True)]
+)
+def test_a_digit_on_paper_becomes_what_the_model_knows(scale, paper, ink, inverted, model, tmp_path):
+    values = photo(scale, paper=paper, ink=ink)
+    own, _, said = read(values, model, tmp_path)
+    assert ("is inverted" in said) == inverted and "cropped to the strokes and centred" in said
+    assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
+    white = torch.ones(1, 28, 28, dtype=torch.uint8)
+    hidden = torch.rand(values.shape) < 0.5
+    pasted = own.paste(white, hidden)
+    inside = own.enlarge(torch.ones(28, 28, dtype=torch.bool))
+    assert torch.equal(pasted[:, ~hidden], own.picture[:, ~hidden])
+    assert (pasted[:, hidden & inside].int() - ink).abs().max() <= 1  # the model's white is ink
+    assert (pasted[:, hidden & ~inside].int() - paper).abs().max() <= 1 or bool(inside.all())
+
+
+def test_a_digit_in_colour_serves_a_grey_model_of_digits(model, tmp_path):
+    values = photo()[..., None].repeat(3, 2)
+    values[photo() == 50] = (40, 40, 140)
+    own, _, _ = read(values, model, tmp_path)
+    assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
+    pasted = own.paste(torch.ones(1, 28, 28, dtype=torch.uint8), torch.ones(values.shape[:2], dtype=torch.bool))
+    assert [40, 40, 140] in pasted.flatten(1).T.tolist()
+
+
+def test_thin_strokes_are_not_lost(model, tmp_path):
+    values = np.full((600, 600), 255, np.uint8)
+    values[100:500, 298:302] = 0  # a pencil's line: a seventh of a pixel of the model
+    values[100:104, 200:302] = 0
+    own, _, _ = read(values, model, tmp_path)
+    assert 20 <= int(own.image.sum()) <= 60
+
+
+@pytest.mark.parametrize("side", ["bottom", "top", "left", "right"])
+def test_a_frame_makes_room_for_the_hidden_part(side, model, tmp_path):
+    values, hidden = photo(), np.zeros((420, 380), bool)
+    middle_row, middle_column = 60 + 80, 90 + 64
+    {"bottom": hidden[middle_row:], "top": hidden[:middle_row], "left": hidden[:, :middle_column],
+     "right": hidden[:, middle_column:]}[side][:] = True  # fmt: skip
+    own, found, said = read(values, model, tmp_path, hidden)
+    assert np.array_equal(found.numpy(), hidden)
+    inside = own.enlarge(torch.ones(28, 28, dtype=torch.bool)).numpy()
+    assert (inside & (values == 50)).sum() >= 0.8 * (values == 50).sum()
+    assert "outside the part that the model sees" in said
+
+
+def test_the_hidden_part_is_not_looked_at(model, tmp_path):
+    hidden = np.zeros((420, 380), bool)
+    hidden[140:] = True
+    other = photo()
+    other[140:] = np.random.default_rng(0).integers(0, 256, other[140:].shape)
+    one, two = (read(values, model, tmp_path, hidden)[0] for values in (photo(), other))
+    seen = ~one.reduce(torch.from_numpy(hidden))
+    assert (one.frame, one.tone) == (two.frame, two.tone) and torch.equal(one.image[:, seen], two.image[:, seen])
+
+
+def test_an_image_as_the_model_knows_them_stays_as_it_is(model, tmp_path):
+    own, _, said = read(digit().astype(np.uint8) * 255, model, tmp_path)
+    assert np.array_equal(own.image[0].numpy(), digit()) and not said
+
+
+def test_a_photograph_is_not_taken_for_a_digit(model, tmp_path):
+    ramp = np.add.outer(np.arange(120), np.arange(90)).astype(np.uint8)
+    own, _, said = read(ramp, model, tmp_path)
+    assert own.frame is None and not said
+
+
+def test_fit_and_invert_can_be_chosen(model, tmp_path):
+    own, _, said = read(photo(), model, tmp_path, fit="stretch", invert=False)
+    assert own.frame is None and not said and own.image.float().mean() > 0.5
+    own, _, said = read(photo(), model, tmp_path, fit="stretch")
+    assert own.frame is None and "is inverted" in said and own.image.float().mean() < 0.5
+    own, _, _ = read(photo(), model, tmp_path, invert=False)
+    assert own.frame and not own.tone.inverted
+    own, _, _ = read(photo(paper=0, ink=255), model, tmp_path, invert=True)
+    assert own.tone.inverted
+    with pytest.raises(UserError, match=r"fit=none: .* is 380x420 and the model's images are 28x28"):
+        read(photo(), model, tmp_path, fit="none")
+
+
+def test_what_is_hidden_elsewhere_is_completed_too(model, tmp_path):
+    hidden = np.zeros((420, 380), bool)
+    hidden[400:410, 300:310] = True  # far from the digit
+    own, found, _ = read(photo(), model, tmp_path, hidden)
+    assert own.frame is None and own.reduce(found).any()
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_bundled_models_know_what_is_typical(name):
+    made = pixelrnn.load(name)
+    typical, images = Typical.known(made), pretrained.examples(name)
+    assert typical.ground == (None if name == "cifar10_subset" else 0)
+    said = []
+    with notes_to(said.append):
+        say_if_unlike(made, "example", images[:4])
+        assert not said
+        noise = torch.randint(made.levels, (2, *made.shape), dtype=torch.uint8)
+        say_if_unlike(made, "noise", noise)
+    assert len(said) == 1 and "noise is unlike what the model was trained on" in said[0]
+    if typical.ground == 0:
+        with notes_to(said.append):
+            say_if_unlike(
+                made, "inverted", requantise(255 - requantise(images[:4], made.levels, 256), 256, made.levels)
+            )
+        assert "inverted is unlike" in said[1]
+
+
+@pytest.mark.parametrize(
+    "typical", [None, 3, {}, {"images": 1}, {**Typical(1, (0.0,) * 7, 0, 0.5).as_dict(), "ground": "x"}]
+)
+def test_a_stranger_s_nonsense_is_left_alone(typical, model):
+    made = tiny_model((1, 4, 4), 2)
+    made.trained_on["typical"] = typical
+    assert Typical.known(made) is None
