@@ -1,8 +1,7 @@
 """Picture files in and out: pictures, masks, and what is refused.
 
-A file may be a stranger's. Pillow is given what has been looked at: a regular file, of few enough bytes, told by its
-content to be of one of a few formats, of a JPEG the image without its metadata, and no more readings than an honest file
-needs. Whatever Pillow then raises becomes one line.
+A file may be a stranger's. Pillow is given a regular file of few enough bytes, and only its decoders of a few formats.
+Whatever it raises becomes one line.
 """
 
 import io
@@ -18,14 +17,13 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_whole
-from pixelrnn.jpeg import ORIENTATION, orientation_of, plain_jpeg
 from pixelrnn.plugins import shown
 
 MAX_BYTES = 64 * 2**20  # a larger file is refused before it is read
 MAX_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
-TAGS = 16 * 2**20  # bytes that may be read before the pixels are asked for: tags can name the same ones again and again
 SLOW = {"bmp_rle", "ppm", "ppm_plain"}  # what Pillow decodes in Python, byte by byte
 SLOW_VALUES = 4_000_000  # a few seconds
+ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # no other parser sees a file
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
@@ -112,52 +110,30 @@ def _read(path: str | Path, name: str) -> bytes:
     return data
 
 
-class _Metered(io.BytesIO):
-    """A file of which only so many bytes can be read: a thousand tags may all claim the same megabytes."""
-
-    left = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self.left -= len(data)
-        if self.left < 0:
-            raise UserError(
-                "claims more than it holds: its parts name the same bytes again and again; save it anew as PNG"
-            )
-        return data
-
-
 def _decoded(data: bytes, max_pixels: int) -> tuple[Image.Image, int]:
     """The picture in a file's bytes, upright, and the EXIF orientation that was undone; a UserError lacks the file's name."""
-    exif = b""
-    if data.startswith(b"\xff\xd8\xff"):
-        data, exif = plain_jpeg(data)
-    file = _Metered(data)
-    file.left = TAGS if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else TAGS + 4 * len(data)
-    with Image.open(file, formats=FORMATS) as picture:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > max_pixels:
             raise UserError(
                 f"has {picture.width}x{picture.height} pixels; the limit is {max_pixels:,}: make it smaller first"
             )
-        if getattr(picture, "is_animated", False):
+        # A phone appends pictures to the first one (MPO), which is the one that is meant.
+        if picture.format != "MPO" and getattr(picture, "is_animated", False):
             raise UserError("holds several pictures (it is animated, or has pages); save the one that you mean as PNG")
         values = picture.width * picture.height * len(picture.getbands())
         if any(tile[0] in SLOW for tile in getattr(picture, "tile", ())) and max(values, len(data)) > SLOW_VALUES:
             raise UserError("is large, and in a form that is slow to read (run lengths, or text); save it as PNG")
-        tags = getattr(picture, "tag_v2", {})
-        orientation = tags.get(ORIENTATION)
-        if tags:
-            # What it would do at the end, we do: it turns the picture, and reads all that its tags point to.
-            picture.load_end = lambda: None  # type: ignore[method-assign]
-        file.left = TAGS + 4 * len(data)
+        orientation = picture.getexif().get(ORIENTATION, 1)
         picture.load()
-        orientation = orientation or orientation_of(exif or picture.info.get("exif") or b"")
-        return upright(picture, orientation), orientation if orientation in TURNS else 1
+        if orientation not in TURNS:
+            return picture.copy(), 1
+        # Pillow itself turns a TIFF while it loads it.
+        return picture.copy() if picture.format == "TIFF" else upright(picture, orientation), orientation
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
     """Turn a picture that was stored with this EXIF orientation."""
-    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture.copy()
+    return picture.transpose(TURNS[orientation])
 
 
 def _eight_bits(picture: Image.Image) -> tuple[Image.Image, np.ndarray | None, np.ndarray | None]:

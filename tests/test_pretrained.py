@@ -33,7 +33,7 @@ FACTS = {
     "seed",
     "training",
 }
-FACTS |= {"completes", "evaluation", "hundred"}
+FACTS |= {"completes", "evaluation", "typical", "hundred"}
 
 
 def test_all_that_is_promised_ships_and_is_small():
@@ -69,6 +69,8 @@ def test_a_card_tells_what_the_model_is(name):
         )
     dimensions = facts["evaluation"]["all"]["nats"] / facts["evaluation"]["all"]["bits_per_dim"] / 0.6931
     assert dimensions == pytest.approx(model.dimensions, rel=1e-2)
+    typical = {**facts["typical"], "log_prob_per_pixel": list(facts["typical"]["log_prob_per_pixel"].values())}
+    assert {"images": facts["evaluation"]["all"]["images"], **typical} == model.trained_on["typical"]
     words = pretrained.card(name)[1]
     assert "## What it cannot do" in words
     assert "(completions.png)" in words
