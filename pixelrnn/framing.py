@@ -67,6 +67,9 @@ class Tone:
         return torch.tensor(self.black)[:, None, None], torch.tensor(self.white)[:, None, None]
 
 
+INVERTED = Tone((255.0,), (0.0,))
+
+
 def find_ink(grey: Tensor, visible: Tensor) -> Tensor | None:
     """Where a picture, uint8 (height, width), has ink; None if it is not strokes on plain paper."""
     if not visible.any():
@@ -90,7 +93,7 @@ def find_tone(
     ground = 255.0 * (dark_ground == inverts)
     full = (paper - ground).abs().max() < 1 and (paper - strokes).abs().max() >= 128
     if full or not contrast or inverts != swapped:
-        return Tone((255.0,), (0.0,)) if inverts else Tone()
+        return INVERTED if inverts else Tone()
     black, white = (paper, strokes) if dark_ground else (strokes, paper)
     return Tone(tuple(black.tolist()), tuple(white.tolist()))
 

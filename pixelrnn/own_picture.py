@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.framing import Frame, Tone, find_frame, find_ink, find_tone
+from pixelrnn.framing import INVERTED, Frame, Tone, find_frame, find_ink, find_tone
 from pixelrnn.masks import read_mask, transparent_part
 from pixelrnn.model import Model
 from pixelrnn.notes import note
@@ -121,14 +121,19 @@ def from_file(
         own = replace(own, picture=to_tensor(file.on_white()))
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool) if hidden is None else ~hidden
     framed = _framed(own, model, visible, fit, invert)
-    if hidden is None:
-        return framed, None
     inside = framed.enlarge(torch.ones(model.shape[1:], dtype=torch.bool))
-    if not (hidden & inside).any():  # what is to be completed is elsewhere
-        return _framed(own, model, visible, "stretch", invert), hidden
-    if outside := int((hidden & ~inside).sum()):
+    if hidden is not None and not (hidden & inside).any():  # what is to be completed is not near the strokes
+        framed, hidden_outside = _framed(own, model, visible, "stretch", invert), 0
+    else:
+        hidden_outside = 0 if hidden is None else int((hidden & ~inside).sum())
+    done = ["turned grey"] * (len(framed.picture) > model.shape[0]) + ["inverted"] * framed.tone.inverted
+    done += ["made full in contrast"] * (framed.tone not in (Tone(), INVERTED))
+    done += ["cropped to the strokes and centred"] * (framed.frame is not None)
+    if done:
+        note(f"for the model, {file.name} is {', '.join(done)}; the completion is put back as the picture was")
+    if hidden_outside:
         note(
-            f"{outside:,} hidden pixels of {file.name} are outside the part that the model sees: they become plain paper"
+            f"{hidden_outside:,} hidden pixels of {file.name} lie outside what the model sees: they become plain paper"
         )
     return framed, hidden
 
@@ -145,18 +150,14 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
     if typical and typical.ground is not None:  # a model of strokes on a plain ground
         ink = find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
-        tone, frame = Tone((255.0,), (0.0,)) if invert is True else Tone(), None
+        tone, frame = INVERTED if invert is True else Tone(), None
         picture = with_channels(to_picture(own.picture), channels, name)
         own = replace(own, picture=to_tensor(picture))
     else:
-        tone = find_tone(own.picture, ink, visible, typical.ground == 0, invert, fit == "auto")
+        tone = find_tone(own.picture, ink, visible, typical.ground == 0, invert, contrast=fit == "auto")
         tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
         fits = fit == "auto" and height == width
         frame = find_frame(ink, ~visible, typical.extent, tolerance) if fits else None
-        if frame or tone != Tone():
-            inverted = "inverted, " if tone.inverted else ""
-            placed = "cropped to the strokes and centred, " if frame else ""
-            note(f"{name} is {inverted}{placed}as the model's images are, and the completion is put back where it was")
         own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
     seen = own.picture
     if frame:

@@ -314,6 +314,33 @@ def test_an_own_picture_is_completed_at_its_own_size(page):
     shoot(page, "own-picture")
 
 
+@pytest.mark.parametrize("size", [(320, 240), (97, 151)], ids=str)
+def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, size):
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    scratch = np.zeros(values.shape[:2], np.uint8)
+    scratch[np.arange(20, 80), np.arange(15, 75)] = 255
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    Image.fromarray(scratch).save(tmp_path / "mask.png")
+    chosen(page, "#model", "cifar10_subset")
+    says(page, "cifar10_subset")
+    for button, name, words in (("#own-picture", "photo.png", "pasted back"), ("#mask-file", "mask.png", "are hidden")):
+        with page.expect_file_chooser() as chooser:
+            page.click(button)
+        chooser.value.set_files(tmp_path / name)
+        says(page, words)
+    page.click("#complete")
+    says(page, "Done")
+    page.wait_for_selector("#files:not([disabled])")
+    with page.expect_download() as download:
+        page.click("#files")
+    archive = zipfile.ZipFile(download.value.path())
+    for number in range(6):
+        completed = np.asarray(Image.open(io.BytesIO(archive.read(f"{number:03d}.png"))))
+        changed = (completed != values).any(2)
+        assert completed.shape == values.shape and not changed[scratch == 0].any() and changed[scratch > 0].mean() > 0.9
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(archive.read("mask.png")))), scratch)
+
+
 def test_samples(page):
     page.get_by_role("tab", name="Sample").click()
     page.click("#draw")

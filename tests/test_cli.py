@@ -329,7 +329,10 @@ def test_a_picture_unlike_any_other_is_said(call, tmp_path):
     paper[20:60, 30:34] = paper[20:24, 20:34] = 30
     arguments = [f"image={picture('paper.png', paper)}", "occlusion=centre", "count=2", "threads=1"]
     code, out, err = call("complete", "checkpoint=digits", *arguments)
-    assert code == 0 and "note       paper.png is inverted, cropped to the strokes and centred" in out, err
+    assert (
+        code == 0
+        and "note       for the model, paper.png is inverted, made full in contrast, cropped to the strokes and" in out
+    ), err
     assert "is unlike" not in out
     code, out, err = call("complete", "checkpoint=digits", *arguments, "fit=stretch", "invert=false")
     assert code == 0 and "note       paper.png is unlike what the model was trained on" in out, err

@@ -59,7 +59,7 @@ def read(values, model, tmp_path, hidden=None, **options):
 def test_a_digit_on_paper_becomes_what_the_model_knows(scale, paper, ink, inverted, model, tmp_path):
     values = photo(scale, paper=paper, ink=ink)
     own, _, said = read(values, model, tmp_path)
-    assert ("is inverted" in said) == inverted and "cropped to the strokes and centred" in said
+    assert ("inverted" in said) == inverted and "cropped to the strokes and centred" in said
     assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
     white = torch.ones(1, 28, 28, dtype=torch.uint8)
     hidden = torch.rand(values.shape) < 0.5
@@ -97,7 +97,7 @@ def test_a_frame_makes_room_for_the_hidden_part(side, model, tmp_path):
     assert np.array_equal(found.numpy(), hidden)
     inside = own.enlarge(torch.ones(28, 28, dtype=torch.bool)).numpy()
     assert (inside & (values == 50)).sum() >= 0.8 * (values == 50).sum()
-    assert "outside the part that the model sees" in said
+    assert "outside what the model sees" in said
 
 
 def test_the_hidden_part_is_not_looked_at(model, tmp_path):
@@ -125,7 +125,7 @@ def test_fit_and_invert_can_be_chosen(model, tmp_path):
     own, _, said = read(photo(), model, tmp_path, fit="stretch", invert=False)
     assert own.frame is None and not said and own.image.float().mean() > 0.5
     own, _, said = read(photo(), model, tmp_path, fit="stretch")
-    assert own.frame is None and "is inverted" in said and own.image.float().mean() < 0.5
+    assert own.frame is None and "inverted" in said and own.image.float().mean() < 0.5
     own, _, _ = read(photo(), model, tmp_path, invert=False)
     assert own.frame and not own.tone.inverted
     own, _, _ = read(photo(paper=0, ink=255), model, tmp_path, invert=True)
