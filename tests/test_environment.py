@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 from test_cli import SMALL, call, files, picture  # noqa: F401  # call is a fixture
 
+import pixelrnn
 from pixelrnn.cli.quoting import quoted
+from pixelrnn.data import load
+from pixelrnn.data.prepare import data_folder
+from pixelrnn.own_picture import from_file
+from pixelrnn.pictures import list_pictures, read_mask
+from pixelrnn.training import train
+from pixelrnn.update import Settings
 
 ROOT = Path(__file__).parents[1]
 PIXELRNN = [sys.executable, "-m", "pixelrnn.cli"]
@@ -156,6 +163,7 @@ def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatc
         ("image='a=b.png'", "image='a=b.png'"),  # quoted for Hydra already
         (r"image=a\=b.png", r"image=a\=b.png"),
         ("image=photo.png", "image=photo.png"),
+        ("image=./~photo.png", "image='./~photo.png'"),  # a file's own name
         ("checkpoint=null", "checkpoint=null"),
         ("checkpoint=", "checkpoint="),
         ("checkpoint=2024", "checkpoint='2024'"),  # a folder's name, not a number
@@ -173,11 +181,78 @@ def test_a_sweep_over_names_stays_one():
     assert quoted(["-m", "init=größe,b"]) == ["-m", "init='größe','b'"]
 
 
+def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noqa: F811
+    """A shell does not replace each one: bash leaves that of hydra.run.dir=~/run."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    for folder in (home / "photos", home / "mine" / "ordering", work):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    for i, values in enumerate(np.random.default_rng(0).integers(128, 256, (12, 8, 8))):
+        picture(home / "photos" / f"{i}.png", values)
+    (home / "mine" / "ordering" / "upwards.yaml").write_text("name: snake")
+    (home / "page.md").write_text("<!-- benchmark -->\n<!-- /benchmark -->")
+    shown = ["image=~/photos/0.png", "count=1"]
+    one_mask = "occlusions=[{name:mask,path:~/photos/1.png},{name: mask, path: ~/photos/2.png}]"
+    table = ["models=[{name: SequenceRNN, width: 4, depth: 1}]", "size=4", "repeats=1", "growth=false", "memory=false"]
+    for line in (
+        ["train", "data=folder", "data.root=~/photos", "data.levels=4", *SMALL, "hydra.run.dir=~/run"],
+        ["train", *SMALL, "data.levels=4", "training.resume=~/run", "hydra.run.dir=~/run2"],
+        ["train", "-m", "init=~/run,~/run2", *SMALL, "training.resume=never", "hydra.sweep.dir=~/sweep"],
+        ["train", "--config-dir=~/mine", "ordering=upwards", *SMALL, "hydra.run.dir=~/run3"],
+        ["complete", "checkpoint=~/run", *shown, "mask=~/photos/1.png", "hydra.run.dir=~/a"],
+        [
+            "complete",
+            "checkpoint=~/run",
+            *shown,
+            "occlusion=mask",
+            "occlusion.path=~/photos/1.png",
+            "hydra.run.dir=~/b",
+        ],
+        ["complete", "checkpoint=~/run", *shown, one_mask, "hydra.run.dir=~/c"],
+        ["complete", "checkpoint=~/run2", "root=~/photos", "limit=1", "count=1", "hydra.run.dir=~/d"],
+        ["benchmark", *table, "table=~/page.md", "hydra.run.dir=~/e"],
+    ):
+        code, _, err = call(*line)
+        assert code == 0, err
+    assert not list(work.iterdir())
+    assert (home / "sweep" / "1" / "last" / "training.pt").is_file()
+
+
+def test_a_leading_tilde_in_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIXELRNN_DATA", "~/data")
+    picture(tmp_path / "photo.png", np.full((8, 8), 255))
+    model = pixelrnn.load("digits")
+    pixelrnn.save(model, "~/model")
+    assert pixelrnn.load(Path("~/model")).levels == 17
+    assert from_file("~/photo.png", model.shape, 17).image.shape == (1, 8, 8)
+    assert bool(read_mask("~/photo.png").all())
+    pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering("snake"), "~/order.png")
+    train(model, load({"name": "digits", "limit": 8}), Settings(epochs=1, samples=0), "~/run")
+    assert list_pictures("~") == [tmp_path / name for name in ("order.png", "photo.png", "run/curves.png")]
+    assert data_folder(None) == tmp_path / "data" and data_folder("~/x") == tmp_path / "x"
+
+
+def test_a_tilde_that_names_nobody_stays_as_it_is(call, monkeypatch):  # noqa: F811
+    code, _, err = call("complete", "checkpoint=~nobody of this name/run")
+    assert code == 2 and "checkpoint ~nobody of this name/run: no such folder" in err
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where nobody knows the home folder
+    monkeypatch.delenv("PIXELRNN_DATA", raising=False)
+    assert data_folder(None).is_absolute()
+
+
 def test_another_option_s_special_characters_get_a_line_that_says_how(call):  # noqa: F811
     code, _, err = call("complete", "checkpoint=digits", "strategy=größe")
     assert code == 2 and len(err.splitlines()) == 1 and "'strategy=\"größe\"'" in err
     code, _, err = call("complete", "checkpoint=digits", 'strategy="größe"')
     assert code == 2 and "strategy" in err and "größe" in err and "quoted" not in err
+
+
+def test_python_m_pixelrnn_is_the_command(tmp_path):
+    lines = [[sys.executable, "-m", module, "--help"] for module in ("pixelrnn", "pixelrnn.cli")]
+    first, second = (subprocess.run(line, cwd=tmp_path, capture_output=True, text=True) for line in lines)
+    assert (first.returncode, first.stdout) == (0, second.stdout) and "usage: pixelrnn" in first.stdout, first.stderr
 
 
 # --- the run's folder -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
-from pixelrnn.files import write_whole
+from pixelrnn.files import expanded, write_whole
 
 __all__ = [
     "as_png",
@@ -34,7 +34,7 @@ def as_png(figure: Figure) -> bytes:
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Writes PNG, SVG or PDF by the path's suffix."""
-    path = Path(path)
+    path = expanded(path)
     kind = path.suffix.lstrip(".") or "png"
     write_whole(path, lambda temporary: _write(figure, temporary, kind))
 
