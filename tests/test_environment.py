@@ -92,6 +92,23 @@ def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
     assert log.replace("\n", "").isprintable()
 
 
+@pytest.mark.parametrize("backend", ["module://not_here.backend", "no_such_backend", "tkagg"])
+def test_a_backend_that_a_notebook_left_in_the_environment_is_not_needed(tmp_path, backend):
+    """matplotlib itself refuses to be imported where the backend is unknown."""
+    code = "import pixelrnn; pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering('snake'), 'order.png')"
+    for line in (f'{sys.executable} -c "{code}"', "$PIXELRNN sample checkpoint=digits count=1 hydra.run.dir=s"):
+        done = shell(line, tmp_path, MPLBACKEND=backend, DISPLAY=None)
+        assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
+    assert {"order.png", "s/samples.png"} <= files(tmp_path)
+
+
+@pytest.mark.parametrize("first", ["", "import matplotlib; matplotlib.use('svg'); "])
+def test_a_backend_that_works_stays_the_user_s(tmp_path, first):
+    code = f"{first}import pixelrnn; pixelrnn.figures; import matplotlib; print(matplotlib.get_backend())"
+    done = shell(f'{sys.executable} -c "{code}"', tmp_path, MPLBACKEND="pdf")
+    assert done.stdout == (b"svg\n" if first else b"pdf\n"), done.stderr
+
+
 def test_what_the_encoding_lacks_is_replaced(tmp_path):
     done = shell("$PIXELRNN --help", tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert (done.returncode, done.stderr) == (0, b"") and b"COMMAND [option=value ?]" in done.stdout

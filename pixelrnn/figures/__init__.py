@@ -1,8 +1,22 @@
 """Pictures: completions beside originals, grids of samples, learning curves, orderings."""
 
+import contextlib
 import io
+import os
+import sys
 import warnings
 from pathlib import Path
+
+if "matplotlib" not in sys.modules:
+    # A command that a notebook starts inherits MPLBACKEND. If that backend is not installed here, matplotlib cannot be
+    # imported; but a figure that becomes a file needs no backend.
+    _backend = os.environ.pop("MPLBACKEND", "")
+    import matplotlib
+
+    if _backend:
+        os.environ["MPLBACKEND"] = _backend
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = _backend
 
 from matplotlib.figure import Figure
 
