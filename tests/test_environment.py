@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import zipfile
@@ -451,6 +452,46 @@ def test_nothing_asks_for_the_network(tmp_path):
     run = [sys.executable, "-c", OFFLINE, *commands]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout.endswith("offline\n"), done.stderr
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No data on this machine, and no host can be found."""
+
+    def refuse(*_, **__):
+        raise socket.gaierror("no network")
+
+    monkeypatch.setenv("PIXELRNN_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("name", ["mnist_binary", "mnist_grey", "cifar10_subset"])
+def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):  # noqa: F811
+    few = ["limit=1", "threads=1", "hydra.run.dir=out"]
+    code, out, err = call("complete", f"checkpoint={name}", "count=1", "strategy=ancestral", *few)
+    assert code == 0, err
+    assert f"the 16 examples that ship with {name} are used instead of its test data" in out
+    assert "out/completions/000-000.png" in files(".")
+    for asked in (["data=mnist"], ["root=nowhere"]):
+        code, _, err = call("complete", f"checkpoint={name}", *asked, *few)
+        assert code == 2 and "examples" not in err
+
+
+def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):  # noqa: F811
+    line = ["evaluate", "checkpoint=mnist_binary", "occlusion=half", "completions=0", "hydra.run.dir=e"]
+    code, out, err = call(*line)
+    assert code == 0, err
+    assert "examples of mnist_binary; test part, 16 images" in out
+    assert json.loads(Path("e/evaluation.json").read_text())["results"]["all"]["images"] == 16
+    code, _, err = call(*line, "part=train")
+    assert code == 2 and "could not be downloaded" in err
+
+
+def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):  # noqa: F811
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "binarized_mnist_train.amat").write_text("0 1")
+    code, _, err = call("complete", "limit=1", "count=1")
+    assert code == 2 and "is not the published file" in err
 
 
 # --- a wheel ----------------------------------------------------------------------------------------------------------
