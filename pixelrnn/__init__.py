@@ -7,6 +7,7 @@ from pixelrnn.checkpoint import load, save
 from pixelrnn.completion import Completions, complete, complete_in_detail, sample
 from pixelrnn.errors import UserError
 from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+from pixelrnn.pretrained import examples
 from pixelrnn.verify import VerificationError, verify
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "VerificationError",
     "complete",
     "complete_in_detail",
+    "examples",
     "load",
     "sample",
     "save",

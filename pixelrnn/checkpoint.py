@@ -20,7 +20,7 @@ from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
 from pixelrnn.budget import within
 from pixelrnn.errors import UserError, nearest
-from pixelrnn.files import write_json, write_whole
+from pixelrnn.files import expanded, write_json, write_whole
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import LONGEST, check_options, lookup, option_defaults, shown
 
@@ -35,7 +35,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def save(model: Model, folder: str | Path) -> None:
     """Writes the model into `folder`, which is made if it is not there; each file is whole or not there."""
-    folder = Path(folder)
+    folder = expanded(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = {
         "format": FORMAT,
@@ -142,7 +142,7 @@ def _parts(names: Collection[str], all_names: Collection[str]) -> list[str]:
 def find(checkpoint: str | Path) -> Path:
     """The folder that holds the model: that of a bundled one's name, or `checkpoint` itself, or best/ or last/ below it."""
     bundled = pretrained.names()
-    folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else Path(checkpoint)
+    folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else expanded(checkpoint)
     if not os.path.isdir(folder):  # which is no error where the name is too long for one
         raise UserError(
             f"checkpoint {shown(folder)}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "

@@ -11,6 +11,10 @@ class UserError(ValueError):
     """
 
 
+class DataMissing(UserError):
+    """A data set that is not on this machine, and could not be downloaded."""
+
+
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number; the last good checkpoint has been kept."""
 

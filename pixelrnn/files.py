@@ -14,6 +14,14 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what write_whole calls a file until
 FIGURES = ("png", "svg", "pdf")  # the kinds of file that a figure can be
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is."""
+    try:
+        return Path(os.path.expanduser(path))
+    except ValueError:  # no user can have such a name
+        return Path(path)
+
+
 def write_whole(path: Path, write: Callable[[Path], object], durable: bool = False) -> None:
     """Calls write(temporary path) and moves the result to `path`; a failure leaves what was there before.
 

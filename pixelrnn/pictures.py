@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_whole
+from pixelrnn.files import expanded, write_whole
 from pixelrnn.plugins import shown
 
 MAX_BYTES = 64 * 2**20  # a larger file is refused before it is read
@@ -88,12 +88,13 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
 def _read(path: str | Path, name: str) -> bytes:
     """The bytes of a regular file: of a pipe or a device, reading might never end."""
     try:
-        kind = Path(path).stat().st_mode
+        path = expanded(path)
+        kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise UserError(f"{name} is a folder; give a picture file")
         if not stat.S_ISREG(kind):
             raise UserError(f"{name} is no regular file but a pipe or a device; give a picture file")
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
@@ -198,7 +199,7 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
 
 def list_pictures(folder: str | Path) -> list[Path]:
     """The picture files under a folder, sorted by path; UserError if there are none."""
-    folder = Path(folder)
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UserError(f"{shown(folder)}: no such folder; set data.root to a folder of pictures")
     try:

@@ -12,7 +12,7 @@ import torch
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.errors import UserError
-from pixelrnn.files import to_disk, write_whole
+from pixelrnn.files import expanded, to_disk, write_whole
 from pixelrnn.model import Model
 from pixelrnn.plugins import shown
 
@@ -65,7 +65,7 @@ def load_state(resume: str, folder: Path, model: Model, average: Model, optimize
         if distributed.is_main():
             (folder / RECORDS).unlink(missing_ok=True)
         return Progress()
-    named = folder if resume == "auto" else Path(resume)
+    named = folder if resume == "auto" else expanded(resume)
     if not (path := named / "last" / STATE).is_file():
         raise UserError(f"training.resume={resume}: {path} is not there; give a run's folder, auto or never")
     begins = not own.exists()

@@ -18,7 +18,7 @@ from pixelrnn.completion import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
-from pixelrnn.files import append, only_writer
+from pixelrnn.files import append, expanded, only_writer
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
@@ -41,7 +41,7 @@ def train(
     times, and then raises TrainingDiverged. Several processes (pixelrnn/distributed.py) train one model, as one process
     would; the first one writes, and UserError says where it cannot.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
     with only_writer(folder, "best", "last") if distributed.is_main() else nullcontext():

@@ -186,6 +186,12 @@ def test_multirun_sweeps(call, tmp_path):
     assert orders == ["raster", "raster", "spiral", "spiral"]
 
 
+def test_options_may_stand_on_both_sides_of_a_flag(call):
+    code, out, err = call("train", "model.width=9", "--cfg", "job", "seed=3")
+    assert code == 0, err
+    assert "width: 9" in out and "seed: 3" in out
+
+
 def test_a_users_own_yaml_needs_no_fork(call, tmp_path):
     (tmp_path / "mine" / "ordering").mkdir(parents=True)
     (tmp_path / "mine" / "ordering" / "upwards.yaml").write_text("name: snake\ntransforms: [flip_rows]\n")
@@ -495,7 +501,29 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "data=folder"], "data.root"),
         (["train", "data=folder", "data.root=nowhere"], "nowhere"),
         (["train", "training.resume=nowhere"], "nowhere"),
-        (["train", "seed=1,2"], "seed"),
+        (["train", "seed=0,1"], "seed=0,1 has several values: add -m"),
+        (["train", "ordering=raster,snake"], "add -m for a run with each of them"),
+        (["train", "model.width=8,16"], "one list is model.width=[8,16]"),
+        (["train", "seed=range(0,3)"], "add -m for a run with each of them"),
+        (["train", "hydra.run.dir=x", "-m", "seed=0,1"], "give hydra.sweep.dir="),
+        (["train", "-m", "+hydra.run.dir=x", "seed=0,1"], "give hydra.sweep.dir="),
+        (["train", "hydra.sweep.dir=x"], "add -m, or give hydra.run.dir="),
+        (["train", "hydra.sweep.subdir=x"], "add -m, or give hydra.run.dir="),
+        (["train", "--epochs", "5"], "options are name=value, such as training.epochs=5"),
+        (["train", "--epochs=5"], "such as training.epochs=5"),
+        (["train", "-epochs", "5"], "such as training.epochs=5"),
+        (["train", "--training.epochs", "5"], "such as training.epochs=5"),
+        (["train", "--batch-size", "8", "seed=1"], "such as training.batch_size=8"),
+        (["train", "--width", "32"], "such as model.width=32"),
+        (["train", "--experiment=demo"], "such as experiment=demo"),
+        (["train", "-model", "lstm"], "such as model=lstm"),
+        (["train", "epochs", "5"], "such as training.epochs=5"),
+        (["train", "epochs=5"], "did you mean 'training.epochs'"),
+        (["train", "bptt=full"], "did you mean 'training.bptt'"),
+        (["train", "--cfg", "jobs"], "invalid choice: 'jobs'"),
+        (["sample", "--seed", "3"], "such as seed=3"),
+        (["evaluate", "--occlusion", "half"], "such as occlusion=half"),
+        (["complete", "photo.png"], "photo.png: options are name=value"),
         (["train", "model.width={3"], "--help"),
         (["evaluate"], "which model? give checkpoint="),
         (["evaluate", "checkpoint=nowhere"], "nowhere: no such folder"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,14 @@ import pytest
 from PIL import Image
 from test_cli import SMALL, call, files, picture  # noqa: F401  # call is a fixture
 
+import pixelrnn
 from pixelrnn.cli.quoting import quoted
+from pixelrnn.data import load
+from pixelrnn.data.prepare import data_folder
+from pixelrnn.own_picture import from_file
+from pixelrnn.pictures import list_pictures, read_mask
+from pixelrnn.training import train
+from pixelrnn.update import Settings
 
 ROOT = Path(__file__).parents[1]
 PIXELRNN = [sys.executable, "-m", "pixelrnn.cli"]
@@ -83,6 +91,23 @@ def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert done.returncode == 0 and len(log.splitlines()) == 4, log
     assert log.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("backend", ["module://not_here.backend", "no_such_backend", "tkagg"])
+def test_a_backend_that_a_notebook_left_in_the_environment_is_not_needed(tmp_path, backend):
+    """matplotlib itself refuses to be imported where the backend is unknown."""
+    code = "import pixelrnn; pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering('snake'), 'order.png')"
+    for line in (f'{sys.executable} -c "{code}"', "$PIXELRNN sample checkpoint=digits count=1 hydra.run.dir=s"):
+        done = shell(line, tmp_path, MPLBACKEND=backend, DISPLAY=None)
+        assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
+    assert {"order.png", "s/samples.png"} <= files(tmp_path)
+
+
+@pytest.mark.parametrize("first", ["", "import matplotlib; matplotlib.use('svg'); "])
+def test_a_backend_that_works_stays_the_user_s(tmp_path, first):
+    code = f"{first}import pixelrnn; pixelrnn.figures; import matplotlib; print(matplotlib.get_backend())"
+    done = shell(f'{sys.executable} -c "{code}"', tmp_path, MPLBACKEND="pdf")
+    assert done.stdout == (b"svg\n" if first else b"pdf\n"), done.stderr
 
 
 def test_what_the_encoding_lacks_is_replaced(tmp_path):
@@ -156,6 +181,7 @@ def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatc
         ("image='a=b.png'", "image='a=b.png'"),  # quoted for Hydra already
         (r"image=a\=b.png", r"image=a\=b.png"),
         ("image=photo.png", "image=photo.png"),
+        ("image=./~photo.png", "image='./~photo.png'"),  # a file's own name
         ("checkpoint=null", "checkpoint=null"),
         ("checkpoint=", "checkpoint="),
         ("checkpoint=2024", "checkpoint='2024'"),  # a folder's name, not a number
@@ -173,11 +199,78 @@ def test_a_sweep_over_names_stays_one():
     assert quoted(["-m", "init=größe,b"]) == ["-m", "init='größe','b'"]
 
 
+def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noqa: F811
+    """A shell does not replace each one: bash leaves that of hydra.run.dir=~/run."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    for folder in (home / "photos", home / "mine" / "ordering", work):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    for i, values in enumerate(np.random.default_rng(0).integers(128, 256, (12, 8, 8))):
+        picture(home / "photos" / f"{i}.png", values)
+    (home / "mine" / "ordering" / "upwards.yaml").write_text("name: snake")
+    (home / "page.md").write_text("<!-- benchmark -->\n<!-- /benchmark -->")
+    shown = ["image=~/photos/0.png", "count=1"]
+    one_mask = "occlusions=[{name:mask,path:~/photos/1.png},{name: mask, path: ~/photos/2.png}]"
+    table = ["models=[{name: SequenceRNN, width: 4, depth: 1}]", "size=4", "repeats=1", "growth=false", "memory=false"]
+    for line in (
+        ["train", "data=folder", "data.root=~/photos", "data.levels=4", *SMALL, "hydra.run.dir=~/run"],
+        ["train", *SMALL, "data.levels=4", "training.resume=~/run", "hydra.run.dir=~/run2"],
+        ["train", "-m", "init=~/run,~/run2", *SMALL, "training.resume=never", "hydra.sweep.dir=~/sweep"],
+        ["train", "--config-dir=~/mine", "ordering=upwards", *SMALL, "hydra.run.dir=~/run3"],
+        ["complete", "checkpoint=~/run", *shown, "mask=~/photos/1.png", "hydra.run.dir=~/a"],
+        [
+            "complete",
+            "checkpoint=~/run",
+            *shown,
+            "occlusion=mask",
+            "occlusion.path=~/photos/1.png",
+            "hydra.run.dir=~/b",
+        ],
+        ["complete", "checkpoint=~/run", *shown, one_mask, "hydra.run.dir=~/c"],
+        ["complete", "checkpoint=~/run2", "root=~/photos", "limit=1", "count=1", "hydra.run.dir=~/d"],
+        ["benchmark", *table, "table=~/page.md", "hydra.run.dir=~/e"],
+    ):
+        code, _, err = call(*line)
+        assert code == 0, err
+    assert not list(work.iterdir())
+    assert (home / "sweep" / "1" / "last" / "training.pt").is_file()
+
+
+def test_a_leading_tilde_in_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIXELRNN_DATA", "~/data")
+    picture(tmp_path / "photo.png", np.full((8, 8), 255))
+    model = pixelrnn.load("digits")
+    pixelrnn.save(model, "~/model")
+    assert pixelrnn.load(Path("~/model")).levels == 17
+    assert from_file("~/photo.png", model.shape, 17).image.shape == (1, 8, 8)
+    assert bool(read_mask("~/photo.png").all())
+    pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering("snake"), "~/order.png")
+    train(model, load({"name": "digits", "limit": 8}), Settings(epochs=1, samples=0), "~/run")
+    assert list_pictures("~") == [tmp_path / name for name in ("order.png", "photo.png", "run/curves.png")]
+    assert data_folder(None) == tmp_path / "data" and data_folder("~/x") == tmp_path / "x"
+
+
+def test_a_tilde_that_names_nobody_stays_as_it_is(call, monkeypatch):  # noqa: F811
+    code, _, err = call("complete", "checkpoint=~nobody of this name/run")
+    assert code == 2 and "checkpoint ~nobody of this name/run: no such folder" in err
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where nobody knows the home folder
+    monkeypatch.delenv("PIXELRNN_DATA", raising=False)
+    assert data_folder(None).is_absolute()
+
+
 def test_another_option_s_special_characters_get_a_line_that_says_how(call):  # noqa: F811
     code, _, err = call("complete", "checkpoint=digits", "strategy=größe")
     assert code == 2 and len(err.splitlines()) == 1 and "'strategy=\"größe\"'" in err
     code, _, err = call("complete", "checkpoint=digits", 'strategy="größe"')
     assert code == 2 and "strategy" in err and "größe" in err and "quoted" not in err
+
+
+def test_python_m_pixelrnn_is_the_command(tmp_path):
+    lines = [[sys.executable, "-m", module, "--help"] for module in ("pixelrnn", "pixelrnn.cli")]
+    first, second = (subprocess.run(line, cwd=tmp_path, capture_output=True, text=True) for line in lines)
+    assert (first.returncode, first.stdout) == (0, second.stdout) and "usage: pixelrnn" in first.stdout, first.stderr
 
 
 # --- the run's folder -------------------------------------------------------------------------------------------------
@@ -359,6 +452,46 @@ def test_nothing_asks_for_the_network(tmp_path):
     run = [sys.executable, "-c", OFFLINE, *commands]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout.endswith("offline\n"), done.stderr
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No data on this machine, and no host can be found."""
+
+    def refuse(*_, **__):
+        raise socket.gaierror("no network")
+
+    monkeypatch.setenv("PIXELRNN_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("name", ["mnist_binary", "mnist_grey", "cifar10_subset"])
+def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):  # noqa: F811
+    few = ["limit=1", "threads=1", "hydra.run.dir=out"]
+    code, out, err = call("complete", f"checkpoint={name}", "count=1", "strategy=ancestral", *few)
+    assert code == 0, err
+    assert f"the 16 examples that ship with {name} are used instead of its test data" in out
+    assert "out/completions/000-000.png" in files(".")
+    for asked in (["data=mnist"], ["root=nowhere"]):
+        code, _, err = call("complete", f"checkpoint={name}", *asked, *few)
+        assert code == 2 and "examples" not in err
+
+
+def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):  # noqa: F811
+    line = ["evaluate", "checkpoint=mnist_binary", "occlusion=half", "completions=0", "hydra.run.dir=e"]
+    code, out, err = call(*line)
+    assert code == 0, err
+    assert "examples of mnist_binary; test part, 16 images" in out
+    assert json.loads(Path("e/evaluation.json").read_text())["results"]["all"]["images"] == 16
+    code, _, err = call(*line, "part=train")
+    assert code == 2 and "could not be downloaded" in err
+
+
+def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):  # noqa: F811
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "binarized_mnist_train.amat").write_text("0 1")
+    code, _, err = call("complete", "limit=1", "count=1")
+    assert code == 2 and "is not the published file" in err
 
 
 # --- a wheel ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ ROWS = [
     {"benchmark", "memory"},
     {"ui"},
     {"cli"},
+    {"__main__"},
 ]
 APART = [{"ordering", "occlusion", "cell", "likelihood"}]  # families know none of each other
 

@@ -54,6 +54,12 @@ def test_its_examples_are_images_it_knows(name):
     assert log_probs(model, images).mean() > log_probs(model, images.flip(-2)).mean()
 
 
+def test_another_name_has_no_examples():
+    assert torch.equal(pixelrnn.examples("digits"), pretrained.examples("digits"))
+    with pytest.raises(UserError, match="unknown bundled model 'digit'; did you mean 'digits'"):
+        pixelrnn.examples("digit")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_tells_what_the_model_is(name):
     model, facts = pixelrnn.load(name), card(name)

@@ -3,12 +3,14 @@
 import dataclasses
 import io
 import json
+import os
 import re
 import socket
 import sys
 import threading
 import time
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -512,6 +514,38 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
     monkeypatch.delattr(pixelrnn.ui, "page", raising=False)
     with pytest.raises(UserError, match=r"pip install -e '\.\[ui\]' in the source tree, or pip install 'gradio>="):
         serve(Shelf(offer()), "127.0.0.1", 7860, False, lambda: None)
+
+
+def test_a_gradio_that_cannot_be_imported_is_not_said_to_be_missing(monkeypatch):
+    import pixelrnn.ui
+    from pixelrnn.ui.server import serve
+
+    monkeypatch.setitem(sys.modules, "pixelrnn.ui.page", None)
+    monkeypatch.delattr(pixelrnn.ui, "page", raising=False)
+    with pytest.raises(UserError, match=r"Gradio, which is installed and cannot be imported \(.*pixelrnn\.ui\.page"):
+        serve(Shelf(offer()), "127.0.0.1", 7860, False, lambda: None)
+
+
+def test_the_page_asks_no_proxy_and_leaves_the_environment_as_it_was(monkeypatch):
+    import pixelrnn.ui
+    from pixelrnn.ui.server import serve
+
+    names = ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "https_proxy", "no_proxy", "Ftp_Proxy")
+    for name in names:
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    found = {}
+    blocks = SimpleNamespace(queue=lambda **_: None, close=lambda **_: None)
+    blocks.launch = lambda **_: found.update(os.environ) or (None, "http://nowhere", None)
+    page = SimpleNamespace(build=lambda _: blocks, THEME=None, CSS="")
+    monkeypatch.setitem(sys.modules, "pixelrnn.ui.page", page)
+    monkeypatch.setattr(pixelrnn.ui, "page", page, raising=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve(Shelf(offer()), "127.0.0.1", port, False, lambda: None)
+    assert {name: value for name, value in found.items() if name.lower().endswith("_proxy")} == {"NO_PROXY": "*"}
+    assert all(os.environ[name] == "socks5://127.0.0.1:9" for name in names) and "NO_PROXY" not in os.environ
 
 
 def test_subjects_can_be_copied():

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pixelrnn import distributed
 from pixelrnn.cli import options, run_folder
+from pixelrnn.cli.arguments import arranged, nearest_option
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.cli.run_folder import OWN, STARTED, Ended, no_folder, remove_if_empty, remove_made
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
@@ -36,6 +38,7 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, instead of printing and exiting itself
     try:
         distributed.begin()
+        arguments = arranged(sys.argv[1:], command, partial(_keys, command))
         os.environ[STARTED] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))
     except (UserError, ProcessLost) as error:
         return _exit_code(error, command)
@@ -43,7 +46,7 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         if command not in SPREAD:
             return 0
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # one process speaks for all
-    sys.argv = [sys.argv[0], *quoted(sys.argv[1:])]
+    sys.argv = [sys.argv[0], *quoted(arguments)]
     run_folder.made.clear()
     at_work = False
 
@@ -134,8 +137,13 @@ def explain(error: Exception, command: str) -> str:
         if members := _members(command, option):
             return members
         key = key or option
-        known = list(_keys(command))
-        return f"unknown option '{key}'{nearest(str(key), known)} (pixelrnn {command} --help lists them)"
+        near = nearest_option(str(key), [name for name in _keys(command) if name != key])
+        hint = f"; did you mean '{near}'?" if near else ""
+        return f"unknown option '{key}'{hint} (pixelrnn {command} --help lists them)"
+    if reason.startswith(("Ambiguous value", "Sweep parameters")):
+        given = reason.split("'")[1]
+        a_list = f"; one list is {given.replace('=', '=[', 1)}]" if reason.startswith("Ambiguous") else ""
+        return f"{given} has several values: add -m for a run with each of them{a_list}"
     if isinstance(error, OmegaConfBaseException) and key and str(key) not in reason:
         return f"{key}: {reason}"
     return f"{reason} (pixelrnn {command} --help lists the options)"
@@ -151,8 +159,8 @@ def _members(command: str, option: str) -> str:
     return f"{option} needs {group}={' or '.join(members)}{own}" if members else ""
 
 
-def _keys(command: str) -> Iterator[str]:
-    """All option names of a command with its default groups."""
+def _keys(command: str) -> list[str]:
+    """All option names of a command with its default groups, and the groups themselves."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(command)
@@ -162,4 +170,6 @@ def _keys(command: str) -> Iterator[str]:
             yield f"{prefix}{name}"
             yield from walk(value, f"{prefix}{name}.")
 
-    yield from walk(OmegaConf.to_container(cfg), "")
+    defaults = plain(OmegaConf.load(CONF / f"{command}.yaml").defaults)
+    groups = [group for entry in defaults if isinstance(entry, dict) for group in entry if group != "hydra"]
+    return [*walk(OmegaConf.to_container(cfg), ""), *groups]

@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> None:
     model = load_checkpoint(cfg)
     chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
-    data = load_data(cfg, model)
+    data = load_data(cfg, model, cfg.part)
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 

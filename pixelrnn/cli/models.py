@@ -7,7 +7,6 @@ from omegaconf import DictConfig, OmegaConf
 from pixelrnn import pretrained
 from pixelrnn.checkpoint import WEIGHTS
 from pixelrnn.cli.app import plain
-from pixelrnn.errors import UserError, nearest
 
 
 def run(cfg: DictConfig) -> None:
@@ -24,8 +23,6 @@ def run(cfg: DictConfig) -> None:
             )
         print("checkpoint=<name> takes one in every command, and pixelrnn models name=<name> prints its card")
         return
-    if cfg.name not in names:
-        raise UserError(f"name={cfg.name}: no bundled model{nearest(str(cfg.name), names)} (known: {', '.join(names)})")
     print("\n".join(pretrained.card(cfg.name)))
 
 

@@ -1,5 +1,6 @@
 """What several commands need: the device, the checkpoint, the data it was trained on."""
 
+import re
 from typing import Any
 
 import torch
@@ -8,8 +9,9 @@ from omegaconf import DictConfig
 from pixelrnn import checkpoint, pretrained
 from pixelrnn.cli.app import plain
 from pixelrnn.data import Dataset, load
-from pixelrnn.errors import UserError
+from pixelrnn.errors import DataMissing, UserError
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.report import describe
 
 
@@ -39,8 +41,26 @@ def load_checkpoint(cfg: DictConfig) -> Model:
     return checkpoint.load(cfg.checkpoint, choose_device(cfg))
 
 
-def load_data(cfg: DictConfig, model: Model) -> Dataset:
-    """The data of cfg.data, or where it is null those of the checkpoint, at cfg.root if given; of the model's form."""
+def load_data(cfg: DictConfig, model: Model, part: str = "test") -> Dataset:
+    """The data of cfg.data, or where it is null those of the checkpoint, at cfg.root if given; of the model's form.
+
+    The examples that ship with a bundled model stand in for its test data where these are missing, with a note.
+    """
+    try:
+        return _load_data(cfg, model)
+    except DataMissing as error:
+        if "data" in cfg or cfg.root is not None or part != "test" or cfg.checkpoint not in pretrained.names():
+            raise
+        images = pretrained.examples(cfg.checkpoint)
+        reason = re.split(r"[:;] | \(", str(error))[0]
+        note(
+            f"{reason}; the {len(images)} examples that ship with {cfg.checkpoint} are used instead of its test data "
+            "(root=<a folder> says where these lie)"
+        )
+        return Dataset(f"examples of {cfg.checkpoint}", model.levels, images[:0], images[:0], images)
+
+
+def _load_data(cfg: DictConfig, model: Model) -> Dataset:
     spec: dict[str, Any] | None = plain(cfg.data) if "data" in cfg else model.trained_on.get("data")
     if spec is None:
         raise UserError(
@@ -49,7 +69,7 @@ def load_data(cfg: DictConfig, model: Model) -> Dataset:
     if cfg.root is not None:
         spec = {**spec, "root": cfg.root}
     elif "data" not in cfg and spec["name"] == "folder" and not spec.get("root"):
-        raise UserError(
+        raise DataMissing(
             f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
         )
     data = load(spec)

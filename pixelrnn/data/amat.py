@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.data.prepare import cache_folder
-from pixelrnn.errors import UserError
+from pixelrnn.errors import DataMissing, UserError
 from pixelrnn.files import write_whole
 
 ADDRESS = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -123,7 +123,7 @@ def _download(part: str, root: Path) -> Path:
     except Exception as error:  # network, proxy, disk, rights: each raises its own kind
         reason = error.__cause__ or error  # without write_whole's own words, which are of a full disk
         names = ", ".join(_name(part) for part in CONTENT)
-        raise UserError(
+        raise DataMissing(
             f"{_name(part)} is not in {path.parent} and could not be downloaded from {url} "
             f"({type(reason).__name__}: {' '.join(str(reason).split())}); put {names} there (.gz will do), "
             "or set data.root to the folder that holds them"

@@ -23,7 +23,7 @@ from pixelrnn.data.prepare import (
     resized,
     to_channels,
 )
-from pixelrnn.errors import UserError
+from pixelrnn.errors import DataMissing, UserError
 
 # The split of the fixed binarisation of MNIST: the last images of the training file are for validation.
 SPLITS = {
@@ -142,7 +142,7 @@ def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
             raise UserError(
                 f"the files of {title} in {place} cannot be used ({reason}); delete them and run again to download them"
             ) from error
-        raise UserError(
+        raise DataMissing(
             f"{title} is not in {place} and could not be downloaded ({reason}); put {', '.join(names)} there, "
             f"or set data.root to the folder that holds {place.relative_to(folder)}"
         ) from error

@@ -1,6 +1,7 @@
 """What the datasets share: options checked, images resized and quantised, parts chosen and named."""
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from pixelrnn.data.base import Dataset
 from pixelrnn.errors import UserError
+from pixelrnn.files import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise
 
 CHUNK = 2**22  # values converted at a time: on the way they take up to 24 bytes each
@@ -34,12 +36,15 @@ def _check(option: str, value: int | None, low: int, high: int | None, rest: str
 
 def cache_folder() -> Path:
     """Where data is kept unless data.root says otherwise: $PIXELRNN_DATA, else ~/.cache/pixelrnn."""
-    return Path(os.environ.get("PIXELRNN_DATA") or "~/.cache/pixelrnn").expanduser()
+    folder = expanded(os.environ.get("PIXELRNN_DATA") or "~/.cache/pixelrnn")
+    return (
+        Path(tempfile.gettempdir()) / "pixelrnn" if folder.parts[:1] == ("~",) else folder
+    )  # nobody knows the home folder
 
 
 def data_folder(root: str | None) -> Path:
     """data.root, or the cache folder where it is None."""
-    return Path(str(root)).expanduser() if root else cache_folder()
+    return expanded(str(root)) if root else cache_folder()
 
 
 def shuffled(count: int) -> Tensor:

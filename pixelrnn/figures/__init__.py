@@ -1,14 +1,28 @@
 """Pictures: completions beside originals, grids of samples, learning curves, orderings."""
 
+import contextlib
 import io
+import os
+import sys
 import warnings
 from pathlib import Path
+
+if "matplotlib" not in sys.modules:
+    # A command that a notebook starts inherits MPLBACKEND. If that backend is not installed here, matplotlib cannot be
+    # imported; but a figure that becomes a file needs no backend.
+    _backend = os.environ.pop("MPLBACKEND", "")
+    import matplotlib
+
+    if _backend:
+        os.environ["MPLBACKEND"] = _backend
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = _backend
 
 from matplotlib.figure import Figure
 
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
-from pixelrnn.files import write_whole
+from pixelrnn.files import expanded, write_whole
 
 __all__ = [
     "as_png",
@@ -34,7 +48,7 @@ def as_png(figure: Figure) -> bytes:
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Writes PNG, SVG or PDF by the path's suffix."""
-    path = Path(path)
+    path = expanded(path)
     kind = path.suffix.lstrip(".") or "png"
     write_whole(path, lambda temporary: _write(figure, temporary, kind))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixelrnn.pictures import open_picture, to_tensor
 from pixelrnn.pixels import requantise
+from pixelrnn.plugins import lookup
 
 FOLDER = Path(__file__).parent
 
@@ -21,14 +22,22 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
 
 
+def _folder(name: str) -> Path:
+    return FOLDER / lookup("bundled model", name, {known: known for known in names()})
+
+
 def card(name: str) -> tuple[str, str]:
     """A bundled model's card: its facts as YAML, and the words that follow."""
-    _, facts, words = (FOLDER / name / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    _, facts, words = (_folder(name) / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return facts, words.strip()
 
 
 def examples(name: str) -> Tensor:
-    """Sixteen images of a bundled model's test data: uint8 levels (16, channels, height, width)."""
-    form = json.loads((FOLDER / name / "config.json").read_text(encoding="utf-8"))["arguments"]
-    side_by_side = to_tensor(open_picture(FOLDER / name / "examples.png"))
+    """Sixteen images of a bundled model's test data: uint8 levels (16, channels, height, width).
+
+    Raises UserError for another name than a bundled model's.
+    """
+    folder = _folder(name)
+    form = json.loads((folder / "config.json").read_text(encoding="utf-8"))["arguments"]
+    side_by_side = to_tensor(open_picture(folder / "examples.png"))
     return requantise(torch.stack(side_by_side.split(form["shape"][2], -1)), 256, form["levels"])
