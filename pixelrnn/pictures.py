@@ -26,7 +26,8 @@ TAGS = 16 * 2**20  # bytes that may be read before the pixels are asked for: tag
 SLOW = {"bmp_rle", "ppm", "ppm_plain"}  # what Pillow decodes in Python, byte by byte
 SLOW_VALUES = 4_000_000  # a few seconds
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # no other parser sees a file
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm"}
 
 TURNS = {  # what makes such a picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,7 +47,7 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     regular file, no picture of FORMATS, truncated, animated or of several pages, and larger than MAX_BYTES or max_pixels.
     """
     name = shown(path)
-    data = _read(path, name)
+    data = read_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is said below, in one line; a lower limit follows
@@ -62,8 +63,9 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise UserError(f"{name} cannot be read as a picture ({reason}); is it truncated?") from None
 
 
-def _read(path: str | Path, name: str) -> bytes:
+def read_file(path: str | Path) -> bytes:
     """The bytes of a regular file: of a pipe or a device, reading might never end."""
+    name = shown(path)
     try:
         kind = Path(path).stat().st_mode
         if stat.S_ISDIR(kind):
@@ -201,17 +203,3 @@ def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
             f"mask {shown(path)} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel"
         )
     return hidden
-
-
-def list_pictures(folder: str | Path) -> list[Path]:
-    """The picture files under a folder, sorted by path; UserError if there are none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{shown(folder)}: no such folder; set data.root to a folder of pictures")
-    try:
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    except OSError as error:  # it changes while it is read, or is nested too deep for a name
-        raise UserError(f"{shown(folder)} cannot be listed ({error.strerror}); look after it, and try again") from None
-    if not paths:
-        raise UserError(f"{shown(folder)} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return paths
