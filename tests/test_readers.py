@@ -485,6 +485,8 @@ def test_a_header_that_lies(lie, saved):
         ("likelihood.hidden.bias", lambda w: w.to(torch.float8_e4m3fn), "float8"),
         ("likelihood.hidden.bias", lambda w: w[1:], "size mismatch"),
         ("more", lambda w: torch.zeros(1), "more"),
+        ("train_digests", lambda w: torch.zeros(2, 16), "train_digests are torch.float32 of shape"),
+        ("train_digests", lambda w: torch.zeros(2, 15).byte(), "train_digests are torch.uint8 of shape"),
         ("orders", lambda w: w.float(), "the orders are torch.float32"),
         ("orders", lambda w: w[0], "the orders are"),
         ("orders", lambda w: w[:0], "the orders are"),

@@ -23,8 +23,9 @@ from pixelrnn.evaluation import (
 )
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.quality import quality
-from pixelrnn.report import describe_occlusion, describe_order, repeats
+from pixelrnn.report import describe_occlusion, describe_order, note_repeats
 
 STANDARD: dict[str, dict[str, Any]] = {
     **occlusions.HALVES_AND_CENTRE,
@@ -42,8 +43,9 @@ def run(cfg: DictConfig) -> None:
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
-    for line in repeats(data, cfg.part):
-        print(line)
+    trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
+    if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
+        note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
     exact = log_probs(model, images, None, cfg.batch_size)
@@ -68,7 +70,7 @@ def run(cfg: DictConfig) -> None:
         _complete(model, images[: cfg.completed_images], hidden, cfg, generator, report)
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
-    write_json(path, {**about, "results": report})
+    write_json(path, {**about, "images_trained_on": repeats, "results": report})
     picture = folder / f"evaluation.{cfg.figures}"
     figures.save_figure(figures.likelihoods(report, data.name), picture)
     print(f"picture    {picture}")

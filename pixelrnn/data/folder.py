@@ -119,7 +119,10 @@ def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, 
     ranked, found, start, forced = _by_content(paths), {}, 0, []
     for k, part in enumerate(missing, 1):
         due = sum(value < k / 10 for value, _ in ranked)
-        end = min(max(due, start + 1), len(paths) - 1 - len(missing) + k)
+        most = len(paths) - 1 - len(missing) + k
+        end = min(max(due, start + 1), most)
+        while end < most and ranked[end][0] == ranked[end - 1][0]:  # copies stay together
+            end += 1
         found[part], start = [path for _, path in ranked[start:end]], end
         forced += [part] if end != due else []
     if forced:
