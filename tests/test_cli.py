@@ -683,6 +683,14 @@ def test_evaluate_tells_what_rounding_changes(call, checkpoint):
     assert f"{change:+.3f}" in out
 
 
+def test_a_single_image_has_no_standard_error(call, checkpoint):
+    arguments = ["precision=int8", "limit=1", "completions=1", "occlusion=half", "hydra.run.dir=e"]
+    code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0 and "nan" not in out and "±" not in out, err
+    assert "1 image; -log p, without a standard error" in out
+    assert "NaN" not in Path("e/evaluation.json").read_text()
+
+
 def part(folder, *seeds):
     Path(folder).mkdir(parents=True)
     for seed in seeds:

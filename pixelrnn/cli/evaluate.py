@@ -20,6 +20,7 @@ from pixelrnn.evaluation import (
     evaluate_ensemble,
     log_probs,
     rounded_log_probs,
+    with_error,
 )
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
@@ -42,7 +43,9 @@ def run(cfg: DictConfig) -> None:
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
-    print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
+    many = f"{len(images):,} images; -log p, ± one standard error"
+    one = "1 image; -log p, without a standard error, which a single image does not have"
+    print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
     trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
     if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
         note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
@@ -83,14 +86,14 @@ def _rounded(model: Model, images: Tensor, exact: Tensor, cfg: DictConfig, repor
     name = f"all, {cfg.precision} products"
     _row(report, name, Likelihoods.of(rounded, model.dimensions), "exact")
     change = Likelihoods.of(rounded - exact, model.dimensions)
-    print(f"{'  a change of':<28}{f'{change.nats:+.3f} ± {change.nats_error:.3f}':>20}")
-    report[name]["change_nats"], report[name]["change_nats_error"] = change.nats, change.nats_error
+    print(f"{'  a change of':<28}{with_error(change.nats, change.nats_error, 3, '+'):>20}")
+    report[name].update({f"change_{key}": change.as_dict()[key] for key in ("nats", "nats_error")})
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
     """Prints and keeps one row of the table."""
-    nats = f"{result.nats:.2f} ± {result.nats_error:.2f}"
-    bits = f"{result.bits_per_dim:.4f} ± {result.bits_per_dim_error:.4f}"
+    nats = with_error(result.nats, result.nats_error)
+    bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
     print(f"{name:<28}{nats:>20}{bits:>30}  {'' if how == 'exact' else HOW[how]}".rstrip(), flush=True)
     report[name] = {**result.as_dict(), "how": how}
 
