@@ -26,6 +26,7 @@ from pixelrnn.plugins import LONGEST, check_options, lookup, option_defaults, sh
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+DIGESTS = "train_digests"  # beside the weights in their file, so that the two are always of one moment
 MAX_CONFIG = 4 * 2**20  # bytes of config.json, and of the weights' header; a written out order takes most of them
 MAX_WEIGHTS = 2 * 2**30  # bytes of the weights
 MAX_ORDERS, MAX_VISITS = 1000, 4_000_000  # orders of one model, and pixels of all of them
@@ -37,6 +38,8 @@ def save(model: Model, folder: str | Path) -> None:
     """Writes the model into `folder`, which is made if it is not there; each file is whole or not there."""
     folder = expanded(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if model.train_digests is not None:
+        weights[DIGESTS] = model.train_digests
     config = {
         "format": FORMAT,
         "model": type(model).__name__,
@@ -60,6 +63,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     config = _read_config(folder / CONFIG)
     kind = lookup("model", str(config.get("model")), MODELS)
     weights = _read_weights(folder / WEIGHTS)
+    digests = weights.pop(DIGESTS, None)
     arguments = config.get("arguments")
     if not isinstance(arguments, dict) or "orders" not in weights:
         raise UserError(f"{place} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'orders'")
@@ -77,7 +81,7 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
     model.arguments = {**model.arguments, **arguments}  # the ordering by its name
-    model.trained_on = config["trained_on"]
+    model.trained_on, model.train_digests = config["trained_on"], digests
     return model.to(device).eval()
 
 
@@ -192,7 +196,11 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
                 raise ValueError(f"its header has more than {MAX_CONFIG // 2**20} MiB, or it is no safetensors file")
         weights = load_file(path)
         for name, weight in weights.items():
-            if name != "orders" and weight.dtype not in FLOATS:
+            if name == DIGESTS and (weight.dtype != torch.uint8 or weight.ndim != 2 or weight.shape[1] != 16):
+                raise ValueError(
+                    f"{name} are {weight.dtype} of shape {tuple(weight.shape)}; they are uint8 (images, 16)"
+                )
+            if name not in ("orders", DIGESTS) and weight.dtype not in FLOATS:
                 raise ValueError(f"the weight {name} is {weight.dtype}, and weights are in floating point")
     # What the library makes of a header that lies is SafetensorError, but also KeyError, MemoryError and others.
     except Exception as error:

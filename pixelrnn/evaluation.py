@@ -58,9 +58,15 @@ class Likelihoods:
 
     def __str__(self) -> str:
         return (
-            f"{self.nats:.2f} ± {self.nats_error:.2f} nats per image, {self.bits_per_dim:.4f} ± {self.bits_per_dim_error:.4f} "
-            f"bits/dim over {self.images} images"
+            f"{with_error(self.nats, self.nats_error)} nats per image, "
+            f"{with_error(self.bits_per_dim, self.bits_per_dim_error, 4)} bits/dim over {self.images} "
+            f"image{'s' if self.images > 1 else ''}"
         )
+
+
+def with_error(value: float, error: float, digits: int = 2, sign: str = "") -> str:
+    """A mean and its standard error in words; the mean alone where there is no error, as for a single image."""
+    return f"{value:{sign}.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def evaluate(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Likelihoods:

@@ -25,7 +25,8 @@ SLOW = {"bmp_rle", "ppm", "ppm_plain"}  # what Pillow decodes in Python, byte by
 SLOW_VALUES = 4_000_000  # a few seconds
 ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # no other parser sees a file
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm"}
 
 TURNS = {  # what makes such a picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -68,7 +69,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     regular file, no picture of FORMATS, truncated, animated or of several pages, and larger than MAX_BYTES or max_pixels.
     """
     name = shown(path)
-    data = _read(path, name)
+    data = read_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is said below, in one line; a lower limit follows
@@ -85,8 +86,9 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         raise UserError(f"{name} cannot be read as a picture ({reason}); is it truncated?") from None
 
 
-def _read(path: str | Path, name: str) -> bytes:
+def read_file(path: str | Path) -> bytes:
     """The bytes of a regular file: of a pipe or a device, reading might never end."""
+    name = shown(path)
     try:
         path = expanded(path)
         kind = path.stat().st_mode
@@ -195,17 +197,3 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
             "checkpoint"
         )
     return grey
-
-
-def list_pictures(folder: str | Path) -> list[Path]:
-    """The picture files under a folder, sorted by path; UserError if there are none."""
-    folder = expanded(folder)
-    if not folder.is_dir():
-        raise UserError(f"{shown(folder)}: no such folder; set data.root to a folder of pictures")
-    try:
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    except OSError as error:  # it changes while it is read, or is nested too deep for a name
-        raise UserError(f"{shown(folder)} cannot be listed ({error.strerror}); look after it, and try again") from None
-    if not paths:
-        raise UserError(f"{shown(folder)} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return paths

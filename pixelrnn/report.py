@@ -6,8 +6,9 @@ from torch import Tensor
 
 from pixelrnn import ordering as orderings
 from pixelrnn.completion import Completions
-from pixelrnn.data import Dataset
+from pixelrnn.data import digests
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 
 
 def describe(shape: tuple[int, int, int], levels: int) -> str:
@@ -38,14 +39,17 @@ def describe_occlusion(spec: dict[str, Any]) -> str:
     return f"{spec['name']} ({options})" if options else spec["name"]
 
 
-def repeats(data: Dataset, *parts: str) -> list[str]:
-    """A line for each of these parts of the data, "valid" and "test", that has images of the training part."""
-    return [
-        f"note       {count:,} of the {len(getattr(data, part)):,} images of {part} are, pixel for pixel, images of train too: "
-        "what is measured on them flatters the model"
-        for part, count in data.repeats().items()
-        if count and part in parts
-    ]
+def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | None:
+    """Counts, and tells, how many of these images of a part are among the training images, whose digests are given."""
+    if trained_on is None:
+        return None
+    known = set(map(bytes, trained_on.numpy()))
+    if count := sum(bytes(digest) in known for digest in digests(images).numpy()):
+        note(
+            f"{count:,} of the {len(images):,} images of {part} are, pixel for pixel, images that the model is trained on: "
+            "what is measured on them flatters it"
+        )
+    return count
 
 
 def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def save_state(folder: Path, model: Model, average: Model, optimizer: torch.opti
         "arguments": json.dumps(model.arguments),
         "model": model.state_dict(),
         "average": average.state_dict(),
+        checkpoint.DIGESTS: average.train_digests,
         "optimizer": optimizer.state_dict(),
         "progress": asdict(at),
     }
@@ -92,6 +93,7 @@ def _restored(path: Path, model: Model, average: Model, optimizer: torch.optim.O
             raise UserError(f"{path} is of a run with another training.optimizer; use the same settings")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
+        average.remember(state.get(checkpoint.DIGESTS))  # of the data as they were then
         optimizer.load_state_dict(state["optimizer"])
         for group, options in zip(optimizer.param_groups, configured, strict=True):  # as now asked for, not as then
             group.update({**options, "params": group["params"]})

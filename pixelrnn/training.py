@@ -52,6 +52,7 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
     device, is_main = model.order.device, distributed.is_main()
     if settings.bf16 and not rounds(model, settings) and is_main:
         note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
+    model.remember(data.train_digests)
     average = copy.deepcopy(model).requires_grad_(False).eval()
     objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
     at = load_state(settings.resume, folder, model, average, optimizer)

@@ -11,6 +11,7 @@ import pixelrnn
 from pixelrnn import UserError
 from pixelrnn.cell import CELLS
 from pixelrnn.checkpoint import CONFIG, WEIGHTS, initialise
+from pixelrnn.data import digests
 
 
 @pytest.fixture
@@ -124,7 +125,15 @@ def test_another_model_is_no_beginning(other, says, tmp_path):
 
 
 def test_what_it_was_trained_on_is_kept(saved):
-    assert pixelrnn.load(saved[1]).trained_on == {"data": {"name": "digits"}}
+    model, folder = saved
+    assert pixelrnn.load(folder).trained_on == {"data": {"name": "digits"}}
+    assert pixelrnn.load(folder).train_digests is None
+    first, second = digests(random_images(9, (1, 4, 4), 3)), digests(random_images(5, (1, 4, 4), 3, seed=1))
+    model.remember(first)
+    model.remember(second)
+    model.remember(first)
+    pixelrnn.save(model, folder)
+    assert torch.equal(pixelrnn.load(folder).train_digests, torch.cat([first, second]).unique(dim=0))
 
 
 def test_the_order_comes_from_the_weights(saved, tmp_path):

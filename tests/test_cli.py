@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -765,19 +766,57 @@ def test_evaluate_tells_what_rounding_changes(call, checkpoint):
     assert f"{change:+.3f}" in out
 
 
+def test_a_single_image_has_no_standard_error(call, checkpoint):
+    arguments = ["precision=int8", "limit=1", "completions=1", "occlusion=half", "hydra.run.dir=e"]
+    code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0 and "nan" not in out and "±" not in out, err
+    assert "1 image; -log p, without a standard error" in out
+    assert "NaN" not in Path("e/evaluation.json").read_text()
+
+
+def part(folder, *seeds):
+    Path(folder).mkdir(parents=True)
+    for seed in seeds:
+        picture(f"{folder}/{seed}.png", np.random.default_rng(seed).integers(0, 256, (6, 6)))
+
+
 def test_images_that_were_trained_on_are_said(call):
-    for part, seeds in (("train", range(6)), ("valid", (1, 8)), ("test", (2, 3, 9))):
-        Path("mine", part).mkdir(parents=True)
-        for seed in seeds:
-            picture(f"mine/{part}/{seed}.png", np.random.default_rng(seed).integers(0, 256, (6, 6)))
-    code, out, err = call(
-        "train", "data=folder", "data.root=mine", "hydra.run.dir=run", *SMALL[:3], "training.samples=0"
-    )
+    part("mine/train", *range(6)), part("mine/valid", 1, 8), part("mine/test", 2, 3, 9)
+    part("other/train", 20, 21), part("other/valid", 22), part("other/test", 2, 9, 20)
+    small = [*SMALL[:2], "training.samples=0", "training.epochs=1"]
+    longer = [*small[:-1], "training.epochs=2"]
+    code, out, err = call("train", "data=folder", "data.root=mine", "hydra.run.dir=run", *small)
     assert code == 0, err
-    assert "1 of the 2 images of valid are, pixel for pixel, images of train too" in out
+    assert "note       1 of the 2 images of valid are, pixel for pixel, images that the model is trained on" in out
     assert "2 of the 3 images of test are" in out
-    code, out, err = call("evaluate", "checkpoint=run", "completions=0", "occlusion=half", "hydra.run.dir=e")
+    evaluate = ["completions=0", "occlusion=half", "hydra.run.dir=e"]
+    code, out, err = call("evaluate", "checkpoint=run", *evaluate)
     assert code == 0 and "2 of the 3 images of test" in out and "of valid" not in out, err
+    assert json.loads(Path("e/evaluation.json").read_text())["images_trained_on"] == 2
+
+    # Of other data too, and by what the model knows, not by what else these hold.
+    code, out, err = call("evaluate", "checkpoint=run", "data=folder", "data.root=other", *evaluate)
+    assert code == 0 and "1 of the 3 images of test are" in out, err
+
+    # A model that began with another's weights knows the images of both; so does a run that goes on with other data.
+    for begins in ("init=run", "training.resume=run"):
+        code, out, err = call("train", begins, "data=folder", "data.root=other", "hydra.run.dir=again", *longer)
+        assert code == 0, err
+        assert ("2 of the 3 images of test are" in out) == (begins == "init=run")
+        code, out, err = call("evaluate", "checkpoint=again/last", "data=folder", "data.root=other", *evaluate)
+        assert code == 0 and "2 of the 3 images of test are" in out, err
+        shutil.rmtree("again")
+
+
+def test_a_model_that_does_not_know_its_images_says_so(call, checkpoint):
+    evaluate = [f"checkpoint={checkpoint}", "completions=0", "occlusion=half", "limit=20"]
+    code, out, err = call("evaluate", *evaluate)  # the data it names say what it was trained on
+    assert code == 0 and "note " not in out, err
+    other = ["data=digits", "data.limit=50"]
+    code, out, err = call("evaluate", *evaluate, *other)
+    assert code == 0 and "does not keep which images it was trained on, so repeats cannot be counted" in out, err
+    code, out, err = call("train", f"init={checkpoint}", *other, "training.epochs=1", "training.samples=0")
+    assert code == 0 and "so repeats of them cannot be counted" in out, err
 
 
 def test_a_mask_that_hides_all_is_said(call, checkpoint):

@@ -5,7 +5,9 @@ import inspect
 import os
 import pickle
 import re
+import tracemalloc
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -16,7 +18,7 @@ import torchvision
 import yaml
 from PIL import Image
 
-from pixelrnn.data import DATASETS, downloaded, load
+from pixelrnn.data import DATASETS, Dataset, digests, downloaded, load
 from pixelrnn.errors import UserError
 from pixelrnn.pixels import requantise
 
@@ -204,6 +206,17 @@ def test_a_dynamic_pixel_is_white_with_the_probability_of_its_grey(idx_root):
 def test_a_batch_of_other_data_is_a_choice_of_its_images():
     data = load("digits")
     assert torch.equal(data.training_batch(torch.tensor([3, 1])), data.train[[3, 1]])
+
+
+def test_repeats_are_found_without_a_copy_of_the_images():
+    data = Dataset("noise", 256, *torch.from_numpy(noise(3000, 3, 64, 64)).split([2000, 500, 500]))
+    tracemalloc.start()
+    found = data.train_digests
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (2000, 16) and peak < data.train.numel() / 20
+    assert torch.equal(digests(data.train[[7, 3]]), found[[7, 3]]) and len(found.unique(dim=0)) == 2000
+    assert replace(data, levels=2, dynamic=True).train_digests is None
 
 
 def test_cifar10(cifar_root):

@@ -1,5 +1,8 @@
 """A folder of the user's own pictures: parts and splits, sizes, colour, and what is refused."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -59,46 +62,146 @@ def test_three_folders_are_the_three_parts(tmp_path):
     assert rows(data.test) == expected((7, 8, 9), 6, 4)
 
 
-@pytest.mark.parametrize(
-    ("given", "split"),
-    [({"train": 30, "test": 4}, [27, 3, 4]), ({"train": 30, "valid": 4}, [27, 4, 3]), ({"train": 30}, [24, 3, 3])],
-)
-def test_a_missing_part_is_a_tenth_of_train(given, split, tmp_path):
-    for i, (part, count) in enumerate(given.items()):
-        pictures(tmp_path / part, count, 4, 4, start=100 * i)
+@pytest.mark.parametrize("given", [("train", "test"), ("train", "valid"), ("train",)])
+def test_a_missing_part_is_about_a_tenth_of_train(given, tmp_path):
+    for i, part in enumerate(given):
+        pictures(tmp_path / part, 200 if part == "train" else 4, 4, 4, start=1000 * i)
     data = read(tmp_path)
-    assert counts(data) == split
-    drawn = [
-        part for part, name in ((data.train, "train"), (data.valid, "valid"), (data.test, "test")) if name not in given
-    ]
-    assert rows(data.train, *drawn) == expected(range(30), 4, 4)
-    assert rows(read(tmp_path).valid) == rows(data.valid)
+    drawn = [getattr(data, part) for part in ("valid", "test") if part not in given]
+    assert all(10 <= len(part) <= 30 for part in drawn)
+    assert rows(data.train, *drawn) == expected(range(200), 4, 4)
 
 
-def test_a_flat_folder_is_split_by_its_sorted_paths(tmp_path):
-    pictures(tmp_path / "a" / "cats", 25, 4, 4)
-    pictures(tmp_path / "a" / "dogs", 15, 4, 4, start=25)
-    data = read(tmp_path / "a")
-    assert counts(data) == [32, 4, 4]
-    assert rows(data.train, data.valid, data.test) == expected(range(40), 4, 4)
+def where(data):
+    """The part of each image."""
+    parts = {"train": data.train, "valid": data.valid, "test": data.test}
+    return {image.numpy().tobytes(): part for part, images in parts.items() for image in images}
+
+
+def test_a_picture_keeps_its_part_when_others_come_and_go_and_when_it_is_renamed(tmp_path):
+    pictures(tmp_path / "a" / "cats", 60, 4, 4)
+    pictures(tmp_path / "a" / "dogs", 40, 4, 4, start=60)
+    before = where(read(tmp_path / "a"))
+    assert len(before) == 100 and set(before.values()) == {"train", "valid", "test"}
+    (tmp_path / "a" / "cats" / "000.png").unlink()
+    pictures(tmp_path / "a", 30, 4, 4, start=100)
+    (tmp_path / "a" / "dogs").rename(tmp_path / "a" / "an earlier name")
     (tmp_path / "a").rename(tmp_path / "b")
-    moved = read(tmp_path / "b")
-    assert torch.equal(moved.train, data.train) and torch.equal(moved.test, data.test)
+    after = where(read(tmp_path / "b"))
+    assert len(after) == 129 and all(after[image] == before[image] for image in after.keys() & before.keys())
 
 
-def test_a_limit_is_taken_before_the_pictures_are_read(tmp_path, monkeypatch):
+def test_copies_of_a_picture_are_in_one_part(tmp_path):
+    pictures(tmp_path / "a", 40, 4, 4)
+    pictures(tmp_path / "b", 40, 4, 4)
+    data = read(tmp_path)
+    assert sum(counts(data)) == 80 and len(rows(data.train)) == 2 * len(set(rows(data.train)))
+
+
+def test_a_small_folder_has_a_picture_in_each_part_and_says_that_they_may_move(tmp_path):
+    pictures(tmp_path, 3, 4, 4)
+    with pytest.warns(UserWarning, match=r"too few pictures to fill (valid|test|valid and test) by"):
+        assert counts(read(tmp_path)) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["val", "Validation", "dev", "VALID", "val2017", "valid_set", "val-images"])
+def test_parts_have_the_names_that_people_use(name, tmp_path):
+    pictures(tmp_path / "Training", 5, 4, 4)
+    pictures(tmp_path / name, 2, 4, 4, start=5)
+    pictures(tmp_path / "testset", 3, 4, 4, start=7)
+    data = read(tmp_path)
+    assert counts(data) == [5, 2, 3] and rows(data.valid) == expected((5, 6), 4, 4)
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path):
+    for name in ("train", "val", "validation"):
+        pictures(tmp_path / name, 3, 4, 4)
+    refused("two folders for valid, val and validation: .* rename the other", tmp_path)
+
+
+def left_out(root):
+    """The line that says what was left out of a folder, and the number of pictures that are read."""
+    with pytest.warns(UserWarning, match="files left out of") as caught:
+        data = read(root)
+    (line,) = [str(w.message) for w in caught if "left out" in str(w.message)]
+    return sum(counts(data)), line.split(": ", 1)[1]
+
+
+def test_what_is_left_out_is_counted_by_kind(tmp_path):
     pictures(tmp_path, 40, 4, 4)
+    (tmp_path / "old.png").mkdir()  # only its name is a picture's
+    pictures(tmp_path / "old.png", 1, 4, 4, start=40)
+    for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir"):
+        pictures(tmp_path / name, 3, 4, 4)
+    for name in ("._000.png", ".DS_Store", "photo.HEIC", "a.txt", "b.txt", "Thumbs.db", "README"):
+        (tmp_path / name).write_bytes(b"no picture")
+    count, line = left_out(tmp_path)
+    assert count == 41
+    assert sorted(line.split(", ")) == [
+        "1 .db",
+        "1 .heic (not read here: save as PNG or JPEG)",
+        "1 without suffix",
+        "2 .txt",
+        "2 hidden",
+        "3 in .ipynb_checkpoints/",
+        "3 in @eaDir/",
+        "3 in __MACOSX/",
+    ]
+    for i in range(20):
+        (tmp_path / f"x.{i:02}").touch()
+    assert left_out(tmp_path)[1].endswith(", 18 of other kinds")
+
+
+def test_what_lies_beside_the_parts_is_counted(tmp_path):
+    pictures(tmp_path / "train", 60, 4, 4)
+    pictures(tmp_path / "test", 3, 4, 4)
+    pictures(tmp_path / "extra" / "more", 4, 4, 4)
+    pictures(tmp_path, 1, 4, 4)
+    assert left_out(tmp_path) == (63, "5 beside test and train")
+
+
+def test_a_folder_that_may_not_be_listed_is_counted(tmp_path, monkeypatch):
+    pictures(tmp_path, 40, 4, 4)
+    pictures(tmp_path / "private", 2, 4, 4)
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "private":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert left_out(tmp_path) == (40, "1 folder private/ (Permission denied)")
+
+
+def test_links_are_followed_once(tmp_path):
+    pictures(tmp_path / "elsewhere" / "cats", 40, 4, 4)
+    photos = tmp_path / "photos"
+    pictures(photos / "dogs", 10, 4, 4, start=40)
+    (photos / "cats").symlink_to(tmp_path / "elsewhere" / "cats")
+    assert sum(counts(read(photos))) == 50
+    (photos / "a.png").symlink_to(photos / "dogs" / "040.png")
+    (photos / "again").symlink_to(tmp_path / "elsewhere")
+    (photos / "dogs" / "up").symlink_to(photos)
+    (photos / "gone.png").symlink_to("nowhere")
+    count, line = left_out(photos)
+    assert count == 50 and sorted(line.split(", ")) == ["1 behind a broken link", "3 reached a second time by a link"]
+
+
+def test_a_limit_takes_some_and_decodes_no_others(tmp_path, monkeypatch):
+    pictures(tmp_path, 100, 4, 4)
     opened, open_picture = [], folder_function.__globals__["open_picture"]
     monkeypatch.setitem(
         folder_function.__globals__, "open_picture", lambda path: opened.append(path) or open_picture(path)
     )
     data = read(tmp_path, limit=3)
     assert counts(data) == [3, 3, 3] and len(opened) == 9
-    assert data.name.endswith("(train 3 of 32 / valid 3 of 4 / test 3 of 4)")
-    assert set(rows(data.test)) <= set(rows(read(tmp_path).test))
+    assert re.search(r"\(train 3 of \d+ / valid 3 of \d+ / test 3 of \d+\)$", data.name)
+    whole = where(read(tmp_path))
+    assert all(whole[image] == part for image, part in where(data).items())
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif", "ppm", "webp", "JPG"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif", "ppm", "webp", "JPG", "jfif"])
 def test_any_format_serves(suffix, tmp_path):
     for i in range(3):
         save(tmp_path / f"{i}.{suffix}", noise(4, 4, seed=i))
@@ -153,6 +256,8 @@ def test_a_root_must_be_given_and_hold_pictures(tmp_path):
             load({"name": "folder", "root": root})
     refused("nowhere: no such folder; set data.root", tmp_path / "nowhere")
     refused("holds no pictures", tmp_path)
+    (tmp_path / "a.heic").touch()
+    refused(r"holds no pictures .*; it holds 1 \.heic", tmp_path)
     pictures(tmp_path / "train", 5, 4, 4)
     (tmp_path / "test").mkdir()
     refused("test holds no pictures", tmp_path)

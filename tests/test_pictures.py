@@ -11,7 +11,7 @@ from PIL import Image
 
 from pixelrnn.errors import UserError
 from pixelrnn.masks import read_mask
-from pixelrnn.pictures import list_pictures, open_picture, to_picture, to_tensor, with_channels
+from pixelrnn.pictures import open_picture, to_picture, to_tensor, with_channels
 
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
 COLOUR = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -146,14 +146,3 @@ def test_masks_are_read_from_colour_and_transparent_files(tmp_path):
     mask[..., 3], mask[1, 2] = 255, 255
     Image.fromarray(mask).save(path)
     assert read_mask(path).nonzero().tolist() == [[1, 2]]
-
-
-def test_folders_are_listed_in_order(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
-        list_pictures(tmp_path / "none")
-    with pytest.raises(UserError, match="holds no pictures"):
-        list_pictures(tmp_path)
-    (tmp_path / "b").mkdir()
-    for name in ["c.png", "b/x.JPG", "a.tiff", "notes.txt"]:
-        (tmp_path / name).touch()
-    assert [str(path.relative_to(tmp_path)) for path in list_pictures(tmp_path)] == ["a.tiff", "b/x.JPG", "c.png"]

@@ -20,11 +20,13 @@ from pixelrnn.evaluation import (
     evaluate_ensemble,
     log_probs,
     rounded_log_probs,
+    with_error,
 )
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.quality import quality
-from pixelrnn.report import describe_occlusion, describe_order, repeats
+from pixelrnn.report import describe_occlusion, describe_order, note_repeats
 from pixelrnn.typical import Typical
 
 STANDARD: dict[str, dict[str, Any]] = {
@@ -42,9 +44,12 @@ def run(cfg: DictConfig) -> None:
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
-    print(f"{data.name}; {cfg.part} part, {len(images)} images; -log p, ± one standard error")
-    for line in repeats(data, cfg.part):
-        print(line)
+    many = f"{len(images):,} images; -log p, ± one standard error"
+    one = "1 image; -log p, without a standard error, which a single image does not have"
+    print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
+    trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
+    if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
+        note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
     exact = log_probs(model, images, None, cfg.batch_size)
@@ -70,7 +75,7 @@ def run(cfg: DictConfig) -> None:
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
-    write_json(path, {**about, "results": report, "typical": typical})
+    write_json(path, {**about, "images_trained_on": repeats, "results": report, "typical": typical})
     picture = folder / f"evaluation.{cfg.figures}"
     figures.save_figure(figures.likelihoods(report, data.name), picture)
     print(f"picture    {picture}")
@@ -83,14 +88,14 @@ def _rounded(model: Model, images: Tensor, exact: Tensor, cfg: DictConfig, repor
     name = f"all, {cfg.precision} products"
     _row(report, name, Likelihoods.of(rounded, model.dimensions), "exact")
     change = Likelihoods.of(rounded - exact, model.dimensions)
-    print(f"{'  a change of':<28}{f'{change.nats:+.3f} ± {change.nats_error:.3f}':>20}")
-    report[name]["change_nats"], report[name]["change_nats_error"] = change.nats, change.nats_error
+    print(f"{'  a change of':<28}{with_error(change.nats, change.nats_error, 3, '+'):>20}")
+    report[name].update({f"change_{key}": change.as_dict()[key] for key in ("nats", "nats_error")})
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
     """Prints and keeps one row of the table."""
-    nats = f"{result.nats:.2f} ± {result.nats_error:.2f}"
-    bits = f"{result.bits_per_dim:.4f} ± {result.bits_per_dim_error:.4f}"
+    nats = with_error(result.nats, result.nats_error)
+    bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
     print(f"{name:<28}{nats:>20}{bits:>30}  {'' if how == 'exact' else HOW[how]}".rstrip(), flush=True)
     report[name] = {**result.as_dict(), "how": how}
 

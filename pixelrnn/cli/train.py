@@ -13,8 +13,9 @@ from pixelrnn.cli.options import written
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.errors import ProcessLost, UserError
 from pixelrnn.model import MODELS, Model
+from pixelrnn.notes import note
 from pixelrnn.plugins import configure
-from pixelrnn.report import describe, describe_model, repeats
+from pixelrnn.report import describe, describe_model, note_repeats
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
 
@@ -34,8 +35,13 @@ def run(cfg: DictConfig) -> None:
     model.trained_on = {"data": specs["data"], "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    for line in repeats(data, "valid", "test"):
-        print(line)
+    if saved and saved.train_digests is None:
+        note(f"init={cfg.init} does not keep which images it was trained on, so repeats of them cannot be counted")
+    elif saved:
+        model.remember(saved.train_digests)
+    model.remember(data.train_digests)
+    for part in ("valid", "test"):
+        note_repeats(model.train_digests, getattr(data, part), part)
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         model.trained_on["init"] = cfg.init

@@ -6,7 +6,7 @@ This table is the only registry: a new dataset is one function, one name here an
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixelrnn.data.base import Dataset
+from pixelrnn.data.base import Dataset, digests
 from pixelrnn.data.binarized_mnist import binarized_mnist
 from pixelrnn.data.digits import digits
 from pixelrnn.data.downloaded import cifar10, fashion_mnist, mnist
@@ -33,4 +33,4 @@ def load(spec: str | Mapping[str, Any]) -> Dataset:
     return configure("dataset", spec, DATASETS)()
 
 
-__all__ = ["DATASETS", "Dataset", "limited", "load"]
+__all__ = ["DATASETS", "Dataset", "digests", "limited", "load"]

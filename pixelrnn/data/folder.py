@@ -1,5 +1,8 @@
 """The user's own pictures: a folder with train, valid and test, or a flat one that is split."""
 
+import re
+from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +11,19 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.data.base import Dataset
-from pixelrnn.data.prepare import assemble, check_options, data_folder, how_levels, quantised, shuffled
+from pixelrnn.data.listing import in_words, list_pictures
+from pixelrnn.data.prepare import assemble, check_options, data_folder, how_levels, quantised
 from pixelrnn.errors import UserError
-from pixelrnn.pictures import list_pictures, open_picture, to_tensor
+from pixelrnn.notes import note
+from pixelrnn.pictures import SUFFIXES, open_picture, read_file, to_tensor
+from pixelrnn.plugins import shown
 
-PARTS = ("train", "valid", "test")
+PARTS = {  # and what people call them, with "_set", "-images", "2017" and the like behind
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+NAME = re.compile(r"([a-z]+?)([ _-]?(set|data|images))?[ _-]?\d*")
 MAX_BYTES = 16 * 2**30  # of pixels in memory; all of ImageNet at 64x64 in colour takes 14.6 GiB
 
 
@@ -23,7 +34,7 @@ def folder(
     levels: int | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """The pictures of root/{train,valid,test}, 256 levels; a missing valid or test is a tenth of the training pictures.
+    """The pictures of root/{train,valid,test}, 256 levels; a missing valid or test is about a tenth of the training pictures.
 
     size: the centre of each picture, so many pixels square; None: all have one size. channels None: 3 if any picture
     is in colour, else 1. Raises UserError for a picture that cannot be read, for unequal sizes and an empty part.
@@ -33,36 +44,99 @@ def folder(
         raise UserError("data=folder needs data.root: set it to the folder of your pictures")
     levels = levels or 256
     place = data_folder(root)
-    paths = _split(place)
-    totals = [len(part) for part in paths]
-    if limit is not None:
-        paths = [_shuffled(part)[:limit] if len(part) > limit else part for part in paths]
+    paths, totals = _split(place, limit)
     images = quantised(_read([path for part in paths for path in part], size, channels), 256, levels)
     parts = images.split([len(part) for part in paths])
     return assemble(f"folder {place.resolve().name}", how_levels(levels), levels, parts, totals)
 
 
-def _split(root: Path) -> list[list[Path]]:
-    """The paths of train, valid and test."""
-    found = {part: list_pictures(root / part) for part in PARTS if (root / part).is_dir()}
+def _split(root: Path, limit: int | None) -> tuple[list[list[Path]], list[int]]:
+    """The paths of train, valid and test, at most `limit` of each, and how many there are without the limit."""
+    left_out = Counter[str]()
+    places = _parts(root)
+    found = {part: _pictures(place, left_out) for part, place in places.items()}
+    if found:
+        beside = list_pictures(root, left_out, apart=places.values())
+        left_out[f"beside {' and '.join(place.name for place in places.values())}"] += len(beside)
+    else:
+        found = {"train": _pictures(root, left_out)}
+    if missing := [part for part in PARTS if part not in found]:
+        found |= _shared_out(found["train"], missing, root)
+    if left_out.total():
+        note(f"files left out of {shown(root)}: {in_words(left_out)}")
+    totals = [len(found[part]) for part in PARTS]
+    for part, paths in found.items():
+        if limit is not None and len(paths) > limit:
+            found[part] = [path for _, path in _by_content(paths)[:limit]]
+    return [found[part] for part in PARTS], totals
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """The folders in root that are parts by their names."""
+    found: dict[str, Path] = {}
+    try:
+        places = sorted(path for path in root.iterdir() if path.is_dir())
+    except (OSError, ValueError):  # list_pictures says why
+        places = []
+    for place in places:
+        named = NAME.fullmatch(place.name.lower())
+        part = next((part for part, names in PARTS.items() if named and named[1] in names), None)
+        if not part:
+            continue
+        if part in found:
+            raise UserError(
+                f"{root} has two folders for {part}, {found[part].name} and {place.name}: put their pictures into one, or "
+                "rename the other"
+            )
+        found[part] = place
     if found and "train" not in found:
-        raise UserError(f"{root} has the folder {' and '.join(found)} but not train: add it, or rename the other")
-    paths = found.get("train") or list_pictures(root)
-    missing = [part for part in PARTS[1:] if part not in found]
-    tenth = max(1, len(paths) // 10)
-    if len(paths) <= tenth * len(missing):
+        names = " and ".join(place.name for place in found.values())
+        raise UserError(f"{root} has the folder {names} but not train: add it, or rename the other")
+    return found
+
+
+def _pictures(place: Path, left_out: Counter[str]) -> list[Path]:
+    before = left_out.copy()
+    if not (paths := list_pictures(place, left_out)):
+        others = in_words(left_out - before)
+        raise UserError(
+            f"{shown(place)} holds no pictures ({', '.join(sorted(SUFFIXES))})"
+            + (f"; it holds {others}" if others else "")
+        )
+    return paths
+
+
+def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, list[Path]]:
+    """train and the missing parts, each of which gets the pictures in a tenth of the values that a content can have.
+
+    So a picture stays in its part when others come or go, and when it is renamed. Each part gets one picture at least.
+    """
+    if len(paths) <= len(missing):
         raise UserError(
             f"{len(paths)} pictures in {root} cannot be split in train and {' and '.join(missing)}: "
             f"no picture would be left for train; add some (at least {len(missing) + 1})"
         )
-    paths = _shuffled(paths) if missing else paths
-    for part in missing:
-        found[part], paths = paths[:tenth], paths[tenth:]
-    return [paths, found["valid"], found["test"]]
+    ranked, found, start, forced = _by_content(paths), {}, 0, []
+    for k, part in enumerate(missing, 1):
+        due = sum(value < k / 10 for value, _ in ranked)
+        most = len(paths) - 1 - len(missing) + k
+        end = min(max(due, start + 1), most)
+        while end < most and ranked[end][0] == ranked[end - 1][0]:  # copies stay together
+            end += 1
+        found[part], start = [path for _, path in ranked[start:end]], end
+        forced += [part] if end != due else []
+    if forced:
+        note(
+            f"{shown(root)} has too few pictures to fill {' and '.join(forced)} by their content: some may change parts when "
+            "you add pictures"
+        )
+    return {**found, "train": [path for _, path in ranked[start:]]}
 
 
-def _shuffled(paths: list[Path]) -> list[Path]:
-    return [paths[i] for i in shuffled(len(paths)).tolist()]
+def _by_content(paths: list[Path]) -> list[tuple[float, Path]]:
+    """Each file with a number in [0, 1) that depends on its bytes alone, sorted by it."""
+    digests = ((blake2b(read_file(path), digest_size=8).digest(), path) for path in paths)
+    return sorted((int.from_bytes(digest) / 2**64, path) for digest, path in digests)
 
 
 def _read(paths: list[Path], size: int | None, channels: int | None) -> Tensor:

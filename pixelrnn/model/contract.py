@@ -57,6 +57,7 @@ class Model(nn.Module, ABC):
         custom = {"ordering": {"name": "custom"}} if isinstance(arguments["ordering"], Tensor) else {}
         self.arguments = {"shape": list(shape), "levels": levels, **arguments, **custom}
         self.trained_on: dict[str, Any] = {}  # the configuration of its data, if it was trained
+        self.train_digests: Tensor | None = None  # of the images it was trained on, if known: uint8 (images, 16)
         self.register_buffer("orders", orders.clone())
         self.followed = Followed()
         self._visits: list[list[int]] = orders.tolist()
@@ -95,6 +96,12 @@ class Model(nn.Module, ABC):
         """The name of a weight that holds a value that is not finite, if there is one."""
         weights = self.state_dict().items()
         return next((name for name, weight in weights if not bool(torch.isfinite(weight).all())), None)
+
+    def remember(self, digests: Tensor | None) -> None:
+        """Adds the digests of training images, uint8 (images, 16), to those that the model has."""
+        if digests is not None:
+            known = digests if self.train_digests is None else torch.cat([self.train_digests, digests])
+            self.train_digests = known.unique(dim=0)
 
     @property
     def pixels(self) -> int:
