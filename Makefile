@@ -59,7 +59,7 @@ docs: .venv/installed
 	$(BIN)/python docs/make_api.py
 
 benchmark: .venv/installed
-	$(RUN) benchmark table=docs/results.md hydra.run.dir=outputs/benchmark
+	$(BIN)/python -m benchmarks --table docs/results.md
 
 clean:
 	rm -rf .venv

@@ -151,34 +151,6 @@ def test_the_papers_models_do_all_of_it(call, model):
     assert out.count("ok ") == 7
 
 
-def test_benchmark_prints_and_writes_its_table(call, monkeypatch):
-    monkeypatch.setattr(
-        "pixelrnn.benchmark.GROWTH", {"side": (2, 4), "batch": (1, 2), "width": (4, 8), "depth": (1, 2)}
-    )
-    Path("page.md").write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
-    models = "models=[{name: SequenceRNN, width: 8, depth: 2, window: 3}, {name: DiagonalBiLSTM, width: 4, depth: 1}]"
-    arguments = ["size=4", "repeats=2", "threads=1", "table=page.md", "hydra.run.dir=b"]
-    code, out, err = call("benchmark", models, *arguments)
-    assert code == 0, err
-    sections = json.loads(Path("b/benchmark.json").read_text())["sections"]
-    assert len(sections) == 3 and sum(map(len, sections.values())) > 30
-    page = Path("page.md").read_text()
-    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
-    for rows in sections.values():
-        for row in rows:
-            assert row["what"] in out and row["what"].replace(" / ", " ÷ ") in page
-            assert 0 <= row["low"] <= row["value"] <= row["high"] or "slope" in row["what"]
-            assert row["value"] > 0 or "slope" in row["what"] or row["unit"] == "MiB"
-
-
-@pytest.mark.parametrize(
-    ("argument", "hint"), [("table=none.md", "<!-- benchmark -->"), ("models=[]", "nothing to measure")]
-)
-def test_benchmark_names_mistakes(call, argument, hint):
-    code, _, err = call("benchmark", argument)
-    assert code == 2 and hint in err and len(err.splitlines()) == 1
-
-
 def test_multirun_sweeps(call, tmp_path):
     arguments = ["ordering=raster,spiral", "seed=0,1", "hydra.sweep.dir=sweep", *SMALL]
     code, _, err = call("train", "-m", *arguments)
@@ -635,7 +607,6 @@ WRONG = {
         *("ensemble=yes_please", "part=[test]", "seed=1.5", "device=cpu:foo", f"occlusion.seed={BEYOND}"),
     ],
     "verify": ["seed=abc", "seed=1.5", f"seed={BEYOND}", "threads=0"],
-    "benchmark": ["repeats=0", "size=a", "size=1", "growth=maybe", "memory=1", "models=[SequenceRNN]", "models=lstm"],
     "serve": ["port=0", "port=65536", "port=1.5", "host=1", "open=maybe", "threads=0"],
 }
 

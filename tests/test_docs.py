@@ -205,13 +205,6 @@ def test_api_is_up_to_date():
     assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "python docs/make_api.py"
 
 
-def test_the_benchmark_finds_its_place():
-    from pixelrnn.cli.benchmark import _document
-
-    before, after = _document(str(ROOT / "docs" / "results.md"))
-    assert "## Speed" in before and "Diagonal BiLSTM" in after
-
-
 def test_tests_that_a_page_names_are_there():
     for page in PAGES:
         for file, test in re.findall(r"`(tests/\w+\.py)::(\w+)`", text(page)):

@@ -18,8 +18,8 @@ import pixelrnn
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.data import load
 from pixelrnn.data.prepare import data_folder
+from pixelrnn.masks import read_mask
 from pixelrnn.own_picture import from_file
-from pixelrnn.pictures import list_pictures, read_mask
 from pixelrnn.training import train
 from pixelrnn.update import Settings
 
@@ -209,10 +209,8 @@ def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noq
     for i, values in enumerate(np.random.default_rng(0).integers(128, 256, (12, 8, 8))):
         picture(home / "photos" / f"{i}.png", values)
     (home / "mine" / "ordering" / "upwards.yaml").write_text("name: snake")
-    (home / "page.md").write_text("<!-- benchmark -->\n<!-- /benchmark -->")
     shown = ["image=~/photos/0.png", "count=1"]
     one_mask = "occlusions=[{name:mask,path:~/photos/1.png},{name: mask, path: ~/photos/2.png}]"
-    table = ["models=[{name: SequenceRNN, width: 4, depth: 1}]", "size=4", "repeats=1", "growth=false", "memory=false"]
     for line in (
         ["train", "data=folder", "data.root=~/photos", "data.levels=4", *SMALL, "hydra.run.dir=~/run"],
         ["train", *SMALL, "data.levels=4", "training.resume=~/run", "hydra.run.dir=~/run2"],
@@ -229,7 +227,6 @@ def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noq
         ],
         ["complete", "checkpoint=~/run", *shown, one_mask, "hydra.run.dir=~/c"],
         ["complete", "checkpoint=~/run2", "root=~/photos", "limit=1", "count=1", "hydra.run.dir=~/d"],
-        ["benchmark", *table, "table=~/page.md", "hydra.run.dir=~/e"],
     ):
         code, _, err = call(*line)
         assert code == 0, err
@@ -248,7 +245,6 @@ def test_a_leading_tilde_in_python(tmp_path, monkeypatch):
     assert bool(read_mask("~/photo.png").all())
     pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering("snake"), "~/order.png")
     train(model, load({"name": "digits", "limit": 8}), Settings(epochs=1, samples=0), "~/run")
-    assert list_pictures("~") == [tmp_path / name for name in ("order.png", "photo.png", "run/curves.png")]
     assert data_folder(None) == tmp_path / "data" and data_folder("~/x") == tmp_path / "x"
 
 

@@ -20,7 +20,6 @@ ROWS = [
     {"completion"},
     {"evaluation", "typical", "figures", "checkpoint", "report", "verify", "own_picture", "quality", "uncertainty"},
     {"bptt", "resume", "update", "training"},
-    {"benchmark", "memory"},
     {"ui"},
     {"cli"},
     {"__main__"},

@@ -12,7 +12,6 @@ COMMANDS = {
     "sample": "draw images from scratch",
     "verify": "check that a checkpoint keeps its promises",
     "models": "list the trained models that ship",
-    "benchmark": "measure speed, as ratios",
     "serve": "a page on this machine, to paint what is hidden and watch it being completed",
 }
 

@@ -56,12 +56,11 @@ SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
 TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("count", "batch_size", "particles", "completed_images", "repeats"), _whole(1)),
+    **dict.fromkeys(("count", "batch_size", "particles", "completed_images"), _whole(1)),
     **dict.fromkeys(("limit", "order"), _or_null(INTEGER)),
-    **dict.fromkeys(("maps", "ensemble", "growth", "memory", "open"), SWITCH),
-    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "table", "name"), _or_null(TEXT)),
+    **dict.fromkeys(("maps", "ensemble", "open"), SWITCH),
+    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name"), _or_null(TEXT)),
     "completions": _whole(0),
-    "size": _whole(2),
     "seed": _whole(0, 2**32 - 1),
     "threads": _or_null(_whole(1, 1024)),
     "fit": _one_of(*FITS),
@@ -79,10 +78,6 @@ RULES: dict[str, Rule] = {
     "part": _one_of("train", "valid", "test"),
     "occlusions": Rule(
         "halves_and_centre, or a list of occlusions, such as [strokes,{name:half,side:top}]", _are_occlusions
-    ),
-    "models": Rule(
-        "a list of models, such as [{name: SequenceRNN, width: 128}]",
-        lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value),
     ),
     "training": Rule("a group of options, such as training.epochs=5", lambda value: isinstance(value, dict)),
 }

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 PATHS = {
-    *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root", "table"),
+    *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),
     *("hydra.run.dir", "hydra.sweep.dir"),
 }
 CONFIG_FOLDER = {"--config-dir", "-cd"}  # a flag of Hydra's, which no grammar reads

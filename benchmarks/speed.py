@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.memory import peak_memory
 from pixelrnn import packing
 from pixelrnn.completion import complete, sample
-from pixelrnn.memory import peak_memory
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
