@@ -46,6 +46,23 @@ def write_whole(path: Path, write: Callable[[Path], object], durable: bool = Fal
         raise cannot_write(path, error) from error
 
 
+@contextmanager
+def nothing_left(*places: Path) -> Iterator[None]:
+    """Context manager: if its body fails, what it made at, below and above these places is removed."""
+
+    def there() -> set[Path]:
+        return {path for place in places for path in (*place.parents, place, *place.rglob("*")) if path.exists()}
+
+    before = there()
+    try:
+        yield
+    except BaseException:
+        for path in sorted(there() - before, reverse=True):  # what is inside a folder goes first
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
+
+
 def append(path: Path, text: str) -> None:
     """Adds text at the end of a file; UserError where it cannot be written."""
     try:

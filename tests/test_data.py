@@ -266,6 +266,39 @@ def test_what_cannot_be_downloaded_is_asked_for(name, pattern, tmp_path):
     refused(pattern, name=name, root=str(tmp_path / "root"))
 
 
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "binarized_mnist"])
+def test_a_failed_look_up_leaves_nothing_behind(name, tmp_path):
+    refused("could not be downloaded", name=name, root=str(tmp_path / "new" / "root"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_fails_half_way_leaves_what_was_there(tmp_path, monkeypatch):
+    """And of it alone the rest is asked for."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").touch()
+
+    def half(self):
+        (raw / "t10k-images-idx3-ubyte.gz").write_bytes(b"half")
+        raise KeyboardInterrupt if stopped else URLError("no network")
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", half)
+    stopped = False
+    refused(r"\); put train-labels-idx1-ubyte, t10k", name="mnist", root=str(tmp_path))
+    stopped = True
+    with pytest.raises(KeyboardInterrupt):
+        load({"name": "mnist", "root": str(tmp_path)})
+    assert [path.name for path in raw.iterdir()] == ["train-images-idx3-ubyte"]
+
+
+@pytest.mark.parametrize("given", ["..", "MNIST", "MNIST/raw"])
+def test_a_root_too_high_or_too_low_is_told(given, idx_root):
+    (idx_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte").unlink()  # what is there says where, though it is not whole
+    root = idx_root / given
+    refused(r"root holds MNIST/raw: is data\.root=/.*/root meant", name="mnist", root=os.path.normpath(root))
+    assert not (root / "MNIST").exists()
+
+
 @pytest.mark.parametrize("error", [PermissionError("read-only"), RuntimeError("two\nlines"), EOFError()])
 def test_any_failure_of_a_download_is_one_line(error, monkeypatch, tmp_path):
     def fail(self):

@@ -201,7 +201,25 @@ def test_half_a_download_is_not_kept(root, tmp_path, monkeypatch):
     monkeypatch.setattr(amat, "ADDRESS", root.as_uri() + "/")
     monkeypatch.setattr(amat.shutil, "copyfileobj", lambda response, file: file.write(response.read(100)))
     refused("could not be downloaded .*the connection broke off", tmp_path / "new")
-    assert list((tmp_path / "new" / "binarized_mnist").iterdir()) == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_a_download_that_fails_at_the_second_file_nothing_stays(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(amat, "ADDRESS", root.as_uri() + "/")
+    (root / "binarized_mnist_valid.amat").unlink()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "mine.txt").touch()
+    refused("_valid.amat is not in .*/new or .*/new/binarized_mnist and could not", tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("given", [".", "a", "a/b/c", "a/b/c/d"])
+def test_files_that_lie_above_or_below_are_pointed_to(given, root, tmp_path, monkeypatch):
+    (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
+    for path in root.iterdir():
+        path.rename(tmp_path / "a" / "b" / path.name)
+    monkeypatch.setattr(amat, "ADDRESS", (tmp_path / "nowhere").as_uri() + "/")
+    refused("/a/b holds binarized_mnist_train.amat: is data.root=/.*/a/b meant", tmp_path / given)
 
 
 def test_without_network_the_files_are_asked_for(tmp_path, cache, monkeypatch):

@@ -100,7 +100,7 @@ def test_copies_of_a_picture_are_in_one_part(tmp_path):
 
 def test_a_small_folder_has_a_picture_in_each_part_and_says_that_they_may_move(tmp_path):
     pictures(tmp_path, 3, 4, 4)
-    with pytest.warns(UserWarning, match=r"too few pictures to fill (valid|test|valid and test) by"):
+    with pytest.warns(UserWarning, match=r"too few pictures to fill (valid|test|test and valid) by"):
         assert counts(read(tmp_path)) == [1, 1, 1]
 
 
@@ -113,10 +113,24 @@ def test_parts_have_the_names_that_people_use(name, tmp_path):
     assert counts(data) == [5, 2, 3] and rows(data.valid) == expected((5, 6), 4, 4)
 
 
+def test_a_folder_for_valid_that_is_added_leaves_test_as_it_is(tmp_path):
+    pictures(tmp_path / "train", 100, 4, 4)
+    before = read(tmp_path)
+    pictures(tmp_path / "valid", 5, 4, 4, start=100)
+    assert rows(read(tmp_path).test) == rows(before.test)
+
+
+def test_parts_that_lie_deeper_are_told(tmp_path):
+    pictures(tmp_path / "unpacked" / "train" / "cats", 60, 4, 4)
+    pictures(tmp_path / "unpacked" / "val" / "cats", 6, 4, 4, start=60)
+    with pytest.warns(UserWarning, match="is split anew, because train and val do not lie in it"):
+        assert sum(counts(read(tmp_path))) == 66
+
+
 def test_two_folders_for_one_part_are_refused(tmp_path):
     for name in ("train", "val", "validation"):
         pictures(tmp_path / name, 3, 4, 4)
-    refused("two folders for valid, val and validation: .* rename the other", tmp_path)
+    refused("two folders for valid, val and validation: rename one", tmp_path)
 
 
 def left_out(root):

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelrnn.data.prepare import cache_folder
+from pixelrnn.data.prepare import cache_folder, meant_instead
 from pixelrnn.errors import DataMissing, UserError
-from pixelrnn.files import write_whole
+from pixelrnn.files import nothing_left, write_whole
 
 ADDRESS = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 PIXELS = 28 * 28
@@ -28,12 +28,14 @@ CONTENT = {
 TIMEOUT = 60.0  # seconds without a byte
 
 
-def read_part(part: str, root: Path) -> Tensor:
-    """uint8 (images, 1, 28, 28) of 0 and 1; part is train, valid or test.
+def find_parts(root: Path) -> dict[str, Path]:
+    """The files of train, valid and test, downloaded if absent; UserError, and none of them kept, if one cannot be."""
+    with nothing_left(root / "binarized_mnist"):
+        return {part: _find(part, root) or _download(part, root) for part in CONTENT}
 
-    Raises UserError where the file has other content than the published one, or is absent and not to be had.
-    """
-    path = _find(part, root) or _download(part, root)
+
+def read_part(part: str, path: Path) -> Tensor:
+    """uint8 (images, 1, 28, 28) of 0 and 1; UserError if the file has other content than the published one."""
     try:
         stamp = np.array([path.stat().st_size, path.stat().st_mtime_ns])
         caches = [folder / f"binarized_mnist_{part}.npz" for folder in (path.parent, cache_folder())]
@@ -123,9 +125,10 @@ def _download(part: str, root: Path) -> Path:
     except Exception as error:  # network, proxy, disk, rights: each raises its own kind
         reason = error.__cause__ or error  # without write_whole's own words, which are of a full disk
         names = ", ".join(_name(part) for part in CONTENT)
+        hint = meant_instead(root, _name(part), lambda other: _find(part, other) is not None)
         raise DataMissing(
-            f"{_name(part)} is not in {path.parent} and could not be downloaded from {url} "
+            f"{_name(part)} is not in {root} or {path.parent} and could not be downloaded from {url} "
             f"({type(reason).__name__}: {' '.join(str(reason).split())}); put {names} there (.gz will do), "
-            "or set data.root to the folder that holds them"
+            f"or set data.root to the folder that holds them{hint}"
         ) from error
     return path

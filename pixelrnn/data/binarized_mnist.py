@@ -1,6 +1,6 @@
 """Binary MNIST, in each of the three binarisations: results on one cannot be compared with those on another."""
 
-from pixelrnn.data.amat import CONTENT, read_part
+from pixelrnn.data.amat import CONTENT, find_parts, read_part
 from pixelrnn.data.base import Dataset
 from pixelrnn.data.downloaded import mnist
 from pixelrnn.data.prepare import assemble, check_options, data_folder, limited, to_channels
@@ -34,8 +34,8 @@ def binarized_mnist(
         )
     step = 28 // size
     parts = []
-    for part in CONTENT:
-        images = limited(read_part(part, data_folder(root)), limit)
+    for part, path in find_parts(data_folder(root)).items():
+        images = limited(read_part(part, path), limit)
         parts.append(to_channels(images[:, :, ::step, ::step].contiguous(), channels))
     how = "fixed binarisation" + (f", one pixel of each {step}x{step}" if step > 1 else "")
     return assemble("MNIST", how, 2, parts, [rows for rows, _ in CONTENT.values()])

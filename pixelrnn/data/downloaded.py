@@ -19,11 +19,13 @@ from pixelrnn.data.prepare import (
     data_folder,
     how_levels,
     limited,
+    meant_instead,
     quantised,
     resized,
     to_channels,
 )
 from pixelrnn.errors import DataMissing, UserError
+from pixelrnn.files import nothing_left
 
 # The split of the fixed binarisation of MNIST: the last images of the training file are for validation.
 SPLITS = {
@@ -130,11 +132,13 @@ def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
 
     source, folder = getattr(datasets, kind), data_folder(root)
     place, names = _files(source, folder)
-    present = all(os.path.isfile(place / name) for name in names)
+    absent = [name for name in names if not os.path.isfile(place / name)]
+    present = not absent
+    made = [place, *([folder / source.filename] if hasattr(source, "filename") else [])]
     split = SPLITS[kind]
     try:
         # What is there is only read: the folder may be read-only.
-        with contextlib.nullcontext() if present else _downloading():
+        with contextlib.nullcontext() if present else _downloading(made):
             rest, test = [_tensor(source(folder, train=train, download=not present).data) for train in (True, False)]
     except Exception as error:  # network, proxy, disk, rights, a truncated archive: each raises its own kind
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -142,9 +146,11 @@ def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
             raise UserError(
                 f"the files of {title} in {place} cannot be used ({reason}); delete them and run again to download them"
             ) from error
+        what = place.relative_to(folder)
+        hint = meant_instead(folder, str(what), lambda other: any((other / what).glob("*")))
         raise DataMissing(
-            f"{title} is not in {place} and could not be downloaded ({reason}); put {', '.join(names)} there, "
-            f"or set data.root to the folder that holds {place.relative_to(folder)}"
+            f"{title} is not in {place} and could not be downloaded ({reason}); put {', '.join(absent)} there, "
+            f"or set data.root to the folder that holds {what}{hint}"
         ) from error
     if (len(rest), len(test)) != (split[0] + split[1], split[2]):
         raise UserError(
@@ -168,12 +174,12 @@ def _tensor(data: Any) -> Tensor:
 
 
 @contextlib.contextmanager
-def _downloading() -> Iterator[None]:
-    """Progress on standard error, and an end to waiting for a host that does not answer."""
+def _downloading(made: list[Path]) -> Iterator[None]:
+    """Progress on standard error, an end to waiting for a host that does not answer, and nothing left of a failure."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), nothing_left(*made):
             yield
     finally:
         socket.setdefaulttimeout(before)

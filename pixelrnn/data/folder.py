@@ -15,7 +15,7 @@ from pixelrnn.data.listing import in_words, list_pictures
 from pixelrnn.data.prepare import assemble, check_options, data_folder, how_levels, quantised
 from pixelrnn.errors import UserError
 from pixelrnn.notes import note
-from pixelrnn.pictures import SUFFIXES, open_picture, read_file, to_tensor
+from pixelrnn.pictures import open_picture, read_file, to_tensor
 from pixelrnn.plugins import shown
 
 PARTS = {  # and what people call them, with "_set", "-images", "2017" and the like behind
@@ -54,21 +54,27 @@ def _split(root: Path, limit: int | None) -> tuple[list[list[Path]], list[int]]:
     """The paths of train, valid and test, at most `limit` of each, and how many there are without the limit."""
     left_out = Counter[str]()
     places = _parts(root)
-    found = {part: _pictures(place, left_out) for part, place in places.items()}
-    if found:
+    found = {part: list_pictures(place, left_out) for part, place in (places or {"train": root}).items()}
+    if places:
         beside = list_pictures(root, left_out, apart=places.values())
         left_out[f"beside {' and '.join(place.name for place in places.values())}"] += len(beside)
-    else:
-        found = {"train": _pictures(root, left_out)}
-    if missing := [part for part in PARTS if part not in found]:
-        found |= _shared_out(found["train"], missing, root)
+    elif deep := {name for path in found["train"] for name in path.relative_to(root).parts[:-1] if _part(name)}:
+        note(f"{root} is split anew, because {' and '.join(sorted(deep))} do not lie in it, but in a folder below")
     if left_out.total():
         note(f"files left out of {shown(root)}: {in_words(left_out)}")
+    if missing := [part for part in PARTS if part not in found]:
+        found |= _shared_out(found["train"], missing, root)
     totals = [len(found[part]) for part in PARTS]
     for part, paths in found.items():
         if limit is not None and len(paths) > limit:
             found[part] = [path for _, path in _by_content(paths)[:limit]]
     return [found[part] for part in PARTS], totals
+
+
+def _part(name: str) -> str | None:
+    """The part that a folder of this name is, if it is one."""
+    named = NAME.fullmatch(name.lower())
+    return next((part for part, names in PARTS.items() if named and named[1] in names), None)
 
 
 def _parts(root: Path) -> dict[str, Path]:
@@ -79,31 +85,14 @@ def _parts(root: Path) -> dict[str, Path]:
     except (OSError, ValueError):  # list_pictures says why
         places = []
     for place in places:
-        named = NAME.fullmatch(place.name.lower())
-        part = next((part for part, names in PARTS.items() if named and named[1] in names), None)
-        if not part:
-            continue
-        if part in found:
-            raise UserError(
-                f"{root} has two folders for {part}, {found[part].name} and {place.name}: put their pictures into one, or "
-                "rename the other"
-            )
-        found[part] = place
+        if part := _part(place.name):
+            if part in found:
+                raise UserError(f"{root} has two folders for {part}, {found[part].name} and {place.name}: rename one")
+            found[part] = place
     if found and "train" not in found:
         names = " and ".join(place.name for place in found.values())
         raise UserError(f"{root} has the folder {names} but not train: add it, or rename the other")
     return found
-
-
-def _pictures(place: Path, left_out: Counter[str]) -> list[Path]:
-    before = left_out.copy()
-    if not (paths := list_pictures(place, left_out)):
-        others = in_words(left_out - before)
-        raise UserError(
-            f"{shown(place)} holds no pictures ({', '.join(sorted(SUFFIXES))})"
-            + (f"; it holds {others}" if others else "")
-        )
-    return paths
 
 
 def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, list[Path]]:
@@ -117,7 +106,7 @@ def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, 
             f"no picture would be left for train; add some (at least {len(missing) + 1})"
         )
     ranked, found, start, forced = _by_content(paths), {}, 0, []
-    for k, part in enumerate(missing, 1):
+    for k, part in enumerate(reversed(missing), 1):  # test first: it stays when a folder for valid is added
         due = sum(value < k / 10 for value, _ in ranked)
         most = len(paths) - 1 - len(missing) + k
         end = min(max(due, start + 1), most)
@@ -126,10 +115,8 @@ def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, 
         found[part], start = [path for _, path in ranked[start:end]], end
         forced += [part] if end != due else []
     if forced:
-        note(
-            f"{shown(root)} has too few pictures to fill {' and '.join(forced)} by their content: some may change parts when "
-            "you add pictures"
-        )
+        reason = f"has too few pictures to fill {' and '.join(forced)} by their content"
+        note(f"{shown(root)} {reason}: some may change parts when you add pictures")
     return {**found, "train": [path for _, path in ranked[start:]]}
 
 

@@ -19,6 +19,7 @@ def list_pictures(root: str | Path, left_out: Counter[str], apart: Collection[Pa
     """The picture files below a folder, sorted by path; `left_out` gets the number of other files by kind.
 
     Links are followed, and a picture that several paths lead to is listed once. apart: folders in root to pass over.
+    Raises UserError if there are none, except beside those apart.
     """
     if not os.path.isdir(root):
         raise UserError(f"{shown(root)}: no such folder; set data.root to a folder of pictures")
@@ -46,6 +47,9 @@ def list_pictures(root: str | Path, left_out: Counter[str], apart: Collection[Pa
             for entry in entries:
                 (links if entry.is_symlink() else pending).append(entry)
         reached.add(real)
+    if not (paths or apart):
+        others = f"; it holds {in_words(left_out)}" if left_out.total() else ""
+        raise UserError(f"{shown(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
     return sorted(paths)
 
 

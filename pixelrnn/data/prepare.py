@@ -47,6 +47,13 @@ def data_folder(root: str | None) -> Path:
     return expanded(str(root)) if root else cache_folder()
 
 
+def meant_instead(root: Path, what: str, holds: Callable[[Path], bool]) -> str:
+    """A hint, if a folder up to two levels above or below data.root holds what is not in it; else the empty string."""
+    near = (*root.absolute().parents[:2], *sorted(root.glob("*")), *sorted(root.glob("*/*")))
+    found = next((folder for folder in near if holds(folder)), None)
+    return f"; {found} holds {what}: is data.root={found} meant?" if found else ""
+
+
 def shuffled(count: int) -> Tensor:
     """A permutation of `count` images, int64, the same at every call, on every machine and in every release."""
     # From numpy's legacy generator, whose numbers are frozen: a split that moved with a new release of torch would
