@@ -1,5 +1,10 @@
 """Completion: the draws of a naive sampler, the exact conditional, and observed pixels as they were."""
 
+import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 import torch
 from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
@@ -299,3 +304,56 @@ def test_mistakes_are_named(options, message):
 )
 def test_the_orderings_that_the_readme_recommends_leave_the_region_last(ordering, occlusion):
     assert is_exact(tiny_model((1, 8, 8), ordering=ordering), occlude(occlusion, 8, 8))
+
+
+# Several threads
+
+
+def in_threads(*works):
+    """What each work() returns, all of them begun at once in threads that take turns often."""
+    barrier, interval = Barrier(len(works)), sys.getswitchinterval()
+
+    def begin(work):
+        barrier.wait(60)
+        return work()
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(works)) as pool:
+            return [future.result() for future in [pool.submit(begin, work) for work in works]]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_two_threads_draw_from_one_model_what_one_thread_draws(copied):
+    """Along two of its orders, and of a model that is in training mode."""
+    model = tiny_model((1, 6, 6), orders="symmetries", dropout=0.5).train()
+    model = copy.deepcopy(model) if copied else model
+    images = random_images(2, model.shape, 2)
+    halves = [occlude({"name": "half", "side": side}, 6, 6) for side in ("top", "bottom")]
+
+    def draw(hidden):
+        return complete(model, images, hidden, 2, generator=generator(1))
+
+    alone = [draw(hidden) for hidden in halves]
+    for _ in range(20):
+        together = in_threads(*(lambda hidden=hidden: draw(hidden) for hidden in halves))
+        assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert model.training
+
+
+def test_a_likelihood_is_of_one_order_while_another_thread_draws_along_another():
+    model = tiny_model((1, 6, 6), orders="symmetries")
+    model.followed.index = 0
+    images, top = random_images(2, model.shape, 2), occlude({"name": "half", "side": "top"}, 6, 6)
+    with torch.no_grad():
+        alone = model.log_prob(images)
+    for _ in range(20):
+
+        def likelihoods():
+            with torch.no_grad():
+                return [model.log_prob(images) for _ in range(10)]
+
+        found, _ = in_threads(likelihoods, lambda: complete(model, images, top, 2))
+        assert all(torch.equal(log_prob, alone) for log_prob in found)
