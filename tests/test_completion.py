@@ -281,7 +281,14 @@ def test_samples_have_the_models_probabilities():
         ({"hidden": torch.ones(2, 2)}, "torch.bool"),
         ({"images": torch.zeros(1, 1, 2, 2)}, "torch.uint8"),
         ({"images": torch.zeros(1, 1, 2, 3, dtype=torch.uint8)}, r"\(1, 1, 2, 3\)"),
-        ({"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8)}, "value 2.*2 levels"),
+        (
+            {"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8), "hidden": torch.eye(2).bool()},
+            "value 2.*2 levels",
+        ),
+        ({"temperature": 1e-40}, "temperature=1e-40: it is at least 1e-06"),
+        ({"temperature": float("inf")}, "temperature=inf"),
+        ({"particles": "many"}, "particles=many: auto, or at least 1"),
+        ({"batch_size": 0}, "batch_size=0"),
     ],
 )
 def test_mistakes_are_named(options, message):
@@ -304,6 +311,50 @@ def test_mistakes_are_named(options, message):
 )
 def test_the_orderings_that_the_readme_recommends_leave_the_region_last(ordering, occlusion):
     assert is_exact(tiny_model((1, 8, 8), ordering=ordering), occlude(occlusion, 8, 8))
+
+
+def test_what_images_hold_where_hidden_is_ignored():
+    model, hidden = tiny_model((1, 4, 4)), occlude("half", 4, 4)
+    images = random_images(2, model.shape, 2)
+    out_of_range = images.masked_fill(hidden, 255)
+    draws = [complete(model, given, hidden, 2, generator=generator(1)) for given in (images, out_of_range)]
+    assert torch.equal(*draws)
+
+
+def test_progress_is_of_all_that_is_drawn():
+    """Of images with several orders and strategies, and of parts; done is total once, at the end."""
+    model, reports = tiny_model((1, 4, 4), orders=["raster", "column"]), []
+    sides = ("top", "left", "bottom", "right")
+    hidden = torch.stack([occlude({"name": "half", "side": side}, 4, 4) for side in sides])
+    images = random_images(4, model.shape, 2)
+    for options in ({}, {"particles": 4}, {"batch_size": 2, "count": 3}):
+        reports.clear()
+        complete(model, images, hidden, **options, progress=lambda *now: reports.append(now[:2]))
+        done, totals = zip(*reports, strict=True)
+        assert list(done) == sorted(done) and list(totals) == sorted(totals)
+        assert [now for now in reports if now[0] >= now[1]] == [reports[-1]]
+        assert len(set(totals)) == 1 or not options  # particles that are added add to the total
+
+
+@pytest.mark.parametrize(
+    ("strategy", "particles", "most"), [("ancestral", 1, 5), ("particles", 4, 5), ("particles", 8, 8)]
+)
+def test_so_many_are_drawn_at_a_time(strategy, particles, most, monkeypatch):
+    model, rows = tiny_model((1, 4, 4), bidirectional=strategy == "ancestral"), []
+    step, begin = model.step, model.begin
+    monkeypatch.setattr(model, "step", lambda canvas, *now: rows.append(len(canvas)) or step(canvas, *now))
+    monkeypatch.setattr(model, "begin", lambda canvas, *now: rows.append(len(canvas)) or begin(canvas, *now))
+    images, hidden = random_images(7, model.shape, 2), occlude({"name": "half", "side": "top"}, 4, 4)
+    for count in (1, 3, 12):
+        rows.clear()
+        drawn = complete_in_detail(
+            model, images, hidden, count, strategy, generator=generator(), particles=particles, batch_size=5
+        )
+        assert max(rows) <= most
+        assert torch.equal(drawn.images[:, :, 0, 2:], images[:, None, 0, 2:].expand(-1, count, -1, -1))
+        assert drawn.strategies == [strategy] * 7 and drawn.exact == [strategy == "ancestral"] * 7
+        assert bool((drawn.images < 2).all())
+        assert bool(drawn.log_observed.isnan().any()) == (strategy == "ancestral")
 
 
 # Several threads

@@ -61,6 +61,7 @@ def run(cfg: DictConfig) -> None:
             cfg.particles,
             cfg.precision,
             cfg.order,
+            cfg.batch_size,
         )
     about = {name: how_drawn(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
     for name, found in about.items():
@@ -146,8 +147,7 @@ def _write_maps(
     kind: str,
 ) -> None:
     """The figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
-    found = uncertainty.marginals(model, drawn, hidden)
-    mean, entropy = uncertainty.mean(found).cpu(), uncertainty.entropy(found).cpu()
+    mean, entropy = uncertainty.maps(model, drawn, hidden)
     best = drawn.images[torch.arange(len(drawn.images)), likeliest]
     picture = folder / f"maps.{kind}"
     figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)

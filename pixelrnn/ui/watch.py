@@ -79,7 +79,10 @@ def _so_far(request: Request, frame: Frame) -> list[str]:
     """The images as they are; what is not drawn yet is tinted."""
     order = request.offer.orders[request.plan.order]
     to_come = torch.zeros(order.shape, dtype=torch.bool)
-    to_come[order[request.plan.first + frame.done :]] = True
+    once = (
+        len(order) - request.plan.first
+    )  # the longest that drawing them once takes; with more particles it begins again
+    to_come[order[request.plan.first + (frame.done - 1) % once + 1 :]] = True
     to_come = to_come.view_as(request.hidden) & request.hidden
     return [html.tile(occluded(image, to_come, request.offer.model.levels), "…") for image in frame.images]
 
