@@ -196,19 +196,50 @@ def test_a_chosen_order_is_followed():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("side", "options", "how", "words"),
     [
-        ({}, "raster: exact draws"),
-        ({"temperature": 0.5}, "raster, at temperature 0.5: no draws"),
-        ({"precision": "bfloat16"}, "raster, bfloat16 products: nearly draws"),
-        ({"strategy": "particles"}, "raster: exact draws"),
+        ("bottom", {}, "exact", "raster: exact samples of p(hidden | observed)"),
+        ("bottom", {"strategy": "particles"}, "exact", "raster: exact samples of p(hidden | observed)"),
+        (
+            "bottom",
+            {"temperature": 0.5},
+            "another distribution",
+            "samples at temperature 0.5, not of p(hidden | observed)",
+        ),
+        (
+            "bottom",
+            {"precision": "bfloat16"},
+            "another distribution",
+            "samples with bfloat16 products, not of p(hidden",
+        ),
+        ("top", {}, "particles", "estimated by particles: at least "),
+        ("top", {"particles": 2}, "particles", "a rough approximation: at worst "),
+        (
+            "top",
+            {"temperature": 2.0},
+            "particles",
+            "samples at temperature 2, not of p(hidden | observed); estimated by",
+        ),
+        (
+            "top",
+            {"strategy": "ancestral"},
+            "not conditioned",
+            "not conditioned on 8 observed pixels that come later in the",
+        ),
     ],
 )
-def test_only_draws_of_the_model_itself_are_called_exact(options, words):
-    model, hidden = tiny_model((1, 4, 4)).float(), occlude("half", 4, 4)[None]
-    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, **options)
-    assert drawn.exact == ["exact" in words]
-    assert words in how_drawn(model, drawn, hidden, slice(0, 1))["caption"]
+def test_words_say_what_the_numbers_support(side, options, how, words):
+    model, hidden = tiny_model((1, 4, 4), gain=0.5).float(), occlude({"name": "half", "side": side}, 4, 4)[None]
+    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, generator=generator(), **options)
+    said = how_drawn(model, drawn, hidden, slice(0, 1))
+    assert (said["how"], said["exact"]) == (how, how == "exact") and words in said["caption"]
+    assert drawn.exact == [how == "exact"]
+    told = " ".join([*said["lines"], *said["notes"]])
+    assert "nearly" not in told and "no draws" not in told
+    if how == "particles":
+        assert said["effective_particles"] == float(drawn.effective.min()) and f"of {said['particles']}" in told
+        assert ("a rough approximation" in told) == (said["effective_particles"] < 10)
+        assert ("more particles" in told) == (said["effective_particles"] < 10)
 
 
 def test_a_progress_that_raises_ends_the_completion():

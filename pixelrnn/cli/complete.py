@@ -21,6 +21,7 @@ from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.files import write_json, write_whole
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.own_picture import OwnPicture, from_file
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import in_8_bits, requantise
@@ -65,8 +66,11 @@ def run(cfg: DictConfig) -> None:
         )
     about = {name: how_drawn(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
     for name, found in about.items():
+        of = f" ({name})" if len(masks) > 1 else ""
         for line in found.pop("lines"):
-            print(line if len(masks) == 1 else f"{line} ({name})")
+            print(f"{line}{of}")
+        for line in found.pop("notes"):
+            note(f"{line}{of}")
 
     folder = output_folder()
     nats = log_probs(model, drawn, hidden)
@@ -141,14 +145,14 @@ def _write_maps(
     drawn: Completions,
     hidden: Tensor,
     original: Tensor | None,
-    likeliest: Tensor,
+    most_probable: Tensor,
     stems: list[str],
     folder: Path,
     kind: str,
 ) -> None:
     """The figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
     mean, entropy = uncertainty.maps(model, drawn, hidden)
-    best = drawn.images[torch.arange(len(drawn.images)), likeliest]
+    best = drawn.images[torch.arange(len(drawn.images)), most_probable]
     picture = folder / f"maps.{kind}"
     figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)
     most = float(entropy.max()) or 1.0
