@@ -1,9 +1,7 @@
 """The one sampling loop: fill the hidden pixels of an image in the model's order. Sampling hides them all."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -12,33 +10,18 @@ from pixelrnn import graphs
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
 from pixelrnn.packing import packed
-from pixelrnn.particles import Particles
+from pixelrnn.particles import AUTO, Particles
+from pixelrnn.parts import ROW_STEPS, Completions, Part, all_parts, noises, parts, spans
 from pixelrnn.pixels import check_hidden, check_images
 from pixelrnn.states import pick
 
 STRATEGIES = ("auto", "ancestral", "particles")
-ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most: bounds its memory
-NOISE = 1 << 22  # numbers that are drawn in one call, at most
+LEAST_TEMPERATURE = 1e-6  # a lower one overflows float32, in which logits are divided by it
 
-# Called after each part of the way: pixels done, pixels to do, and the images so far, uint8 (batch · count, channels,
-# height, width), a view that goes on changing; 0 where nothing is drawn yet.
+# Called after each part of the way: steps done, steps to do, and the images that are being drawn as they are so far, uint8
+# (images, channels, height, width), a view that goes on changing; 0 where nothing is drawn yet. done never goes back, and
+# equals total once, at the end; total grows where particles are added.
 Progress = Callable[[int, int, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Completions:
-    """Completions, and how each image's were drawn; batch first in everything."""
-
-    images: Tensor  # uint8 (batch, count, channels, height, width)
-    orders: list[int]  # the index of the order that was followed
-    strategies: list[str]  # "ancestral" or "particles"
-    exact: list[bool]  # whether they are draws from p(hidden | observed)
-    # Both float64 (batch, count), on the CPU; nan where no particles were used, the second also at a temperature other than 1.
-    effective: Tensor  # the least effective number of particles on the way
-    log_observed: Tensor  # the estimate of log p(observed)
-    # At another temperature, or with rounded products, nothing is an exact draw.
-    temperature: float = 1.0
-    precision: str = "float32"
 
 
 def complete(
@@ -50,9 +33,10 @@ def complete(
     temperature: float = 1.0,
     generator: Generator | None = None,
     progress: Progress | None = None,
-    particles: int = 64,
+    particles: int | str = "auto",
     precision: str = "float32",
     order: int | None = None,
+    batch_size: int = 4096,
 ) -> Tensor:
     """Draws `count` completions of every image: uint8 (batch, count, channels, height, width).
 
@@ -66,14 +50,32 @@ def complete(
     Carlo, with so many particles for each completion, and does the plain fill where that is exact. "auto" is what is
     exact, else particles.
 
+    particles="auto" begins with 64. While fewer than 10 of them are effective for an image, it draws that image again with
+    four times as many, up to 1,024, and stops where that does not double the effective number. So it takes up to 21 times
+    as long as particles=64.
+
     precision is that of the steps' matrix products: float32, bfloat16 or int8 (pixelrnn/packing.py); the others draw from
     a slightly different distribution, whose nats evaluation.rounded_log_probs tells.
+
+    batch_size bounds the memory: the number of completions that are drawn at a time, each particle counted as one. More
+    are drawn one part after the other, so that another batch_size draws others.
 
     The same generator seed gives the same completions; progress, if given, is told how far it is, and may end it by raising.
     Raises UserError for arguments that do not fit.
     """
     return complete_in_detail(
-        model, images, hidden, count, strategy, temperature, generator, progress, particles, precision, order
+        model,
+        images,
+        hidden,
+        count,
+        strategy,
+        temperature,
+        generator,
+        progress,
+        particles,
+        precision,
+        order,
+        batch_size,
     ).images
 
 
@@ -86,48 +88,55 @@ def complete_in_detail(
     temperature: float = 1.0,
     generator: Generator | None = None,
     progress: Progress | None = None,
-    particles: int = 64,
+    particles: int | str = "auto",
     precision: str = "float32",
     order: int | None = None,
+    batch_size: int = 4096,
 ) -> Completions:
     """complete(), with what it did of each image."""
-    check_images(images, model.shape, model.levels)
+    check_images(images, model.shape, model.levels, hidden)
     hidden = check_hidden(hidden, images)
-    if count < 1:
-        raise UserError(f"count={count}: at least 1 completion")
-    if particles < 1:
-        raise UserError(f"particles={particles}: at least 1 for each completion")
-    if not temperature > 0:
-        raise UserError(f"temperature={temperature}: it is more than 0; 1 samples the model, less is more cautious")
+    _check_options(count, temperature, particles, batch_size)
     if order is not None and not 0 <= order < len(model.orders):
         raise UserError(f"order={order}: this model has {len(model.orders)}, counted from 0")
     check_strategy(strategy)
 
-    completed = images.new_empty((len(images), count, *model.shape))
-    effective = torch.full((len(images), count), torch.nan, dtype=torch.float64)
-    log_observed, orders = effective.clone(), [0] * len(images)
-    exact, strategies = [False] * len(images), ["ancestral"] * len(images)
+    drawn = Completions.of(images, count, temperature, precision)
+    few, most = AUTO if isinstance(particles, str) else (particles, particles)
+
+    def report(steps: int, so_far: Tensor) -> None:
+        if progress:
+            progress(done + steps, total, so_far)
+
     with model.evaluating():
-        everything = torch.arange(len(images), device=images.device)
-        for chosen, rows in model.by_best_order(hidden) if order is None else [(order, everything)]:
-            with model.along(chosen), packed(model, precision):
-                blind = model.unseen(hidden[rows]) > 0
-                weighed = blind & (strategy != "ancestral")
-                for part, few in ((rows[~weighed], 0), (rows[weighed], particles)):
-                    if not len(part):
-                        continue
-                    drawn, cloud = _fill(
-                        model, images[part], hidden[part], count, few, temperature, generator, progress
-                    )
-                    completed[part] = drawn
-                    if cloud:
-                        effective[part.cpu()] = cloud.effective.view(-1, count).cpu().double()
-                    if cloud and temperature == 1:
-                        log_observed[part.cpu()] = cloud.log_observed.view(-1, count).cpu().double()
-            for row, unseen, particled in zip(rows.tolist(), blind.tolist(), weighed.tolist(), strict=True):
-                orders[row], exact[row] = chosen, not unseen and temperature == 1 and precision == "float32"
-                strategies[row] = "particles" if particled else "ancestral"
-    return Completions(completed, orders, strategies, exact, effective, log_observed, temperature, precision)
+        work = list(all_parts(model, hidden, count, 0 if strategy == "ancestral" else few, order, batch_size))
+        done, total = 0, sum(part.steps for part in work)
+        while work:
+            part = work.pop(0)
+            with model.along(part.order), packed(model, precision):
+                result, cloud = _fill(model, images, hidden, part, temperature, generator, report)
+                poor = drawn.keep(part, result, cloud, model.unseen(hidden[part.rows]) == 0)
+                if part.particles < most and bool(poor.any()):
+                    rows = part.rows[poor]
+                    again = list(parts(model, hidden, rows, part.completions, 4 * part.particles, batch_size))
+                    total, work = total + sum(more.steps for more in again), again + work
+            report(part.steps, result.flatten(0, 1))
+            done += part.steps
+    return drawn
+
+
+def _check_options(count: int, temperature: float, particles: int | str, batch_size: int) -> None:
+    """Raise UserError for a number that is out of range."""
+    if count < 1:
+        raise UserError(f"count={count}: at least 1 completion")
+    if particles != "auto" and (isinstance(particles, str) or particles < 1):
+        raise UserError(f"particles={particles}: auto, or at least 1 for each completion")
+    if not LEAST_TEMPERATURE <= temperature < math.inf:
+        raise UserError(
+            f"temperature={temperature}: it is at least {LEAST_TEMPERATURE:g}; 1 samples the model, less is more cautious"
+        )
+    if batch_size < 1:
+        raise UserError(f"batch_size={batch_size}: at least 1 completion at a time")
 
 
 def check_strategy(strategy: str) -> None:
@@ -142,21 +151,19 @@ def _fill(
     model: Model,
     images: Tensor,
     hidden: Tensor,
-    count: int,
-    particles: int,
+    part: Part,
     temperature: float,
     generator: Generator | None,
-    progress: Progress | None,
+    report: Callable[[int, Tensor], None],
 ) -> tuple[Tensor, Particles | None]:
-    """Fills along the order that the model follows; with particles > 0 observed pixels ahead weigh, and the particles'
-    weights are returned."""
-    canvas = images.masked_fill(hidden[:, None], 0)
-    copies = count * max(1, particles)
-    first, last = model.hidden_span(hidden)
+    """Fills a part of the images along the order that the model follows, which it tells before the last step only; with
+    particles observed pixels ahead weigh, and the particles' weights are returned."""
+    hidden, count, particles = hidden[part.rows], len(part.completions), part.particles
+    canvas = images[part.rows].masked_fill(hidden[:, None], 0)
+    copies, first, last = count * max(1, particles), part.first, part.last
     cloud = None
     if particles:
-        last = model.pixels  # what comes after the last hidden pixel weighs as well
-        cloud = Particles(len(images) * count, particles, canvas.device, generator)
+        cloud = Particles(len(canvas) * count, particles, canvas.device, generator)
         before = model.pixel_log_probs(canvas)[:, :first].sum(1)
         cloud.log_observed += before.repeat_interleave(count)
     each = torch.arange(len(canvas), device=canvas.device).repeat_interleave(copies)
@@ -169,7 +176,7 @@ def _fill(
     noise, drawn_step = noises(model, len(canvas), draws, generator), None
     if not cloud and graphs.records(model, canvas.device, draws):
         drawn_step = graphs.DrawnStep(model, canvas, hidden_at, temperature)
-    for start, stop in _spans(some, first, last, max(1, ROW_STEPS // len(canvas))):
+    for start, stop in spans(some, first, last, max(1, ROW_STEPS // len(canvas))):
         if not some[start]:  # observed in all images
             parameters, state = model.read(canvas, start, stop, state)
             if cloud:
@@ -190,27 +197,11 @@ def _fill(
                     log_probs = model.likelihood.log_prob(parameters, pixel.long())
                     cloud.weigh(log_probs.masked_fill(here, 0.0))
             pixel.copy_(drawn)
-        if progress:
-            progress(stop - first, last - first, canvas[:: max(1, particles)])
+        if stop < last:
+            report(stop - first, canvas[:: max(1, particles)])
     if cloud:
         canvas = canvas[cloud.finish()]
     return canvas.unflatten(0, (-1, count)), cloud
-
-
-def _spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
-    """The steps from first to last, those that draw one by one, and of the others as many as lie together up to longest."""
-    for draws, run in groupby(range(first, last), some.__getitem__):
-        steps, length = list(run), 1 if draws else longest
-        for start in steps[::length]:
-            yield start, min(start + length, steps[-1] + 1)
-
-
-def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:
-    """The chance of so many steps that draw, of each (batch, noise_size): drawn for many of them in one call."""
-    size = model.likelihood.noise_size
-    like = next(model.likelihood.parameters())
-    for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
-        yield from model.likelihood.chance(like.new_empty(len(part), batch, size), generator)
 
 
 def sample(
@@ -251,8 +242,10 @@ def log_probs(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     for i, images in enumerate(completions.images):
         with model.evaluating(), model.along(completions.orders[i]):
             log_observed = completions.log_observed[i].logsumexp(0) - math.log(len(images))
-            if log_observed.isnan():
-                found.append(model.fill_log_prob(images, hidden[i].expand(len(images), -1, -1)).cpu().double())
-            else:
-                found.append(model.log_prob(images).cpu().double() - log_observed)
+            blind, parts = bool(log_observed.isnan()), images.split(max(1, ROW_STEPS // model.pixels))
+            nats = [
+                model.fill_log_prob(part, hidden[i].expand(len(part), -1, -1)) if blind else model.log_prob(part)
+                for part in parts
+            ]
+            found.append(torch.cat(nats).cpu().double() - (0 if blind else log_observed))
     return torch.stack(found)

@@ -112,7 +112,8 @@ def recorded(products: list[tuple[torch.Size, Tensor]]) -> Iterator[None]:
 
 @contextmanager
 def packed(model: nn.Module, precision: str = "float32") -> Iterator[None]:
-    """While it holds, what is derived is kept, so the weights must not change, nor the order that is followed.
+    """Context manager: what is derived is kept, so the weights must not change, nor the order that is followed. Where
+    several threads use the model, it stands within model.evaluating() or model.along().
 
     precision is that of the steps' matrix products; all else is done in the model's own.
     """

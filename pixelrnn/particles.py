@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+# "auto" begins with the first number of particles for each completion. While fewer than ENOUGH of them are effective, it
+# draws again with four times as many, up to the second number, and stops where that does not double the effective number.
+AUTO = (64, 1024)
+ENOUGH = 10.0  # effective particles; a draw from fewer is a rough approximation
 LEAST = -1e12  # nats; the weight of what is impossible, so that a sum of weights is never zero
 
 

@@ -50,8 +50,8 @@ def in_8_bits(values: Tensor, white: float) -> Tensor:
     return (values * (255 / white)).round().to(torch.uint8)
 
 
-def check_images(images: Tensor, shape: tuple[int, int, int], levels: int) -> None:
-    """UserError unless images are uint8 (batch, *shape) with values in [0, levels)."""
+def check_images(images: Tensor, shape: tuple[int, int, int], levels: int, hidden: Tensor | None = None) -> None:
+    """UserError unless images are uint8 (batch, *shape) with values in [0, levels), at least where they are not hidden."""
     if images.dtype != torch.uint8:
         raise UserError(f"images are {images.dtype}; they must be torch.uint8 levels in [0, {levels})")
     if images.ndim != 4 or tuple(images.shape[1:]) != tuple(shape):
@@ -59,6 +59,8 @@ def check_images(images: Tensor, shape: tuple[int, int, int], levels: int) -> No
             f"images have shape {tuple(images.shape)}; this model takes (batch, {shape[0]}, {shape[1]}, {shape[2]}), "
             "that is (batch, channels, height, width)"
         )
+    if hidden is not None:
+        images = images.masked_fill(check_hidden(hidden, images)[:, None], 0)
     if images.numel() and int(images.max()) >= levels:
         raise UserError(
             f"images hold the value {int(images.max())}; this model has {levels} levels, 0 to {levels - 1} "

@@ -1,5 +1,6 @@
 """What was done, in words and plain values: of models, orders and occlusions, and how completions were drawn."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,9 @@ from pixelrnn.completion import Completions
 from pixelrnn.data import digests
 from pixelrnn.model import Model
 from pixelrnn.notes import note
+from pixelrnn.particles import ENOUGH
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
 def describe(shape: tuple[int, int, int], levels: int) -> str:
@@ -22,7 +26,10 @@ def describe_order(model: Model, index: int) -> str:
     ]
     if len(names) != len(model.orders):  # some were the same
         return f"order {index + 1} of {len(model.orders)}"
-    return names[index] if len(names) == 1 else f"{names[index]} ({index + 1} of {len(names)} orders)"
+    if len(names) == 1:
+        return names[0]
+    number = f"the {ORDINALS[index]}" if index < len(ORDINALS) else f"number {index + 1}"
+    return f"{names[index]} ({number} of {len(names)} orders)"
 
 
 def describe_model(model: Model) -> str:
@@ -52,42 +59,77 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
     return count
 
 
+def manner(ahead: int, sees_ahead: bool, strategy: str, temperature: float, precision: str = "float32") -> str:
+    """How a draw relates to p(hidden | observed): "exact", "particles", "not conditioned", or of "another distribution".
+
+    ahead is the number of observed pixels after the first hidden one in the order; strategy any of completion.STRATEGIES.
+    """
+    if ahead and not sees_ahead:
+        return "not conditioned" if strategy == "ancestral" else "particles"
+    return "exact" if temperature == 1 and precision == "float32" else "another distribution"
+
+
+def in_words(
+    how: str, ahead: int, temperature: float, precision: str = "float32", effective: float | None = None, of: int = 0
+) -> str:
+    """The sentence about a manner, with the effective number of particles, of so many, if it is known."""
+    altered = f"at temperature {temperature:g}" if temperature != 1 else ""
+    if precision != "float32":
+        altered = f"{altered} with {precision} products".strip()
+    parts = [f"samples {altered}, not of p(hidden | observed)"] if altered else []
+    if how == "exact":
+        parts.append("exact samples of p(hidden | observed)")
+    elif how == "not conditioned":
+        parts.append(f"not conditioned on {ahead:,} observed pixels that come later in the ordering")
+    elif how == "particles" and effective is None:
+        parts.append(f"estimated by particles, which take in {ahead:,} observed pixels that come later in the ordering")
+    elif effective is not None:
+        good = f"estimated by particles: at least {math.floor(effective)} of {of:,} effective"
+        rough = f"a rough approximation: at worst {effective:.1f} of {of:,} particles were effective"
+        parts.append(rough if effective < ENOUGH else good)
+    return "; ".join(parts)
+
+
 def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> dict[str, Any]:
-    """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption") and the
-    terminal ("lines")."""
-    i, effective, log_observed = rows.start, drawn.effective[rows], drawn.log_observed[rows]
-    order, strategy, exact = drawn.orders[i], drawn.strategies[i], drawn.exact[i]
+    """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption"), the
+    terminal ("lines") and as notes ("notes")."""
+    i, effective, log_observed = rows.start, drawn.effective[rows].flatten(), drawn.log_observed[rows]
+    order, strategy, altered = drawn.orders[i], drawn.strategies[i], (drawn.temperature, drawn.precision)
     with model.along(order):
         ahead = int(model.observed_ahead(hidden[i : i + 1]))
-    name = describe_order(model, order)
-    how = "with the encoder, " if model.sees_ahead else ""
-    tempered = f", at temperature {drawn.temperature:g}" if drawn.temperature != 1 else ""
-    rounded = f", {drawn.precision} products" if drawn.precision != "float32" else ""
-    nearly = not tempered and (strategy == "particles" or not ahead or model.sees_ahead)
-    near = "exact draws" if exact else "nearly draws" if nearly else "no draws"
-    caption = f"{strategy}, {how}along {name}{tempered}{rounded}: {near} from p(hidden | observed)"
-    lines = [f"strategy   {caption}"]
-    if strategy == "particles":
-        estimate = "" if tempered else f"; log p(observed) {float(log_observed.mean()):.2f} nats on average"
-        lines.append(
-            f"particles  effective number, the least on the way: {float(effective.mean()):.1f} on average, "
-            f"{float(effective.min()):.1f} at worst (near 1 hardly more than one was left: take more, or a model that "
-            f"sees ahead){estimate}"
+    name, how = describe_order(model, order), manner(ahead, model.sees_ahead, strategy, *altered)
+    about = {"strategy": strategy, "order": name, "exact": drawn.exact[i], "how": how, "observed_ahead": ahead}
+    least, of, lines, notes = None, 0, [], []
+    if how == "particles":
+        worst = int(effective.argmin())
+        least, used = float(effective[worst]), drawn.particles[rows].flatten()
+        of = int(used[worst])
+        about |= {"effective_particles": least, "particles": int(used.max())}
+        number = f"{of:,}" if bool((used == of).all()) else f"{int(used.min()):,} to {int(used.max()):,}"
+        estimate = (
+            "" if drawn.temperature != 1 else f"; log p(observed) {float(log_observed.mean()):.2f} nats on average"
         )
-    elif ahead and not model.sees_ahead:
-        lines.append(
-            f"note       not a draw from p(hidden | observed): {ahead} observed pixels come after the first hidden one in the "
-            "model's ordering, and it does not look at them (strategy=particles does)"
-        )
-    if tempered:
+        lines = [
+            f"particles  {number} for each completion; effective, at the least on the way: {float(effective.mean()):.1f} on "
+            f"average, {least:.1f} at worst{estimate}"
+        ]
+        if least < ENOUGH:
+            notes.append("more particles, or a model that sees ahead, come nearer to p(hidden | observed)")
+    elif how == "not conditioned":
+        notes.append("strategy=particles takes in the observed pixels that come later")
+    if drawn.temperature != 1:
         way = "sharper" if drawn.temperature < 1 else "flatter"
-        lines.append(f"note       each pixel is drawn from a {way} distribution than the model's: see temperature")
-    about = {"strategy": strategy, "order": name, "exact": exact, "observed_ahead": ahead}
-    return {**about, "caption": caption, "lines": lines}
+        notes.append(
+            f"at temperature {drawn.temperature:g} each pixel is drawn from a {way} distribution than the model's"
+        )
+    encoder = "with the encoder, " if model.sees_ahead else ""
+    caption = f"{strategy}, {encoder}along {name}: {in_words(how, ahead, *altered, least, of)}"
+    return {**about, "caption": caption, "lines": [f"strategy   {caption}", *lines], "notes": notes}
 
 
 def of_completions(drawn: Completions, image: int, nats: Tensor) -> list[dict[str, float]]:
-    """Of each completion of an image: log p, its rank among them, 1 the likeliest, and what particles know if they were used.
+    """Of each completion of an image: log p, its rank among them, 1 the most probable, and what particles know if they were
+    used.
 
     nats float64 (batch, count), by completion.log_probs.
     """
@@ -96,6 +138,7 @@ def of_completions(drawn: Completions, image: int, nats: Tensor) -> list[dict[st
     for k, rank in enumerate(ranks.tolist()):
         found.append({"log_prob_nats": float(nats[image, k]), "rank": rank})
         if drawn.strategies[image] == "particles":
+            found[k]["particles"] = int(drawn.particles[image, k])
             found[k]["effective_particles"] = float(drawn.effective[image, k])
             if drawn.temperature == 1:
                 found[k]["log_prob_observed_nats"] = float(drawn.log_observed[image, k])

@@ -1,6 +1,7 @@
 """What a set of completions says about each hidden pixel: its distribution, its mean and its entropy."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +20,26 @@ def marginals(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
     Where the completions are exact draws, it is the mean over them of the model's p(x_t | what is known at t), which
     varies less than the levels drawn do (Rao-Blackwell); elsewhere how often each level was drawn. Observed pixels are certain.
     """
+    return torch.stack(list(_each(model, completions, hidden)))
+
+
+def maps(model: Model, completions: Completions, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """mean() and entropy() of the marginals, on the CPU; of many images it holds those of one at a time."""
+    means, entropies = zip(
+        *((mean(of).cpu(), entropy(of).cpu()) for of in _each(model, completions, hidden)), strict=True
+    )
+    return torch.stack(means), torch.stack(entropies)
+
+
+def _each(model: Model, completions: Completions, hidden: Tensor) -> Iterator[Tensor]:
+    """The marginals of one image after the other."""
     hidden = hidden.expand(len(completions.images), *model.shape[1:])
-    found = []
     for drawn, mask, order, exact in zip(
         completions.images, hidden, completions.orders, completions.exact, strict=True
     ):
         with model.evaluating(), model.along(order):
             sums = [_predicted(model, part, mask) if exact else _one_hot(part, model) for part in drawn.split(CHUNK)]
-        found.append(torch.where(mask[..., None], torch.stack(sums).sum(0) / len(drawn), _one_hot(drawn[:1], model)))
-    return torch.stack(found)
+        yield torch.where(mask[..., None], torch.stack(sums).sum(0) / len(drawn), _one_hot(drawn[:1], model))
 
 
 def _one_hot(drawn: Tensor, model: Model) -> Tensor:

@@ -151,7 +151,7 @@ def test_paint_complete_and_download(page):
     says(page, "Paint over")
     page.get_by_role("button", name="2", exact=True).click()
     stroke(page, (0.45, 0.3), (1.2, 0.3))  # over the border
-    assert "of 64 pixels are hidden" in says(page, "exact draws")
+    assert "of 64 pixels are hidden" in says(page, "exact samples")
     page.click("#complete")
     says(page, "Done")
     shown = tiles(page)
@@ -223,11 +223,11 @@ def test_the_forecast_is_of_the_last_stroke_and_of_the_last_choice(page):
         page.keyboard.press("ArrowRight")
     says(page, "8 of 64")
     page.get_by_label("number input for Temperature").fill("0.5")
-    says(page, "at temperature 0.5 no draws from p(hidden | observed)")
+    says(page, "samples at temperature 0.5, not of p(hidden | observed)")
     page.get_by_label("number input for Completions").fill("")
     says(page, "the number of images is empty; it is a number from 1 to 64")
     page.keyboard.press("Tab")  # the box is left, and takes the least
-    says(page, "at temperature 0.5 no draws from p(hidden | observed)")
+    says(page, "samples at temperature 0.5, not of p(hidden | observed)")
 
 
 def test_the_last_example_is_shown(page):
@@ -264,13 +264,13 @@ def test_a_long_run_is_cancelled(page):
     chosen(page, "#model", "mnist_binary_raster")
     says(page, "mnist_binary_raster: lstm")
     page.get_by_role("button", name="Top half").click()
-    says(page, "particles take them in")
+    says(page, "estimated by particles, which take in")
     page.click("#complete")
     says(page, "Drawing")
     page.click("#cancel")
     says(page, "Ended before it was done")
     page.get_by_role("button", name="Bottom half").click()
-    says(page, "exact draws")
+    says(page, "exact samples")
     page.click("#complete")
     says(page, "Done")
 
@@ -307,10 +307,10 @@ def test_an_own_picture_is_completed_at_its_own_size(page):
     chooser.value.set_files(Path(__file__).parents[1] / "docs" / "mnist_completions.png")
     says(page, "the completions are pasted back into it")
     page.get_by_role("button", name="Left half").click()
-    says(page, "exact draws")
+    says(page, "exact samples")
     page.click("#complete")
     says(page, "Done")
-    assert "the likeliest, in your picture" in [words for words, _ in tiles(page)]
+    assert "the most probable, in your picture" in [words for words, _ in tiles(page)]
     shoot(page, "own-picture")
 
 
@@ -344,7 +344,7 @@ def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, si
 def test_samples(page):
     page.get_by_role("tab", name="Sample").click()
     page.click("#draw")
-    says(page, "exact draws from p(x)", "#sample-line")
+    says(page, "exact samples of p(x)", "#sample-line")
     assert len(tiles(page, "#samples")) == 16
     shoot(page, "sample")
     assert page.evaluate(FAINT) == []

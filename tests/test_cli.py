@@ -228,7 +228,9 @@ def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
     assert out.count("strategy   ") == 5 and "(left half)" in out
-    assert out.count("effective number") == 4 and "nan" not in out  # each occlusion's own, and none of the exact one
+    assert (
+        out.count("for each completion; effective") == 4 and "nan" not in out
+    )  # each occlusion's own, and none of the exact one
     report = json.loads(Path("out/completions.json").read_text())
     assert list(report["occlusions"]) == ["top half", "left half", "bottom half", "right half", "centre"]
     assert [name for name, about in report["occlusions"].items() if about["exact"]] == ["bottom half"]
@@ -321,7 +323,8 @@ def test_a_fill_that_ignores_observed_pixels_says_so(call, checkpoint):
     arguments = ["occlusion.side=top", "limit=1", "hydra.run.dir=out", "strategy=ancestral"]
     code, out, _ = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0
-    assert "not a draw from p(hidden | observed): 32 observed pixels" in out
+    assert "raster: not conditioned on 32 observed pixels that come later in the ordering" in out
+    assert "note       strategy=particles takes in" in out
     assert occlusion_of("out")["exact"] is False
 
 
@@ -329,10 +332,17 @@ def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, check
     arguments = ["occlusion.side=top", "limit=2", "count=3", "particles=8", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
-    assert "strategy   particles, along raster" in out and "effective number" in out
+    assert "strategy   particles, along raster: a rough approximation: at worst " in out
+    assert "particles  8 for each completion; effective" in out
     report = json.loads(Path("out/completions.json").read_text())
     about = occlusion_of("out")
-    assert (about["strategy"], about["order"], about["exact"]) == ("particles", "raster", False)
+    assert (about["strategy"], about["order"], about["exact"], about["how"]) == (
+        "particles",
+        "raster",
+        False,
+        "particles",
+    )
+    assert about["effective_particles"] == min(row["effective_particles"] for row in report["completions"])
     for row in report["completions"]:
         assert 1 <= row["effective_particles"] <= 8 and row["log_prob_observed_nats"] < 0
     ranks = [row["rank"] for row in report["completions"] if row["image"] == 0]

@@ -1,5 +1,10 @@
 """Completion: the draws of a naive sampler, the exact conditional, and observed pixels as they were."""
 
+import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 import torch
 from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
@@ -191,19 +196,50 @@ def test_a_chosen_order_is_followed():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("side", "options", "how", "words"),
     [
-        ({}, "raster: exact draws"),
-        ({"temperature": 0.5}, "raster, at temperature 0.5: no draws"),
-        ({"precision": "bfloat16"}, "raster, bfloat16 products: nearly draws"),
-        ({"strategy": "particles"}, "raster: exact draws"),
+        ("bottom", {}, "exact", "raster: exact samples of p(hidden | observed)"),
+        ("bottom", {"strategy": "particles"}, "exact", "raster: exact samples of p(hidden | observed)"),
+        (
+            "bottom",
+            {"temperature": 0.5},
+            "another distribution",
+            "samples at temperature 0.5, not of p(hidden | observed)",
+        ),
+        (
+            "bottom",
+            {"precision": "bfloat16"},
+            "another distribution",
+            "samples with bfloat16 products, not of p(hidden",
+        ),
+        ("top", {}, "particles", "estimated by particles: at least "),
+        ("top", {"particles": 2}, "particles", "a rough approximation: at worst "),
+        (
+            "top",
+            {"temperature": 2.0},
+            "particles",
+            "samples at temperature 2, not of p(hidden | observed); estimated by",
+        ),
+        (
+            "top",
+            {"strategy": "ancestral"},
+            "not conditioned",
+            "not conditioned on 8 observed pixels that come later in the",
+        ),
     ],
 )
-def test_only_draws_of_the_model_itself_are_called_exact(options, words):
-    model, hidden = tiny_model((1, 4, 4)).float(), occlude("half", 4, 4)[None]
-    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, **options)
-    assert drawn.exact == ["exact" in words]
-    assert words in how_drawn(model, drawn, hidden, slice(0, 1))["caption"]
+def test_words_say_what_the_numbers_support(side, options, how, words):
+    model, hidden = tiny_model((1, 4, 4), gain=0.5).float(), occlude({"name": "half", "side": side}, 4, 4)[None]
+    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, generator=generator(), **options)
+    said = how_drawn(model, drawn, hidden, slice(0, 1))
+    assert (said["how"], said["exact"]) == (how, how == "exact") and words in said["caption"]
+    assert drawn.exact == [how == "exact"]
+    told = " ".join([*said["lines"], *said["notes"]])
+    assert "nearly" not in told and "no draws" not in told
+    if how == "particles":
+        assert said["effective_particles"] == float(drawn.effective.min()) and f"of {said['particles']}" in told
+        assert ("a rough approximation" in told) == (said["effective_particles"] < 10)
+        assert ("more particles" in told) == (said["effective_particles"] < 10)
 
 
 def test_a_progress_that_raises_ends_the_completion():
@@ -276,7 +312,14 @@ def test_samples_have_the_models_probabilities():
         ({"hidden": torch.ones(2, 2)}, "torch.bool"),
         ({"images": torch.zeros(1, 1, 2, 2)}, "torch.uint8"),
         ({"images": torch.zeros(1, 1, 2, 3, dtype=torch.uint8)}, r"\(1, 1, 2, 3\)"),
-        ({"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8)}, "value 2.*2 levels"),
+        (
+            {"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8), "hidden": torch.eye(2).bool()},
+            "value 2.*2 levels",
+        ),
+        ({"temperature": 1e-40}, "temperature=1e-40: it is at least 1e-06"),
+        ({"temperature": float("inf")}, "temperature=inf"),
+        ({"particles": "many"}, "particles=many: auto, or at least 1"),
+        ({"batch_size": 0}, "batch_size=0"),
     ],
 )
 def test_mistakes_are_named(options, message):
@@ -299,3 +342,100 @@ def test_mistakes_are_named(options, message):
 )
 def test_the_orderings_that_the_readme_recommends_leave_the_region_last(ordering, occlusion):
     assert is_exact(tiny_model((1, 8, 8), ordering=ordering), occlude(occlusion, 8, 8))
+
+
+def test_what_images_hold_where_hidden_is_ignored():
+    model, hidden = tiny_model((1, 4, 4)), occlude("half", 4, 4)
+    images = random_images(2, model.shape, 2)
+    out_of_range = images.masked_fill(hidden, 255)
+    draws = [complete(model, given, hidden, 2, generator=generator(1)) for given in (images, out_of_range)]
+    assert torch.equal(*draws)
+
+
+def test_progress_is_of_all_that_is_drawn():
+    """Of images with several orders and strategies, and of parts; done is total once, at the end."""
+    model, reports = tiny_model((1, 4, 4), orders=["raster", "column"]), []
+    sides = ("top", "left", "bottom", "right")
+    hidden = torch.stack([occlude({"name": "half", "side": side}, 4, 4) for side in sides])
+    images = random_images(4, model.shape, 2)
+    for options in ({}, {"particles": 4}, {"batch_size": 2, "count": 3}):
+        reports.clear()
+        complete(model, images, hidden, **options, progress=lambda *now: reports.append(now[:2]))
+        done, totals = zip(*reports, strict=True)
+        assert list(done) == sorted(done) and list(totals) == sorted(totals)
+        assert [now for now in reports if now[0] >= now[1]] == [reports[-1]]
+        assert len(set(totals)) == 1 or not options  # particles that are added add to the total
+
+
+@pytest.mark.parametrize(
+    ("strategy", "particles", "most"), [("ancestral", 1, 5), ("particles", 4, 5), ("particles", 8, 8)]
+)
+def test_so_many_are_drawn_at_a_time(strategy, particles, most, monkeypatch):
+    model, rows = tiny_model((1, 4, 4), bidirectional=strategy == "ancestral"), []
+    step, begin = model.step, model.begin
+    monkeypatch.setattr(model, "step", lambda canvas, *now: rows.append(len(canvas)) or step(canvas, *now))
+    monkeypatch.setattr(model, "begin", lambda canvas, *now: rows.append(len(canvas)) or begin(canvas, *now))
+    images, hidden = random_images(7, model.shape, 2), occlude({"name": "half", "side": "top"}, 4, 4)
+    for count in (1, 3, 12):
+        rows.clear()
+        drawn = complete_in_detail(
+            model, images, hidden, count, strategy, generator=generator(), particles=particles, batch_size=5
+        )
+        assert max(rows) <= most
+        assert torch.equal(drawn.images[:, :, 0, 2:], images[:, None, 0, 2:].expand(-1, count, -1, -1))
+        assert drawn.strategies == [strategy] * 7 and drawn.exact == [strategy == "ancestral"] * 7
+        assert bool((drawn.images < 2).all())
+        assert bool(drawn.log_observed.isnan().any()) == (strategy == "ancestral")
+
+
+# Several threads
+
+
+def in_threads(*works):
+    """What each work() returns, all of them begun at once in threads that take turns often."""
+    barrier, interval = Barrier(len(works)), sys.getswitchinterval()
+
+    def begin(work):
+        barrier.wait(60)
+        return work()
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(works)) as pool:
+            return [future.result() for future in [pool.submit(begin, work) for work in works]]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_two_threads_draw_from_one_model_what_one_thread_draws(copied):
+    """Along two of its orders, and of a model that is in training mode."""
+    model = tiny_model((1, 6, 6), orders="symmetries", dropout=0.5).train()
+    model = copy.deepcopy(model) if copied else model
+    images = random_images(2, model.shape, 2)
+    halves = [occlude({"name": "half", "side": side}, 6, 6) for side in ("top", "bottom")]
+
+    def draw(hidden):
+        return complete(model, images, hidden, 2, generator=generator(1))
+
+    alone = [draw(hidden) for hidden in halves]
+    for _ in range(20):
+        together = in_threads(*(lambda hidden=hidden: draw(hidden) for hidden in halves))
+        assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert model.training
+
+
+def test_a_likelihood_is_of_one_order_while_another_thread_draws_along_another():
+    model = tiny_model((1, 6, 6), orders="symmetries")
+    model.followed.index = 0
+    images, top = random_images(2, model.shape, 2), occlude({"name": "half", "side": "top"}, 6, 6)
+    with torch.no_grad():
+        alone = model.log_prob(images)
+    for _ in range(20):
+
+        def likelihoods():
+            with torch.no_grad():
+                return [model.log_prob(images) for _ in range(10)]
+
+        found, _ = in_threads(likelihoods, lambda: complete(model, images, top, 2))
+        assert all(torch.equal(log_prob, alone) for log_prob in found)

@@ -113,7 +113,7 @@ def test_maps_have_a_column_for_each_thing_known():
     for originals, columns in ((black, 4), (None, 3)):
         figure = figures.maps(hidden, black, black.float(), bits, originals, 2)
         sheet = _pixels(figure)
-        dark = (sheet < 0.02).all(-1).sum()  # black: likeliest, mean, the entropy but for one pixel, the original
+        dark = (sheet < 0.02).all(-1).sum()  # black: most probable, mean, the entropy but for one pixel, the original
         assert dark == 2 * columns * 64 - 1
         bar = figure.axes[1]
         assert (bar.get_xlim(), bar.get_xlabel()) == ((0, 0.5), "bits")

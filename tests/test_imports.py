@@ -16,7 +16,7 @@ ROWS = [
     {"ordering", "occlusion", "cell", "likelihood"},
     {"data"},
     {"model"},
-    {"particles", "graphs"},
+    {"particles", "parts", "graphs"},
     {"completion"},
     {"evaluation", "typical", "figures", "checkpoint", "report", "verify", "own_picture", "quality", "uncertainty"},
     {"bptt", "resume", "update", "training"},

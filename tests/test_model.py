@@ -4,10 +4,13 @@ Run over combinations of cell, ordering, likelihood and options in which every p
 paper's two-dimensional models, the raster's symmetries, depths and likelihoods.
 """
 
+import pickle
+
 import pytest
 import torch
 from conftest import PAPER, accepts, all_images, every_pair, influence, ordering_spec, random_images, tiny_model
 
+from pixelrnn import UserError
 from pixelrnn.cell import CELLS
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import inputs as model_inputs
@@ -220,3 +223,32 @@ def test_the_tests_catch_a_leak(owner, name, mutant, window, monkeypatch):
     monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
     leak, mass = leak_and_mass()
     assert leak > 1e-3 and abs(mass - 1) > 1e-3
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("model", "other"),
+    [
+        ("SequenceRNN", {"ordering": "snake"}),
+        ("SequenceRNN", {"ordering": torch.tensor([3, 1, 0, 2])}),
+        ("SequenceRNN", {"orders": ["raster", "column"]}),
+        ("PixelCNN", {"ordering": "column"}),
+        ("MultiScale", {"ordering": {"name": "raster", "transforms": ["reverse"]}}),
+    ],
+)
+def test_the_weights_of_another_order_are_refused(model, other, strict):
+    """Much of a model is made of its orders when it is built: with another order it would be no distribution."""
+    made, images = tiny_model((1, 2, 2), model=model), all_images(1, 2, 2, 2)
+    weights = tiny_model((1, 2, 2), model=model, seed=1, **other).state_dict()
+    before = made.log_prob(images)
+    for module, prefix in ((made, ""), (torch.nn.Sequential(made), "0.")):
+        with pytest.raises(UserError, match=r"another order than this one, whose ordering is .*pixelrnn\.load"):
+            module.load_state_dict({prefix + name: weight for name, weight in weights.items()}, strict=strict)
+    assert torch.equal(made.log_prob(images), before)
+    made.load_state_dict(tiny_model((1, 2, 2), model=model, seed=1).state_dict(), strict=strict)
+    assert float(made.log_prob(images).detach().exp().sum()) == pytest.approx(1)
+
+
+def test_a_model_can_be_pickled():
+    model, images = tiny_model((1, 2, 2), orders="symmetries"), all_images(1, 2, 2, 2)
+    assert torch.equal(pickle.loads(pickle.dumps(model)).log_prob(images), model.log_prob(images))

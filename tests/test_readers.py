@@ -458,7 +458,7 @@ def test_a_header_that_lies(lie, saved):
         ("orders", lambda w: w[:0], "the orders are"),
         ("orders", lambda w: w.clamp(max=3), "must visit each of the 16 pixels"),
         ("orders", lambda w: w - 1, "must visit each of the 16 pixels"),
-        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "size mismatch"),
+        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "visits the pixels in another order"),
         ("orders", lambda w: w[[0] * 2000], "at most 1,000 orders"),
     ],
 )

@@ -14,7 +14,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.particles import Particles
+from pixelrnn.particles import ENOUGH, Particles
 from pixelrnn.states import Shared, pick
 
 PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]
@@ -331,6 +331,31 @@ def test_particles_keep_the_observed_pixels_and_the_seed(model):
     assert torch.equal(again[observed], images[:, None].expand_as(again)[observed])
     assert set(first.strategies) == {"particles"} and first.exact == [False] * 3
     assert bool(first.log_observed.isfinite().all()) and first.effective.shape == (3, 2)
+
+
+def test_particles_are_added_where_too_few_are_effective():
+    """As long as that helps, up to the limit; images with enough keep what they have, and the seed decides."""
+    model, images = tiny_model((1, 8, 8), gain=4.0), random_images(4, (1, 8, 8), 2)
+    top, reports = occlude({"name": "half", "side": "top"}, 8, 8), []
+
+    def draw(particles):
+        report = lambda *now: reports.append(now[:2])  # noqa: E731
+        return complete_in_detail(
+            model, images, top, 2, generator=generator(), progress=report, particles=particles, batch_size=512
+        )
+
+    fixed, auto = draw(64), draw("auto")
+    assert bool((fixed.particles == 64).all()) and reports[-1][1] > reports[0][1]
+    enough = fixed.effective.amin(1) >= ENOUGH
+    assert bool(enough.any()) and not bool(enough.all())
+    assert torch.equal(auto.particles[enough], fixed.particles[enough])
+    assert torch.equal(auto.effective[enough], fixed.effective[enough])
+    assert bool((auto.particles[~enough] > 64).all()) and set(auto.particles.flatten().tolist()) <= {64, 256, 1024}
+    assert float(auto.effective[~enough].mean()) > float(fixed.effective[~enough].mean())
+    reports.clear()
+    assert torch.equal(draw("auto").images, auto.images)
+    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert [now for now in reports if now[0] == now[1]] == reports[-1:], "done is total once, though total grows"
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])

@@ -200,21 +200,28 @@ def test_a_plan_says_what_completion_does():
     raster, eight, sees = offer(), offer(orders="symmetries"), offer(bidirectional=True)
     top = masks.standard("top half", 6, 6, 0)
     for given, choice, words in (
-        (raster, Choice(), "18 observed pixels come later: particles take them in, nearly exactly."),
-        (raster, Choice(temperature=0.5), "but at temperature 0.5 no draws from p(hidden | observed)."),
-        (raster, Choice(strategy="ancestral"), "the plain fill does not look at them"),
-        (eight, Choice(), "exact draws"),
-        (eight, Choice(order=0), "18 observed pixels come later: particles"),
-        (sees, Choice(), "with the encoder: exact draws"),
-        (sees, Choice(temperature=0.5), "with the encoder: at temperature 0.5 no draws from p(hidden | observed)."),
+        (raster, Choice(), "raster: estimated by particles, which take in 18 observed pixels that come later"),
+        (
+            raster,
+            Choice(temperature=0.5),
+            "samples at temperature 0.5, not of p(hidden | observed); estimated by particles",
+        ),
+        (
+            raster,
+            Choice(strategy="ancestral"),
+            "not conditioned on 18 observed pixels that come later in the ordering.",
+        ),
+        (eight, Choice(), "flip_rows (the second of 8 orders): exact samples of p(hidden | observed)."),
+        (eight, Choice(order=0), "raster (the first of 8 orders): estimated by particles"),
+        (sees, Choice(), "with the encoder: exact samples of p(hidden | observed)."),
+        (sees, Choice(temperature=0.5), "with the encoder: samples at temperature 0.5, not of p(hidden | observed)."),
     ):
         foreseen = plan(given, top, choice)
         drawn = fulfil(Request(given, example(given, 0), top, choice), lambda *_: None)
         assert words in foreseen.words and foreseen.words.startswith("18 of 36 pixels are hidden")
         assert drawn.completions.orders == [foreseen.order]
-        assert drawn.completions.exact == ["exact draws" in foreseen.words]
+        assert drawn.completions.exact == ["exact samples" in foreseen.words] == [drawn.how["how"] == "exact"]
         assert (drawn.completions.strategies[0] == "particles") == ("particles" in foreseen.words)
-        assert ("no draws" in foreseen.words) == (choice.temperature != 1)
     with pytest.raises(UserError, match="nothing is hidden"):
         plan(raster, torch.zeros(6, 6, dtype=torch.bool), Choice())
 
@@ -300,7 +307,8 @@ def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkey
     assert report["exact"] == expected.exact[0] and report["strategy"] == expected.strategies[0]
     assert sorted(row["rank"] for row in report["completions"]) == [1, 2, 3]
     assert last.pictures.count("<img") == 7 and "bits" in last.pictures  # given, three, original, mean, entropy
-    assert ("p(hidden | observed)" in last.line) and "rank\N{NO-BREAK SPACE}1" in last.pictures
+    assert ", the most probable" in last.pictures and "rank\N{NO-BREAK SPACE}3" in last.pictures
+    assert {"how", "observed_ahead", "order"} <= report.keys()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +341,7 @@ def test_samples_are_drawn_from_scratch():
         images = [to_tensor(Image.open(archive.open(f"{k:03d}.png"))) for k in range(5)]
     expected = pixelrnn.sample(given.model, 5, generator=generator(2))
     assert torch.equal(torch.stack(images), requantise(expected, 4, 256))
-    assert "exact draws from p(x)" in last.line
+    assert "exact samples of p(x)" in last.line
 
 
 def test_a_visitors_picture_is_pasted_back_into(picture):

@@ -71,11 +71,15 @@ def run(cfg: DictConfig) -> None:
             cfg.particles,
             cfg.precision,
             cfg.order,
+            cfg.batch_size,
         )
     about = {name: how_drawn(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
     for name, found in about.items():
+        of = f" ({name})" if len(masks) > 1 else ""
         for line in found.pop("lines"):
-            print(line if len(masks) == 1 else f"{line} ({name})")
+            print(f"{line}{of}")
+        for line in found.pop("notes"):
+            note(f"{line}{of}")
 
     if own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
@@ -171,15 +175,14 @@ def _write_maps(
     drawn: Completions,
     hidden: Tensor,
     original: Tensor | None,
-    likeliest: Tensor,
+    most_probable: Tensor,
     stems: list[str],
     folder: Path,
     kind: str,
 ) -> None:
     """The figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
-    found = uncertainty.marginals(model, drawn, hidden)
-    mean, entropy = uncertainty.mean(found).cpu(), uncertainty.entropy(found).cpu()
-    best = drawn.images[torch.arange(len(drawn.images)), likeliest]
+    mean, entropy = uncertainty.maps(model, drawn, hidden)
+    best = drawn.images[torch.arange(len(drawn.images)), most_probable]
     picture = folder / f"maps.{kind}"
     figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)
     most = float(entropy.max()) or 1.0

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pixelrnn.completion import STRATEGIES
+from pixelrnn.completion import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import FIGURES
 from pixelrnn.own_picture import FITS
@@ -56,11 +56,12 @@ SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
 TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("count", "batch_size", "particles", "completed_images"), _whole(1)),
+    **dict.fromkeys(("count", "batch_size", "completed_images"), _whole(1)),
     **dict.fromkeys(("limit", "order"), _or_null(INTEGER)),
     **dict.fromkeys(("maps", "ensemble", "open"), SWITCH),
     **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name"), _or_null(TEXT)),
     "completions": _whole(0),
+    "particles": Rule("auto, or a whole number from 1", lambda value: value == "auto" or _whole(1).holds(value)),
     "seed": _whole(0, 2**32 - 1),
     "threads": _or_null(_whole(1, 1024)),
     "fit": _one_of(*FITS),
@@ -71,7 +72,10 @@ RULES: dict[str, Rule] = {
         "auto, cpu, cuda or mps, or one of several, such as cuda:1",
         lambda value: isinstance(value, str) and bool(DEVICE.fullmatch(value)),
     ),
-    "temperature": Rule("a number, more than 0", lambda value: type(value) in (int, float) and 0 < value < 1e300),
+    "temperature": Rule(
+        f"a number, at least {LEAST_TEMPERATURE:g}",
+        lambda value: type(value) in (int, float) and LEAST_TEMPERATURE <= value < 1e300,
+    ),
     "strategy": _one_of(*STRATEGIES),
     "precision": _one_of(*PRECISIONS),
     "figures": _one_of(*FIGURES),

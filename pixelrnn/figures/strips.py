@@ -124,18 +124,18 @@ def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int,
 
 
 def maps(
-    hidden: Tensor, likeliest: Tensor, mean: Tensor, entropy: Tensor, images: Tensor | None, levels: int
+    hidden: Tensor, most_probable: Tensor, mean: Tensor, entropy: Tensor, images: Tensor | None, levels: int
 ) -> Figure:
-    """What completions say of each pixel, one row an image: occluded | likeliest | mean | entropy | original.
+    """What completions say of each pixel, one row an image: occluded | most probable | mean | entropy | original.
 
-    likeliest uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the same
+    most_probable uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the same
     size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, as its colour bar says.
     """
-    given = occluded(likeliest, hidden, levels)
+    given = occluded(most_probable, hidden, levels)
     hot, most = as_heat(entropy)
     columns = {
         "occluded": given,
-        "likeliest": as_rgb(likeliest, levels),
+        "most probable": as_rgb(most_probable, levels),
         "mean": np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), given.shape),
         "entropy": hot,
     }

@@ -1,5 +1,6 @@
 """The contract of all models: p(x) = ∏_t p(x_t | x_<t) along an ordering, and the sampler's two calls."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import Likelihood
 from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, observed_ahead, to_sequence
+from pixelrnn.plugins import LONGEST, shown
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 
@@ -32,9 +34,17 @@ def check_sizes(**sizes: int) -> None:
 
 
 class Followed:
-    """Which of a model's orders it follows now: one such object is shared by the model and its modules."""
+    """Which of a model's orders it follows now: one such object is shared by the model and its modules.
 
-    index = 0
+    The lock is held while that, the mode or what is packed must stay as it is. One thread may take it again.
+    """
+
+    def __init__(self, index: int = 0):
+        self.index, self.lock = index, threading.RLock()
+
+    def __reduce__(self) -> tuple[type["Followed"], tuple[int]]:
+        """A copy has a lock of its own."""
+        return Followed, (self.index,)
 
 
 class Model(nn.Module, ABC):
@@ -43,6 +53,9 @@ class Model(nn.Module, ABC):
     Parameters, of pixels' distributions, are what the likelihood makes of the features; along dimension 1 they stand
     in the order of the visit: parameters[:, t] belong to the pixel order[t]. With several orders there is one p(x) for
     each, of shared weights; all methods speak of the order that is followed, the first one unless `along` says another.
+
+    Several threads may use one model: each waits until the other is done. A thread that calls begin() and step() itself
+    does so within `evaluating` or `along`. The weights must not change meanwhile.
     """
 
     orders: Tensor  # int64 (orders, pixels), a buffer: it travels with the weights
@@ -74,23 +87,41 @@ class Model(nn.Module, ABC):
 
     @contextmanager
     def along(self, index: int) -> Iterator[None]:
-        """While it holds, the model follows orders[index]."""
-        before, self.followed.index = self.followed.index, index
-        try:
-            yield
-        finally:
-            self.followed.index = before
+        """Context manager: the model follows orders[index], and other threads wait."""
+        with self.followed.lock:
+            before, self.followed.index = self.followed.index, index
+            try:
+                yield
+            finally:
+                self.followed.index = before
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """While it holds, the model is in evaluation mode and no gradients are kept."""
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            self.train(was_training)
+        """Context manager: the model is in evaluation mode, no gradients are kept, and other threads wait."""
+        with self.followed.lock:
+            was_training = self.training
+            self.eval()
+            try:
+                with torch.inference_mode():
+                    yield
+            finally:
+                self.train(was_training)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """forward(), along one order from its beginning to its end."""
+        with self.followed.lock:
+            return super().__call__(*args, **kwargs)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """As in all modules, for weights of the same orders: much of the model is made of the orders it was built with."""
+        orders = state_dict.get(f"{prefix}orders")
+        if orders is not None and not torch.equal(orders.to(self.orders), self.orders):
+            raise UserError(
+                f"{prefix}orders: these weights are of a model that visits the pixels in another order than this one, whose "
+                f"ordering is {shown(self.arguments['ordering'], LONGEST)}; make the model with their ordering and orders, or "
+                "load a saved one with pixelrnn.load"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def broken_weight(self) -> str | None:
         """The name of a weight that holds a value that is not finite, if there is one."""
@@ -155,7 +186,8 @@ class Model(nn.Module, ABC):
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x_t | what is known at t) of every pixel: (batch, pixels) nats, in the order of the visit."""
         check_images(images, self.shape, self.levels)
-        return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
+        with self.followed.lock:
+            return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
 
     def log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x), or with `hidden` log p(x_hidden | x_observed), exactly: (batch,) nats.
@@ -189,8 +221,8 @@ class Model(nn.Module, ABC):
         It equals log p(x_hidden | x_observed) where no observed pixel is unseen.
         """
         hidden = check_hidden(hidden, images)
-        log_probs = self.pixel_log_probs(images, hidden)
-        return log_probs.where(self.in_order(hidden), 0.0).sum(1)
+        with self.followed.lock:
+            return self.pixel_log_probs(images, hidden).where(self.in_order(hidden), 0.0).sum(1)
 
     def in_order(self, hidden: Tensor) -> Tensor:
         """hidden (batch, height, width) along the order: (batch, pixels)."""

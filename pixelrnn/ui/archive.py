@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ def pack(drawn: Drawn) -> bytes:
     """A zip file: each image as PNG, at the size of the visitor's picture; mask and maps; and the report as JSON."""
     request, levels, file = drawn.request, drawn.request.offer.model.levels, io.BytesIO()
     settings = {"model": request.offer.name, **vars(request.choice), "order": request.plan.order}
-    report = {"settings": settings, **{key: drawn.how[key] for key in ("strategy", "order", "exact", "observed_ahead")}}
+    said = {key: value for key, value in drawn.how.items() if key not in ("caption", "lines", "notes")}
+    report: dict[str, Any] = {"settings": settings, **said}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
 
         def add(name: str, values: Tensor) -> None:

@@ -39,7 +39,7 @@ class Drawing(Generic[Result]):
     result: Result
 
     def __init__(self, work: Callable[[Progress], Result], lock: threading.Lock):
-        """While it works it holds the lock: a model follows one order at a time."""
+        """While it works it holds the lock."""
         self._work, self._lock = work, lock
         self._news = threading.Condition()
         self._latest: Frame | None = None

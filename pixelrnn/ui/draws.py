@@ -47,7 +47,7 @@ class Drawn:
 
 
 def fulfil(request: Request, progress: Progress) -> Drawn:
-    """Draws what is requested. Takes a model that nobody else uses meanwhile."""
+    """Draws what is requested."""
     model, choice = request.offer.model, request.choice
     device = model.order.device
     hidden = request.hidden.to(device)
@@ -67,6 +67,5 @@ def fulfil(request: Request, progress: Progress) -> Drawn:
     how = how_drawn(model, completions, hidden[None], slice(0, 1))
     if not request.subject:
         return Drawn(request, completions, facts, how, None, None)
-    levels = uncertainty.marginals(model, completions, hidden)
-    mean, entropy = uncertainty.mean(levels)[0].cpu(), uncertainty.entropy(levels)[0].cpu()
-    return Drawn(request, completions, facts, how, mean, entropy)
+    mean, entropy = uncertainty.maps(model, completions, hidden)
+    return Drawn(request, completions, facts, how, mean[0], entropy[0])

@@ -8,6 +8,7 @@ from torch import Tensor
 from pixelrnn.completion import STRATEGIES
 from pixelrnn.errors import UserError
 from pixelrnn.pixels import observed_ahead
+from pixelrnn.report import in_words, manner
 from pixelrnn.ui.shelf import Offer
 
 MOST = 64  # images of one draw
@@ -62,16 +63,9 @@ def plan(offer: Offer, hidden: Tensor, choice: Choice) -> Plan:
     ahead = [int(observed_ahead(hidden[None], order)) for order in offer.orders]
     order = ahead.index(min(ahead)) if choice.order is None else choice.order
     name, sees = offer.order_names[order], offer.model.sees_ahead
+    how = manner(ahead[order], sees, choice.strategy, choice.temperature)
     words = (
-        f"{int(hidden.sum())} of {hidden.numel()} pixels are hidden. Along {name}{', with the encoder' if sees else ''}"
+        f"{int(hidden.sum())} of {hidden.numel()} pixels are hidden. Along {name}{', with the encoder' if sees else ''}: "
+        f"{in_words(how, ahead[order], choice.temperature)}."
     )
-    tempered = choice.temperature != 1
-    none = f"at temperature {choice.temperature:g} no draws from p(hidden | observed)"
-    if not ahead[order] or sees:
-        words += f": {none if tempered else 'exact draws from p(hidden | observed)'}."
-    elif choice.strategy == "ancestral":
-        words += f", {ahead[order]} observed pixels come later, and the plain fill does not look at them."
-    else:
-        words += f", {ahead[order]} observed pixels come later: particles take them in, "
-        words += f"but {none}." if tempered else "nearly exactly."
     return Plan(order, int(hidden.flatten()[offer.orders[order]].nonzero()[0]), words)

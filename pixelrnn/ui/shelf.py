@@ -14,7 +14,8 @@ from pixelrnn.report import describe, describe_model, describe_order
 
 @dataclass(frozen=True, eq=False)
 class Offer:
-    """A model, and what is known of it without running it, which takes its lock: it follows one order at a time."""
+    """A model, and what is known of it without running it; the lock is held during a draw, so that others can do without
+    its model instead of waiting for it."""
 
     name: str
     model: Model

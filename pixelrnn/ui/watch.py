@@ -63,7 +63,8 @@ def _watch(request: Request, errand: Errand) -> Iterator[View]:
         words = f"Drawing: {frame.done} of {frame.total} pixels. {request.plan.words}"
         yield View(html.bar(words, frame.done / frame.total), html.tiles(_given(request) + _so_far(request, frame)))
     drawn = drawing.result
-    words = " ".join(f"{line.split(maxsplit=1)[1]}." for line in drawn.how["lines"])
+    said = [*(line.split(maxsplit=1)[1] for line in drawn.how["lines"]), *drawn.how["notes"]]
+    words = " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in said)
     if not request.subject:
         words = words.replace("p(hidden | observed)", "p(x)")
     yield View(html.line(f"Done: {words}"), _all_that_is_known(drawn), pack(drawn))
@@ -79,7 +80,10 @@ def _so_far(request: Request, frame: Frame) -> list[str]:
     """The images as they are; what is not drawn yet is tinted."""
     order = request.offer.orders[request.plan.order]
     to_come = torch.zeros(order.shape, dtype=torch.bool)
-    to_come[order[request.plan.first + frame.done :]] = True
+    once = (
+        len(order) - request.plan.first
+    )  # the longest that drawing them once takes; with more particles it begins again
+    to_come[order[request.plan.first + (frame.done - 1) % once + 1 :]] = True
     to_come = to_come.view_as(request.hidden) & request.hidden
     return [html.tile(occluded(image, to_come, request.offer.model.levels), "…") for image in frame.images]
 
@@ -89,9 +93,10 @@ def _all_that_is_known(drawn: Drawn) -> str:
     row = _given(request)
     for image, fact in zip(drawn.images, facts, strict=True):
         words = f"{fact['log_prob_nats']:.1f} nats".replace("-", "\N{MINUS SIGN}")
-        words += f", rank\N{NO-BREAK SPACE}{fact['rank']}" * (len(facts) > 1)
+        rank = f"rank\N{NO-BREAK SPACE}{fact['rank']}" if fact["rank"] > 1 else "the most probable"
+        words += f", {rank}" * (len(facts) > 1)
         row.append(html.tile(as_rgb(image, levels), words, "first" if fact["rank"] == 1 < len(facts) else ""))
-    below = f"Below each image: {_number(drawn)}, and its rank among them."
+    below = f"Below each image: {_number(drawn)}, and its rank among them. The most probable is often the emptiest."
     if not request.subject or drawn.mean is None or drawn.entropy is None:
         return html.tiles(row) + html.note(below)
     if not request.subject.own:
@@ -99,10 +104,10 @@ def _all_that_is_known(drawn: Drawn) -> str:
     heat, most = as_heat(drawn.entropy)
     maps = [html.tile(_grey(drawn.mean, levels), "mean"), html.tile(heat, "entropy of each pixel")]
     if request.subject.own and request.subject.own.resized:
-        likeliest = drawn.images[[fact["rank"] for fact in facts].index(1)]
-        pasted = to_picture(request.subject.finished(likeliest, request.hidden, levels)).convert("RGB")
+        most_probable = drawn.images[[fact["rank"] for fact in facts].index(1)]
+        pasted = to_picture(request.subject.finished(most_probable, request.hidden, levels)).convert("RGB")
         pasted.thumbnail((SHOWN, SHOWN))
-        maps.append(html.tile(np.asarray(pasted) / 255, "the likeliest, in your picture", "own"))
+        maps.append(html.tile(np.asarray(pasted) / 255, "the most probable, in your picture", "own"))
     return html.tiles(row) + html.note(below) + html.tiles(maps) + html.heat_bar(most, "bits")
 
 
