@@ -8,9 +8,9 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pixelrnn.errors import ProcessLost, UserError
 
+T = TypeVar("T")
 MINUTES = 30  # that a process waits for another one
 FAILURES, PATIENCE = (1, 2), 30.0  # exit codes, seconds
 
@@ -102,6 +103,20 @@ def from_main(value: Any) -> Any:
         with lost_is_said():
             dist.broadcast_object_list(values)
     return values[0]
+
+
+def by_main(make: Callable[[], T]) -> T:
+    """What make() returns in process 0, in all processes; where it raises there, all raise the same."""
+    made: Any = None
+    if is_main():
+        try:
+            made = make()
+        except (UserError, OSError) as error:
+            made = error
+    made = from_main(made)
+    if isinstance(made, Exception):
+        raise made
+    return made  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import copy
 import json
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,52 +23,71 @@ from pixelrnn.files import append, expanded, only_writer
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
-from pixelrnn.resume import RECORDS, Progress, load_state, save_state
+from pixelrnn.resume import RECORDS, Progress, described, forget_after, goes_on, load_state, rate, save_state, updates
 from pixelrnn.signals import STOPS, signals_received
 from pixelrnn.typical import Typical
-from pixelrnn.update import Settings, learning_rate, make_objective, make_optimizer, occlusion_of, rounds, update
+from pixelrnn.update import Settings, make_objective, make_optimizer, occlusion_of, rounds, update
 
 RECORD_EVERY = 50  # updates
+Begins = Callable[[], object]
 
 
 def train(
-    model: Model, data: Dataset, settings: Settings, folder: str | Path, seed: int = 0, progress: bool = True
+    model: Model,
+    data: Dataset,
+    settings: Settings,
+    folder: str | Path,
+    seed: int = 0,
+    progress: bool = True,
+    begins: Begins = lambda: None,
 ) -> Progress:
     """Trains `model` on its device and keeps in `folder`, made if it is not there: best/ and last/ (models with averaged
     weights, and the state to resume from), metrics.jsonl, curves.png and samples.png.
 
+    A run that the folder holds goes on, and notes say from where and which settings differ. UserError says where it is of
+    another model or other data, or over and of other settings. begins() is called before anything in the folder changes,
+    and only where there is something to do.
+
     SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss, a gradient or a weight that
     is not finite is never saved: the run goes back to its last saved state with half the learning rate, settings.recoveries
     times, and then raises TrainingDiverged. Several processes (pixelrnn/distributed.py) train one model, as one process
-    would; the first one writes, and UserError says where it cannot.
+    would; the first one reads and writes, and UserError says where it cannot.
     """
     folder = expanded(folder)
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
-    with only_writer(folder, "best", "last") if distributed.is_main() else nullcontext():
-        return _train(model, data, settings, folder, seed, progress)
+    with ExitStack() as lock:
+        distributed.by_main(lambda: lock.enter_context(only_writer(folder, "best", "last")))
+        return _train(model, data, settings, folder, seed, progress, begins)
 
 
-def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, progress: bool) -> Progress:
+def _train(
+    model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, progress: bool, begins: Begins
+) -> Progress:
     device, is_main = model.order.device, distributed.is_main()
     if settings.bf16 and not rounds(model, settings) and is_main:
         note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
     model.remember(data.train_digests)
-    average = copy.deepcopy(model).requires_grad_(False).eval()
-    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
-    at = load_state(settings.resume, folder, model, average, optimizer)
-    if settings.recoveries and is_main:
-        save_state(folder, model, average, optimizer, at)  # to go back to, if the first updates fail
     valid = limited(data.valid, settings.valid_limit)
-    batches = math.ceil(len(data.train) / settings.batch_size)
-    total_steps, validate_every = settings.epochs * batches, settings.validate_every or batches
-    started, seconds_before = time.monotonic(), at.seconds
+    batches, total_steps = math.ceil(len(data.train) / settings.batch_size), updates(settings, len(data.train))
+    validate_every = settings.validate_every or batches
     occlusion, valid_hidden = occlusion_of(settings, model), None
     if occlusion:
         drawn = torch.Generator().manual_seed(seed)
         valid_hidden = draw_occlusions(occlusion, len(valid), *model.shape[1:], generator=drawn)
-    if settings.max_minutes and at.seconds > 60 * settings.max_minutes:
-        at.stopped_by = "max_minutes"  # a resumed run whose time was up already
+    run = described(model, data, settings, seed)
+    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
+    average = copy.deepcopy(model).requires_grad_(False).eval()  # of the weights that all processes have
+    at = load_state(settings.resume, folder, model, average, optimizer, run)
+    if (at.step or at.run) and not goes_on(folder, at, settings, run, len(data.train)):
+        return at
+    at.run = run
+    if is_main:
+        begins()
+        forget_after(folder, at.step)
+        if settings.recoveries:
+            save_state(folder, model, average, optimizer, at)  # to go back to, if the first updates fail
+    started, seconds_before = time.monotonic(), at.seconds
     if device.type == "cuda":  # 8 bits a value, once, instead of a batch at a time
         data = replace(data, train=data.train.to(device))
     check_every = 1 if device.type == "cpu" else RECORD_EVERY  # to look at a number waits for the device
@@ -114,10 +134,11 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
         nonlocal at
         failed, before = at.step, at.recoveries
         if before < settings.recoveries:
-            at = load_state("auto", folder, model, average, optimizer)
+            at = load_state("auto", folder, model, average, optimizer, run)
             at.recoveries = before + 1
             losses.clear()
             if is_main:
+                forget_after(folder, at.step)
                 save_state(folder, model, average, optimizer, at)
             if not quiet:
                 bar.write(
@@ -136,10 +157,9 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
         while at.step < total_steps and not at.stopped_by:
             epoch, done = divmod(at.step, batches)
             for index in _epoch(len(data.train), settings.batch_size, seed, epoch)[done:]:
-                time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
-                rate = learning_rate(settings, at.step, max(at.step / total_steps, time_used)) / 2**at.recoveries
+                step_size = rate(settings, at, len(data.train))
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = step_size
                 torch.manual_seed(_step_seed(seed, at.step))
                 images = data.training_batch(index.to(data.train.device)).to(device)
                 loss, norm = update(objective, optimizer, images, settings, occlusion)
@@ -154,7 +174,7 @@ def _train(model: Model, data: Dataset, settings: Settings, folder: Path, seed: 
 
                 if due:
                     running = float(sum(losses)) / len(losses)
-                    record(train_bits_per_dim=running, learning_rate=rate, gradient_norm=float(norm))
+                    record(train_bits_per_dim=running, learning_rate=step_size, gradient_norm=float(norm))
                     losses.clear()
                     bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits_per_dim:.3f}")
                 bar.update()

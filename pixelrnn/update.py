@@ -64,6 +64,11 @@ class Settings:
             raise UserError(f"training.figures={self.figures}: it is {', '.join(FIGURES[:-1])} or {FIGURES[-1]}")
         if self.optimizer not in ("adamw", "rmsprop"):
             raise UserError(f"training.optimizer={self.optimizer}: it is adamw or rmsprop")
+        if self.resume not in ("auto", "never"):
+            raise UserError(
+                f"training.resume={self.resume}: here it is auto or never; a run's folder is given on the command line, and in "
+                "Python to train()"
+            )
         if self.first_order is not None and not 0 <= self.first_order <= 1:
             raise UserError(f"training.first_order={self.first_order}: it is a share of the batches, in [0, 1]")
         if not 0 <= self.average_decay < 1:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import pixelrnn
-from pixelrnn import cli, pretrained
+from pixelrnn import cli, pretrained, training
 from pixelrnn.cell import CELLS
 from pixelrnn.cli.options import RULES, check
 from pixelrnn.data import DATASETS, limited, load
@@ -720,8 +721,70 @@ def test_an_interrupted_run_exits_with_the_signal(call, monkeypatch):
     monkeypatch.setattr(Dataset, "training_batch", interrupted)
     code, out, _ = call("train", "hydra.run.dir=run", *SMALL)
     assert code == 143
-    assert "training.resume=run" in out.replace(str(Path.cwd()) + "/", "")
+    assert f"go on with: pixelrnn train training.resume={Path.cwd() / 'run'}\n" in out
     assert torch.load("run/last/training.pt")["progress"]["step"] == 1
+
+
+def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_path):
+    """With options from the user's own yaml and a relative folder of pictures, in a folder whose name needs quotes."""
+    for seed in range(12):
+        Path("mine").mkdir(exist_ok=True)
+        picture(f"mine/{seed}.png", np.random.default_rng(seed).integers(0, 256, (6, 6)))
+    Path("conf/ordering").mkdir(parents=True)
+    Path("conf/ordering/upwards.yaml").write_text("name: raster\ntransforms: [flip_rows]\n")
+    own = ["data=folder", "data.root=mine", "training.batch_size=5", "seed=3", *SMALL[:3], "training.samples=0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_agreed", lambda received, seconds: ("SIGINT", seconds))
+        code, out, err = call("train", "--config-dir", "conf", "ordering=upwards", *own, "hydra.run.dir=it's (1)")
+    assert code == 130, err
+    (printed,) = re.findall(r"go on with: (pixelrnn train .*)", out)
+    monkeypatch.chdir("conf")
+    code, out, err = call(*shlex.split(printed)[1:])
+    assert code == 0 and "note       goes on from update 1 of 2\n" in out, out + err
+    assert " in the run, " not in out and f"folder     {tmp_path}/it's (1)\n" in out
+    monkeypatch.chdir(tmp_path / "mine")
+    code, out, err = call(*shlex.split(printed)[1:], "training.epochs=2")
+    assert code == 0 and "goes on from update 2 of 4" in out and "training.epochs 1 in the run, 2 now" in out, out + err
+    code, out, err = call(*shlex.split(printed)[1:])
+    assert code == 0 and "nothing left to do: all 2 epochs are done" in out, "it knows the option that was given then"
+    for more in (["-m"], ["hydra.run.dir=other"]):
+        code, _, err = call(*shlex.split(printed)[1:], *more)
+        assert code == 2 and "leave out -m and hydra.run.dir=" in err
+    assert {path.name for path in Path.cwd().iterdir() if path.suffix != ".png"} == set()
+
+
+def test_a_run_that_was_made_in_python_does_not_know_its_options(call):
+    model, data = tiny_model((1, 8, 8), 17).float(), load({"name": "digits", "limit": 64})
+    training.train(model, data, Settings(epochs=1, samples=0), "run", progress=False)
+    code, _, err = call("train", "training.resume=run")
+    assert code == 2 and "does not say with which options it was trained" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [["model.width=8"], ["data.limit=32"], ["training.learning_rate=1"], ["training.optimizer=rmsprop"]]
+)
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_refused_run_leaves_the_configuration_of_the_good_one(call, sweep, options):
+    """A sweep's second use of its folder too; and a job that is refused for an option that no run has."""
+    place = ["-m", "hydra.sweep.dir=place"] if sweep else ["hydra.run.dir=place/0"]
+    code, _, err = call("train", *place, *SMALL)
+    assert code == 0, err
+    before = {path: path.read_bytes() for path in Path("place").rglob("*") if path.is_file()}
+    for wrong in (options, [*options, "threads=0"]):
+        code, out, err = call("train", *place, *SMALL, *wrong)
+        assert code == 2 and len(err.splitlines()) == 1 and "best " not in out, out + err
+        assert {path: path.read_bytes() for path in Path("place").rglob("*") if path.is_file()} == before
+    code, out, err = call("train", *place, *SMALL)
+    assert code == 0 and "nothing left to do: all 1 epochs are done" in out, err
+
+
+def test_a_refused_evaluation_leaves_the_configuration_of_the_good_one(call, checkpoint):
+    own = ["evaluate", f"checkpoint={checkpoint}", "completions=0", "occlusion=half", "hydra.run.dir=e"]
+    code, _, err = call(*own, "limit=8")
+    assert code == 0, err
+    before = Path("e/.hydra/evaluate/config.yaml").read_text()
+    code, _, _ = call(*own, "limit=9", "batch_size=0")
+    assert code == 2 and Path("e/.hydra/evaluate/config.yaml").read_text() == before
 
 
 def test_samples_are_drawn_in_batches_whose_seeds_are_their_own(call, checkpoint):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_training import run
 
 import pixelrnn
 from pixelrnn import distributed
@@ -172,6 +173,61 @@ def test_when_a_process_dies_the_others_say_so(tmp_path):
         assert len(said) == 1 and re.search(r"process 0 of 2 lost another one.*training\.resume=", said[0])
     assert "/pixelrnn/" not in re.sub(r"pixelrnn: .*", "", err).replace("pixelrnn.cli", "")
     assert pixelrnn.load(folder / "last")
+
+
+SEPARATE = """
+import sys, torch
+from pathlib import Path
+from test_saving import failing
+from test_training import new_model, run, stripes
+from pixelrnn import UserError, distributed
+
+distributed.begin()
+rank, place, case = distributed.rank(), Path(sys.argv[1]), sys.argv[2]
+model = failing(5) if case == "recovery" else new_model(width=8 if case == "other model" else 16)
+data = stripes(dynamic=case == "other data" and rank == 1)
+try:
+    run(place / str(rank), model, data, recoveries=int(case == "recovery"))
+    (place / f"{rank}.txt").write_text("done")
+except UserError as error:
+    (place / f"{rank}.txt").write_text(str(error))
+torch.save([p.detach() for p in model.parameters()], place / f"{rank}.pt")
+distributed.leave(0)
+"""
+
+
+def separate(place, case):
+    """What two processes, each with a folder of its own, say, and their weights."""
+    (place / "separate.py").write_text(SEPARATE)
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    command = [*TWO[:-2], str(place / "separate.py"), str(place), case]
+    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    return [((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)]
+
+
+@pytest.mark.parametrize("case", ["state on the first", "recovery"])
+def test_processes_without_a_shared_folder_go_on_from_the_state_of_the_first(case, tmp_path):
+    if case == "state on the first":
+        run(tmp_path / "0", epochs=2)
+    (one, ours), (two, theirs) = separate(tmp_path, case)
+    assert one == two == "done" and all(map(torch.equal, ours, theirs))
+    assert not (tmp_path / "1" / "last").exists()
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [("other data", "the processes have different images"), ("other model", "width 16 in the run, 8 now")],
+)
+def test_processes_are_refused_alike(case, says, tmp_path):
+    run(tmp_path / "0", epochs=2)
+    before = (tmp_path / "0" / "last" / "training.pt").read_bytes()
+    (one, _), (two, _) = separate(tmp_path, case)
+    assert says in one and says in two
+    assert (tmp_path / "0" / "last" / "training.pt").read_bytes() == before
 
 
 def test_a_mistake_is_said_once():

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from pixelrnn.data import Dataset
 from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
+from pixelrnn.notes import notes_to
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import train
 from pixelrnn.update import Settings, _draw_order, learning_rate, make_optimizer
@@ -108,36 +110,112 @@ def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(tmp_path, monkeyp
     assert validations[0] == validations[1]
 
 
-def test_resume_from_another_folder_leaves_that_one_alone(tmp_path):
-    run(tmp_path / "first", epochs=2)
-    before = (tmp_path / "first" / "metrics.jsonl").read_text()
-    at = run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first"))
-    assert at.step == 20
-    assert (tmp_path / "first" / "metrics.jsonl").read_text() == before
-    assert records(tmp_path / "second")[0] == records(tmp_path / "first")[0]
-
-
 def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_that_begins_with_another_one_has_its_best_model(tmp_path):
-    """Also where it never comes to a better one, or to any update at all."""
-    run(tmp_path / "first", epochs=2)
-    run(tmp_path / "over", epochs=2, resume=str(tmp_path / "first"))
-    first, over = tree(tmp_path / "first"), tree(tmp_path / "over")
-    assert all(over[name] == first[name] for name in first if name.split("/")[0] in ("best", "last", "metrics.jsonl"))
-    ruined = {"learning_rate": 1e3, "clip_norm": 1e3, "average_decay": 0.0, "warmup_steps": 0}
-    at = run(tmp_path / "ruined", epochs=4, resume=str(tmp_path / "first"), **ruined)
-    assert at.step == 20 and evaluate(load(tmp_path / "ruined"), stripes().valid).nats == pytest.approx(at.best_nats)
+@pytest.fixture
+def notes():
+    heard = []
+    with notes_to(heard.append):
+        yield heard
 
 
-def test_started_again_it_goes_on_from_its_own_state(tmp_path):
-    run(tmp_path / "first", epochs=2)
-    run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first"))
-    before = tree(tmp_path / "second")
-    assert run(tmp_path / "second", epochs=4, resume=str(tmp_path / "first")).step == 20
-    assert tree(tmp_path / "second") == before
+def test_a_run_says_from_where_it_goes_on_and_which_settings_differ(tmp_path, notes):
+    run(tmp_path, epochs=2)
+    assert not notes
+    data, settings = stripes(), Settings(**{**FAST, "learning_rate": 0.1, "patience": 9})
+    train(new_model(), data, settings, tmp_path, seed=7, progress=False)
+    assert notes == [
+        "goes on from update 10 of 20",
+        "seed 0 in the run, 7 now",
+        "training.epochs 2 in the run, 4 now",
+        "training.learning_rate 0.002 in the run, 0.1 now",
+        "training.patience null in the run, 9 now",
+        "the learning rate goes on at 0.0505; with the options of the run it would be 2e-05",
+    ]
+    notes.clear()
+    train(new_model(), data, settings, tmp_path, seed=7, progress=False)
+    assert notes == ["nothing left to do: all 4 epochs are done; training.epochs=… for more"]
+
+
+def test_more_epochs_on_a_finished_run_say_what_becomes_of_the_learning_rate(tmp_path, notes):
+    run(tmp_path, epochs=2)
+    run(tmp_path, epochs=4)
+    assert notes[-1] == "the learning rate goes on at 0.00101; with the options of the run it would be 2e-05"
+
+
+@pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"batch_size": 5}, {"seed": 7}], ids=str)
+@pytest.mark.parametrize(
+    "ends", [{}, {"patience": 1, "learning_rate": 1e-12, "epochs": 50}], ids=["epochs", "patience"]
+)
+def test_a_run_that_is_over_does_not_pass_for_another_one(tmp_path, notes, ends, changed):
+    run(tmp_path, average_decay=0.0, **ends)
+    before = tree(tmp_path)
+    run(tmp_path, average_decay=0.0, **ends)
+    assert notes.pop().startswith("nothing left to do") and tree(tmp_path) == before
+    (name, value), *_ = changed.items()
+    settings = {**FAST, "average_decay": 0.0, **ends, **changed}
+    seed = settings.pop("seed", 0)
+    with pytest.raises(UserError, match=rf"is over.*{name} \S+ in the run, {value} now"):
+        train(new_model(), stripes(), Settings(**settings), tmp_path, seed, progress=False)
+    assert tree(tmp_path) == before and not notes
+
+
+def other_images(data):
+    return replace(data, valid=data.valid.flip(0))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (other_images, "of a run on other data: its name is the same, but not its images"),
+        (lambda data: replace(other_images(data), name="dots"), "on other data: stripes in the run, dots now"),
+        (lambda data: replace(data, train=data.train[1:]), "on other data"),
+    ],
+)
+def test_a_run_on_other_images_is_refused_before_anything_is_touched(tmp_path, data, says):
+    run(tmp_path, epochs=2)
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match=says):
+        run(tmp_path, data=data(stripes()), recoveries=1)
+    assert tree(tmp_path) == before
+
+
+def test_a_refusal_names_only_what_differs(tmp_path):
+    run(tmp_path)
+    with pytest.raises(UserError, match=r"of another model: width 16 in the run, 8 now; go on with: pixelrnn train tr"):
+        run(tmp_path, new_model(width=8))
+    with pytest.raises(UserError, match=r"another model: ordering raster in the run, snake now; go on"):
+        run(tmp_path, new_model(ordering="snake"))
+    torch.manual_seed(1)
+    with pytest.raises(UserError, match=r"another model: SequenceRNN in the run, PixelCNN now; go on"):
+        run(tmp_path, MODELS["PixelCNN"]((1, 4, 4), 2))
+
+
+def test_another_order_tensor_does_not_resume(tmp_path):
+    """Their arguments are the same: {"name": "custom"}."""
+    run(tmp_path, new_model(ordering=torch.arange(16)), epochs=2)
+    with pytest.raises(UserError, match="of another model: it visits the pixels in another order"):
+        run(tmp_path, new_model(ordering=torch.arange(16).flip(0)))
+    assert run(tmp_path, new_model(ordering=torch.arange(16))).step == 20
+
+
+def test_weights_to_begin_with_are_no_part_of_a_run_that_has_begun(tmp_path):
+    run(tmp_path, epochs=2)
+    model = new_model()
+    model.trained_on = {"init": "digits"}
+    with pytest.raises(UserError, match="another init: null in the run, digits now"):
+        run(tmp_path, model)
+
+
+def test_a_state_that_does_not_say_its_data_goes_on_and_says_so(tmp_path, notes):
+    run(tmp_path, epochs=2)
+    state = torch.load(tmp_path / "last" / "training.pt")
+    del state["progress"]["run"]
+    torch.save(state, tmp_path / "last" / "training.pt")
+    assert run(tmp_path).step == 20
+    assert notes[0] == "goes on from update 10 of 20" and "could not be compared" in notes[1]
 
 
 def test_a_run_goes_on_with_the_weight_decay_that_is_asked_for_now(tmp_path):
@@ -162,7 +240,7 @@ def test_a_folder_is_made_and_may_be_named_by_a_string(tmp_path):
     ("resume", "prepare", "says"),
     [
         ("never", lambda folder: None, "already holds a training run"),
-        ("nowhere", lambda folder: None, "is not there"),
+        ("nowhere", lambda folder: None, "it is auto or never"),
         ("auto", lambda folder: (folder / "last" / "training.pt").write_bytes(b"x"), "damaged"),
     ],
 )

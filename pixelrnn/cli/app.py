@@ -19,7 +19,17 @@ from pixelrnn import distributed
 from pixelrnn.cli import options, run_folder
 from pixelrnn.cli.arguments import arranged, nearest_option
 from pixelrnn.cli.quoting import quoted
-from pixelrnn.cli.run_folder import OWN, STARTED, Ended, no_folder, remove_if_empty, remove_made
+from pixelrnn.cli.run_folder import (
+    OWN,
+    STARTED,
+    Ended,
+    accept,
+    going_on,
+    no_folder,
+    propose,
+    remove_if_empty,
+    remove_made,
+)
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, nearest
 from pixelrnn.notes import notes_to
 
@@ -38,15 +48,18 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, instead of printing and exiting itself
     try:
         distributed.begin()
-        arguments = arranged(sys.argv[1:], command, partial(_keys, command))
+        arguments = quoted(arranged(sys.argv[1:], command, partial(_keys, command)))
         os.environ[STARTED] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))
-    except (UserError, ProcessLost) as error:
+        if command == "train":
+            arguments = distributed.by_main(lambda: going_on(arguments))
+    except (UserError, ProcessLost, HydraException) as error:
         return _exit_code(error, command)
     if not distributed.is_main():
         if command not in SPREAD:
             return 0
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # one process speaks for all
-    sys.argv = [sys.argv[0], *quoted(arguments)]
+        arguments.insert(0, "hydra.output_subdir=null")  # and records the configuration
+    sys.argv = [sys.argv[0], *arguments]
     run_folder.made.clear()
     at_work = False
 
@@ -55,9 +68,14 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
         had_content = any(path.name not in OWN for path in output_folder().iterdir())
         at_work = True
         try:
+            hydra_ = HydraConfig.get()
+            record = output_folder() / str(hydra_.output_subdir)
+            propose(*record.glob("*.yaml"), *Path(hydra_.sweep.dir).absolute().glob("multirun.yaml"))
             options.check(plain(cfg))
             with notes_to(lambda text: print(f"note       {text}", flush=True)):
                 run(cfg)
+            if command != "train":  # which accepts before it begins
+                accept()
         except (UserError, TrainingDiverged, ProcessLost, Stopped, OmegaConfBaseException) as error:
             if not had_content and distributed.is_main():
                 remove_if_empty(output_folder())

@@ -1,17 +1,22 @@
-"""The folder that a run writes into: one that no other run has, and none that a mistake leaves behind."""
+"""The folder that a run writes into: a new one, or that of a run that goes on; and none that a mistake leaves behind."""
 
 import contextlib
 import itertools
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from pixelrnn import distributed
+from pixelrnn import distributed, pretrained
+from pixelrnn.cli.quoting import quoted
 from pixelrnn.errors import ProcessLost, UserError
+from pixelrnn.files import write_whole
+from pixelrnn.resume import STATE
 
 STARTED = "PIXELRNN_STARTED"  # in the environment: the name of a run's folder, for conf/hydra/default.yaml
 OWN = {".hydra", "multirun.yaml"}  # what Hydra keeps in a run's folder, and in a sweep's
@@ -22,40 +27,96 @@ class Ended(BaseException):
 
 
 made: list[Path] = []  # the folders that this run makes: its own, then those above it
+kept: dict[Path, bytes] = {}  # the configurations that were there before this run
+proposed: dict[Path, bytes] = {}  # its own, until it is accepted
 
 
 class RunFolder(Callback):
     """Hydra calls it when a run begins, with its options found sound: only now is a folder made."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _make_folder(config.hydra.run)
+        _make_folder(config.hydra.run, Path.glob, f"{config.hydra.output_subdir}/*.yaml")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _make_folder(config.hydra.sweep)
+        _make_folder(config.hydra.sweep, Path.rglob, f"{config.hydra.output_subdir}/*.yaml")
 
 
-def _make_folder(place: DictConfig) -> None:
+def going_on(arguments: list[str]) -> list[str]:
+    """The command line; with training.resume=<folder>, that of the run there, but for the options that are given now."""
+    own = {_name(argument): argument for argument in arguments}
+    said = OverridesParser.create().parse_override(own.get("training.resume", "training.resume=auto")).value()
+    if said in ("auto", "never", None):
+        return arguments
+    folder = Path(str(said)).absolute()
+    if not (state := folder / "last" / STATE).is_file():
+        raise UserError(f"training.resume={said}: {state} is not there; give a run's folder, auto or never")
+    if not {"-m", "--multirun", "hydra.run.dir"}.isdisjoint(own):
+        raise UserError(
+            f"training.resume={said} goes on with one run in its own folder: leave out -m and hydra.run.dir= (a copy of the "
+            "folder goes on by itself)"
+        )
+    try:
+        cfg, hydra = (OmegaConf.load(folder / ".hydra" / "train" / name) for name in ("config.yaml", "hydra.yaml"))
+        recorded = {_name(line): line for line in hydra.hydra.overrides.task}
+        paths = {"init": cfg.init, "data.root": cfg.data.get("root"), "hydra.run.dir": folder}
+        for name, path in paths.items():
+            if path is not None and path not in pretrained.names():
+                recorded[name] = quoted([f"{name}={Path(hydra.hydra.runtime.cwd, path)}"])[0]
+        sources = [one for one in hydra.hydra.runtime.config_sources if one.provider == "command-line"]
+    except Exception as error:  # a file that is missing or damaged, by hand or because the run was made in Python
+        raise UserError(
+            f"{folder} does not say with which options it was trained ({' '.join(str(error).split())[:200]}); give them, and "
+            f"hydra.run.dir={folder} in place of training.resume="
+        ) from None
+    flags = [f"--config-dir={one.path}" for one in sources if "--config-dir" not in own]
+    lines = [line for name, line in recorded.items() if name not in own]
+    given = [argument for argument in arguments if argument != own["training.resume"]]
+    return [*lines, *given, *flags]  # options before flags
+
+
+def _name(argument: str) -> str:
+    return argument.lstrip("+~").partition("=")[0]
+
+
+def propose(*paths: Path) -> None:
+    """Takes back the configuration that Hydra has just written: a run that is refused leaves the one that was there."""
+    proposed.clear()
+    proposed.update({path: path.read_bytes() for path in paths})
+    for path in paths:
+        _write(path, kept[path]) if path in kept else path.unlink()
+
+
+def accept() -> None:
+    """Writes the configuration of this run, whose folder it is from now on."""
+    for path, content in proposed.items():
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_whole(path, lambda temporary: temporary.write_bytes(content), durable=True)
+
+
+def _make_folder(place: DictConfig, find: Callable[[Path, str], Iterable[Path]], records: str) -> None:
     """Makes the folder place.dir if its name is ours: one that no other run has, the same one in all processes. One that
-    the user names is left to Hydra, which takes what is there."""
+    the user names is left to Hydra, which takes what is there: its records are kept in mind."""
     named = OmegaConf.to_container(place, resolve=False)
     assert isinstance(named, dict)
     try:
         if STARTED in named["dir"]:
-            found = distributed.from_main(_claim(place) if distributed.is_main() else None)
-            if isinstance(found, OSError):
-                raise found
-            os.environ[STARTED] = found
+            os.environ[STARTED] = distributed.by_main(lambda: _claim(place))
         else:
             made[:] = _missing(Path(place.dir))
+        folder = Path(place.dir).absolute()
+        kept.clear()
+        kept.update({path: path.read_bytes() for path in (*find(folder, records), *folder.glob("multirun.yaml"))})
     except OSError as error:
         raise Ended(no_folder(error)) from error
     except ProcessLost as error:
         raise Ended(error) from error
 
 
-def _claim(place: DictConfig) -> str | OSError:
-    """Makes a folder that was not there: of two runs that start in the same second, the other one's is name-2. Returns
-    what went wrong, for all processes to know."""
+def _claim(place: DictConfig) -> str:
+    """Makes a folder that was not there: of two runs that start in the same second, the other one's is name-2."""
     started = os.environ[STARTED]
     for number in itertools.count(1):
         os.environ[STARTED] = started if number == 1 else f"{started}-{number}"
@@ -65,10 +126,10 @@ def _claim(place: DictConfig) -> str | OSError:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and number < 3:
+        except FileNotFoundError:
+            if number < 3:
                 continue  # a run that ended just now took the folder above with it
-            return error
+            raise
         made[:] = missing
         break
     return os.environ[STARTED]

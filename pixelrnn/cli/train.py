@@ -10,12 +10,14 @@ from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
 from pixelrnn.cli.options import written
+from pixelrnn.cli.run_folder import accept
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.errors import ProcessLost, UserError
 from pixelrnn.model import MODELS, Model
 from pixelrnn.notes import note
 from pixelrnn.plugins import configure
 from pixelrnn.report import describe, describe_model, note_repeats
+from pixelrnn.resume import way_on
 from pixelrnn.training import train
 from pixelrnn.update import Settings, occlusion_of
 
@@ -50,11 +52,9 @@ def run(cfg: DictConfig) -> None:
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed)
+        at = train(model, data, settings, folder, cfg.seed, begins=accept)
     except ProcessLost as error:
-        raise ProcessLost(
-            f"{error}; the last saved state is in {folder / 'last'}, go on with training.resume={folder}"
-        ) from error
+        raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
 
     reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
     reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")
@@ -65,7 +65,7 @@ def run(cfg: DictConfig) -> None:
     hidden = f" (hidden pixels, {occlusion})" if (occlusion := occlusion_of(settings, model)) else ""
     print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits_per_dim:.4f} bits/dim{hidden}")
     if at.stopped_by in SIGNALS:
-        print(f"saved      {folder / 'last'}; go on with training.resume={folder}")
+        print(f"saved      {folder / 'last'}; {way_on(folder)}")
         raise Stopped(at.stopped_by)
     pictures = [folder / f"{name}.{settings.figures}" for name in ("curves", "samples")]
     if there := [str(path) for path in pictures if path.exists()]:  # none where another run's was over already
