@@ -118,9 +118,6 @@ def _sampling(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
     yield bench.ratio(f"sampling {batch} / one log_prob of {batch}", ours, forward, target)
     target = "1.8" if batch == 64 and plain else ""
     yield bench.ratio(f"sampling {batch} / its matrix products alone", ours, _products(model, batch), target)
-    if bench.device == "cpu":
-        rounded = partial(sample, model, batch, precision="int8")
-        yield bench.ratio(f"sampling {batch} with int8 products / with float32", rounded, ours)
 
 
 def _products(model: Model, batch: int) -> Callable[[], Any]:

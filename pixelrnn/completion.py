@@ -34,7 +34,6 @@ def complete(
     generator: Generator | None = None,
     progress: Progress | None = None,
     particles: int | str = "auto",
-    precision: str = "float32",
     order: int | None = None,
     batch_size: int = 4096,
 ) -> Tensor:
@@ -54,9 +53,6 @@ def complete(
     four times as many, up to 1,024, and stops where that does not double the effective number. So it takes up to 21 times
     as long as particles=64.
 
-    precision is that of the steps' matrix products: float32, bfloat16 or int8 (pixelrnn/packing.py); the others draw from
-    a slightly different distribution, whose nats evaluation.rounded_log_probs tells.
-
     batch_size bounds the memory: the number of completions that are drawn at a time, each particle counted as one. More
     are drawn one part after the other, so that another batch_size draws others.
 
@@ -73,7 +69,6 @@ def complete(
         generator,
         progress,
         particles,
-        precision,
         order,
         batch_size,
     ).images
@@ -89,7 +84,6 @@ def complete_in_detail(
     generator: Generator | None = None,
     progress: Progress | None = None,
     particles: int | str = "auto",
-    precision: str = "float32",
     order: int | None = None,
     batch_size: int = 4096,
 ) -> Completions:
@@ -101,7 +95,7 @@ def complete_in_detail(
         raise UserError(f"order={order}: this model has {len(model.orders)}, counted from 0")
     check_strategy(strategy)
 
-    drawn = Completions.of(images, count, temperature, precision)
+    drawn = Completions.of(images, count, temperature)
     few, most = AUTO if isinstance(particles, str) else (particles, particles)
 
     def report(steps: int, so_far: Tensor) -> None:
@@ -113,7 +107,7 @@ def complete_in_detail(
         done, total = 0, sum(part.steps for part in work)
         while work:
             part = work.pop(0)
-            with model.along(part.order), packed(model, precision):
+            with model.along(part.order), packed(model):
                 result, cloud = _fill(model, images, hidden, part, temperature, generator, report)
                 poor = drawn.keep(part, result, cloud, model.unseen(hidden[part.rows]) == 0)
                 if part.particles < most and bool(poor.any()):
@@ -210,14 +204,13 @@ def sample(
     temperature: float = 1.0,
     generator: Generator | None = None,
     progress: Progress | None = None,
-    precision: str = "float32",
 ) -> Tensor:
     """Draws images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
     if count < 1:
         raise UserError(f"count={count}: at least 1 image")
     blank = torch.zeros((1, *model.shape), dtype=torch.uint8, device=model.order.device)
     hidden = torch.ones(model.shape[1:], dtype=torch.bool, device=model.order.device)
-    return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress, precision=precision)[0]
+    return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress)[0]
 
 
 def is_exact(model: Model, hidden: Tensor) -> bool:

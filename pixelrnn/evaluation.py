@@ -12,8 +12,6 @@ from pixelrnn import distributed
 from pixelrnn.completion import check_strategy, complete_in_detail, is_exact
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
-from pixelrnn.packing import packed
-from pixelrnn.pixels import to_sequence
 
 LN2 = math.log(2)
 # How evaluate_conditional found a number, in words.
@@ -121,18 +119,6 @@ def evaluate_conditional(
     with model.along(int(model.best_orders(hidden[None].to(model.order.device)))):
         found = _in_batches(model, images, hidden, batch_size, estimate)
     return Likelihoods.of(found, _hidden_dimensions(model, hidden)), how
-
-
-def rounded_log_probs(model: Model, images: Tensor, precision: str, batch_size: int = 100) -> Tensor:
-    """log p of images under the steps of the sampler whose matrix products have this precision (pixelrnn/packing.py), that
-    is of what sample(…, precision=…) draws from: float64 (N,) nats."""
-
-    def by_steps(batch: Tensor, everything: Tensor) -> Tensor:
-        with packed(model, precision):
-            parameters, _ = Model.read(model, batch, 0, model.pixels, model.begin(batch, everything))
-        return model.likelihood.log_prob(parameters, to_sequence(batch, model.order)).sum(1)
-
-    return _in_batches(model, images, torch.ones(model.shape[1:], dtype=torch.bool), batch_size, by_steps)
 
 
 def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Tensor:

@@ -9,9 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.errors import UserError
-from pixelrnn.plugins import lookup
-
 
 def widened(values: Tensor) -> Tensor:
     """What a product in bfloat16 made, as float32: sums, exponentials and logarithms need its digits. Others as they are."""
@@ -37,49 +34,6 @@ class PackedProduct(Product):
 
     def __init__(self, weight: Tensor):
         super().__init__(weight.t().contiguous().t())
-
-
-class RoundedProduct(Product):
-    """A product of rounded numbers, then added to exactly."""
-
-    def __call__(self, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        product = self.rounded(x)
-        return product if added is None else torch.add(product, added, out=out)
-
-    def rounded(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-class Int8Product(RoundedProduct):
-    """W in 8 bits with a scale for each output, x in 8 bits with a scale for each call: torch's dynamic quantisation."""
-
-    def __init__(self, weight: Tensor):
-        super().__init__(weight)
-        if weight.device.type != "cpu":
-            raise UserError(
-                f"precision=int8 is for device=cpu; this model is on {weight.device}: use precision=bfloat16"
-            )
-        rows = weight.detach().float()
-        scales = (rows.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny).double()
-        zeros = torch.zeros(len(rows), dtype=torch.long)
-        quantised = torch.quantize_per_channel(rows, scales, zeros, 0, torch.qint8)
-        self.quantised = torch.ops.quantized.linear_prepack(quantised, None)
-
-    def rounded(self, x: Tensor) -> Tensor:
-        return torch.ops.quantized.linear_dynamic(x.contiguous(), self.quantised)
-
-
-class BFloat16Product(RoundedProduct):
-    """W and x in bfloat16, for devices that multiply such numbers faster."""
-
-    def __init__(self, weight: Tensor):
-        super().__init__(weight.bfloat16())
-
-    def rounded(self, x: Tensor) -> Tensor:
-        return F.linear(x.bfloat16(), self.weight).to(x.dtype)
-
-
-PRECISIONS: dict[str, type[Product]] = {"float32": PackedProduct, "bfloat16": BFloat16Product, "int8": Int8Product}
 
 
 class Packable(nn.Module, ABC):
@@ -111,16 +65,14 @@ def recorded(products: list[tuple[torch.Size, Tensor]]) -> Iterator[None]:
 
 
 @contextmanager
-def packed(model: nn.Module, precision: str = "float32") -> Iterator[None]:
+def packed(model: nn.Module) -> Iterator[None]:
     """Context manager: what is derived is kept, so the weights must not change, nor the order that is followed. Where
-    several threads use the model, it stands within model.evaluating() or model.along().
-
-    precision is that of the steps' matrix products; all else is done in the model's own.
-    """
-    pack = lookup("precision", precision, PRECISIONS)
+    several threads use the model, it stands within model.evaluating() or model.along()."""
     modules = [module for module in model.modules() if isinstance(module, Packable)]
     for module in modules:
-        module._kept = tuple(pack(part.weight) if isinstance(part, Product) else part for part in module.derive())
+        module._kept = tuple(
+            PackedProduct(part.weight) if isinstance(part, Product) else part for part in module.derive()
+        )
     try:
         yield
     finally:

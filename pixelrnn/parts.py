@@ -42,17 +42,16 @@ class Completions:
     # Both float64 (batch, count), on the CPU; nan where no particles were used, the second also at a temperature other than 1.
     effective: Tensor  # the least effective number of particles on the way
     log_observed: Tensor  # the estimate of log p(observed)
-    # At another temperature, or with rounded products, nothing is an exact draw.
+    # At another temperature nothing is an exact draw.
     temperature: float = 1.0
-    precision: str = "float32"
 
     @classmethod
-    def of(cls, images: Tensor, count: int, temperature: float, precision: str) -> "Completions":
+    def of(cls, images: Tensor, count: int, temperature: float) -> "Completions":
         """The place for so many completions of each of these images, (batch, channels, height, width)."""
         many, nan = len(images), torch.full((len(images), count), torch.nan, dtype=torch.float64)
         blank, none = images.new_empty((many, count, *images.shape[1:])), torch.zeros(many, count, dtype=torch.long)
         how = [0] * many, ["ancestral"] * many, [False] * many
-        return cls(blank, *how, none, nan, nan.clone(), temperature, precision)
+        return cls(blank, *how, none, nan, nan.clone(), temperature)
 
     def keep(self, part: Part, images: Tensor, cloud: Particles | None, sees: Tensor) -> Tensor:
         """Takes in what was drawn, of images all of whose observed pixels were taken in where `sees`; returns which of the
@@ -61,7 +60,7 @@ class Completions:
         self.images[part.rows, some] = images
         for row, exact in zip(rows.tolist(), sees.tolist(), strict=True):
             self.orders[row], self.strategies[row] = part.order, "particles" if cloud else "ancestral"
-            self.exact[row] = exact and self.temperature == 1 and self.precision == "float32"
+            self.exact[row] = exact and self.temperature == 1
         if not cloud:
             return torch.zeros_like(sees)
         before, now = self.effective[rows, some].amin(1), cloud.effective.view(len(rows), -1).cpu().double()

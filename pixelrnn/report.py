@@ -59,24 +59,19 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
     return count
 
 
-def manner(ahead: int, sees_ahead: bool, strategy: str, temperature: float, precision: str = "float32") -> str:
+def manner(ahead: int, sees_ahead: bool, strategy: str, temperature: float) -> str:
     """How a draw relates to p(hidden | observed): "exact", "particles", "not conditioned", or of "another distribution".
 
     ahead is the number of observed pixels after the first hidden one in the order; strategy any of completion.STRATEGIES.
     """
     if ahead and not sees_ahead:
         return "not conditioned" if strategy == "ancestral" else "particles"
-    return "exact" if temperature == 1 and precision == "float32" else "another distribution"
+    return "exact" if temperature == 1 else "another distribution"
 
 
-def in_words(
-    how: str, ahead: int, temperature: float, precision: str = "float32", effective: float | None = None, of: int = 0
-) -> str:
+def in_words(how: str, ahead: int, temperature: float, effective: float | None = None, of: int = 0) -> str:
     """The sentence about a manner, with the effective number of particles, of so many, if it is known."""
-    altered = f"at temperature {temperature:g}" if temperature != 1 else ""
-    if precision != "float32":
-        altered = f"{altered} with {precision} products".strip()
-    parts = [f"samples {altered}, not of p(hidden | observed)"] if altered else []
+    parts = [f"samples at temperature {temperature:g}, not of p(hidden | observed)"] if temperature != 1 else []
     if how == "exact":
         parts.append("exact samples of p(hidden | observed)")
     elif how == "not conditioned":
@@ -94,10 +89,10 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
     """How the completions of these rows, which have one mask, were drawn: for the report, the figure ("caption"), the
     terminal ("lines") and as notes ("notes")."""
     i, effective, log_observed = rows.start, drawn.effective[rows].flatten(), drawn.log_observed[rows]
-    order, strategy, altered = drawn.orders[i], drawn.strategies[i], (drawn.temperature, drawn.precision)
+    order, strategy = drawn.orders[i], drawn.strategies[i]
     with model.along(order):
         ahead = int(model.observed_ahead(hidden[i : i + 1]))
-    name, how = describe_order(model, order), manner(ahead, model.sees_ahead, strategy, *altered)
+    name, how = describe_order(model, order), manner(ahead, model.sees_ahead, strategy, drawn.temperature)
     about = {"strategy": strategy, "order": name, "exact": drawn.exact[i], "how": how, "observed_ahead": ahead}
     least, of, lines, notes = None, 0, [], []
     if how == "particles":
@@ -123,7 +118,7 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
             f"at temperature {drawn.temperature:g} each pixel is drawn from a {way} distribution than the model's"
         )
     encoder = "with the encoder, " if model.sees_ahead else ""
-    caption = f"{strategy}, {encoder}along {name}: {in_words(how, ahead, *altered, least, of)}"
+    caption = f"{strategy}, {encoder}along {name}: {in_words(how, ahead, drawn.temperature, least, of)}"
     return {**about, "caption": caption, "lines": [f"strategy   {caption}", *lines], "notes": notes}
 
 

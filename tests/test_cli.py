@@ -605,7 +605,7 @@ WRONG = {
         *("temperature=hot", "temperature=null", "temperature=inf"),
         *("temperature=nan", "temperature=true", "seed=abc", "seed=1.5", "seed=-1", "seed=null", "seed=4294967296"),
         *("threads=-1", "threads=two", "threads=1.5", "threads=100000", "device=cpu:foo", "device=null"),
-        *("precision=null", "figures=null", "batch_size=true", "batch_size=a"),
+        *("figures=null", "batch_size=true", "batch_size=a"),
     ],
     "complete": [
         *("order=a", "order=1.5", "strategy=null", "strategy=[auto]", "maps=maybe", "maps=1", "limit=a", "limit=2.5"),
@@ -789,29 +789,19 @@ def test_a_refused_evaluation_leaves_the_configuration_of_the_good_one(call, che
 
 def test_samples_are_drawn_in_batches_whose_seeds_are_their_own(call, checkpoint):
     for folder, count in {"many": 7, "few": 3}.items():
-        arguments = [f"count={count}", "batch_size=3", "precision=bfloat16", f"hydra.run.dir={folder}"]
+        arguments = [f"count={count}", "batch_size=3", f"hydra.run.dir={folder}"]
         code, _, err = call("sample", f"checkpoint={checkpoint}", *arguments)
         assert code == 0, err
     many, few = ([path.read_bytes() for path in sorted(Path(name, "samples").iterdir())] for name in ("many", "few"))
     assert len(many) == 7 and many[:3] == few and len(set(many)) > 5
-    for mistake in ("count=0", "batch_size=0", "precision=int4"):
+    for mistake in ("count=0", "batch_size=0"):
         code, _, err = call("sample", f"checkpoint={checkpoint}", mistake)
         said = err.strip().splitlines()[-1]
         assert code == 2 and said.startswith("pixelrnn: ") and mistake.split("=")[1] in said
 
 
-def test_evaluate_tells_what_rounding_changes(call, checkpoint):
-    arguments = ["precision=int8", "limit=20", "completions=0", "occlusion=half", "hydra.run.dir=e"]
-    code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments)
-    assert code == 0, err
-    results = json.loads(Path("e/evaluation.json").read_text())["results"]
-    change = results["all, int8 products"]["nats"] - results["all"]["nats"]
-    assert change == pytest.approx(results["all, int8 products"]["change_nats"], abs=1e-6) and change != 0
-    assert f"{change:+.3f}" in out
-
-
 def test_a_single_image_has_no_standard_error(call, checkpoint):
-    arguments = ["precision=int8", "limit=1", "completions=1", "occlusion=half", "hydra.run.dir=e"]
+    arguments = ["limit=1", "completions=1", "occlusion=half", "hydra.run.dir=e"]
     code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments)
     assert code == 0 and "nan" not in out and "±" not in out, err
     assert "1 image; -log p, without a standard error" in out

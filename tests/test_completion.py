@@ -206,12 +206,6 @@ def test_a_chosen_order_is_followed():
             "another distribution",
             "samples at temperature 0.5, not of p(hidden | observed)",
         ),
-        (
-            "bottom",
-            {"precision": "bfloat16"},
-            "another distribution",
-            "samples with bfloat16 products, not of p(hidden",
-        ),
         ("top", {}, "particles", "estimated by particles: at least "),
         ("top", {"particles": 2}, "particles", "a rough approximation: at worst "),
         (

@@ -7,10 +7,8 @@ import pytest
 import torch
 from conftest import all_images, generator, random_images, tiny_model
 
-from pixelrnn import UserError, complete, evaluation
-from pixelrnn.evaluation import log_probs, rounded_log_probs
+from pixelrnn import UserError, evaluation
 from pixelrnn.occlusion import build
-from pixelrnn.packing import PRECISIONS
 
 
 def test_a_model_that_knows_nothing_has_log2_levels_bits():
@@ -107,20 +105,3 @@ def test_the_ensemble_averages_probabilities():
     assert evaluation.evaluate_ensemble(model, images).nats == pytest.approx(float(-mean.log().mean()))
     with pytest.raises(UserError, match="single order"):
         evaluation.evaluate_ensemble(tiny_model(), images)
-
-
-@pytest.mark.parametrize("model", ["SequenceRNN", "RowLSTM", "DiagonalBiLSTM", "PixelCNN"])
-def test_rounded_products_change_the_nats_a_little(model):
-    made = tiny_model((1, 4, 5), 4, model=model, depth=2, gain=0.8).float()
-    images = random_images(9, made.shape, 4)
-    exact = log_probs(made, images)
-    found = {precision: rounded_log_probs(made, images, precision, 4) for precision in PRECISIONS}
-    torch.testing.assert_close(found["float32"], exact, rtol=1e-5, atol=1e-4)
-    for precision in ("int8", "bfloat16"):
-        apart = (found[precision] - exact).abs()
-        assert 1e-4 < apart.max() < 2, precision
-    drawn = [complete(made, images, torch.ones(4, 5).bool(), precision=p, generator=generator()) for p in PRECISIONS]
-    for other in drawn[1:]:
-        assert (other == drawn[0]).float().mean() > 0.8
-    with pytest.raises(UserError, match="did you mean 'int8'"):
-        complete(made, images, torch.ones(4, 5).bool(), precision="int4")

@@ -69,7 +69,6 @@ def run(cfg: DictConfig) -> None:
             generator,
             progress,
             cfg.particles,
-            cfg.precision,
             cfg.order,
             cfg.batch_size,
         )

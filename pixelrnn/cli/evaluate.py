@@ -19,7 +19,6 @@ from pixelrnn.evaluation import (
     evaluate_conditional,
     evaluate_ensemble,
     log_probs,
-    rounded_log_probs,
     with_error,
 )
 from pixelrnn.files import write_json
@@ -61,8 +60,6 @@ def run(cfg: DictConfig) -> None:
             evaluate_ensemble(model, images, cfg.batch_size),
             "exact",
         )
-    if cfg.precision != "float32":
-        _rounded(model, images, exact, cfg, report)
     for name, mask in {**model.parts, **hidden}.items():
         result = evaluate_conditional(model, images, mask, cfg.strategy, cfg.particles, generator, cfg.batch_size)
         _row(report, name, *result)
@@ -80,16 +77,6 @@ def run(cfg: DictConfig) -> None:
     figures.save_figure(figures.likelihoods(report, data.name), picture)
     print(f"picture    {picture}")
     print(f"written    {path}")
-
-
-def _rounded(model: Model, images: Tensor, exact: Tensor, cfg: DictConfig, report: dict[str, Any]) -> None:
-    """Prints and keeps -log p under the steps with rounded products, and what the rounding changes."""
-    rounded = rounded_log_probs(model, images, cfg.precision, cfg.batch_size)
-    name = f"all, {cfg.precision} products"
-    _row(report, name, Likelihoods.of(rounded, model.dimensions), "exact")
-    change = Likelihoods.of(rounded - exact, model.dimensions)
-    print(f"{'  a change of':<28}{with_error(change.nats, change.nats_error, 3, '+'):>20}")
-    report[name].update({f"change_{key}": change.as_dict()[key] for key in ("nats", "nats_error")})
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:

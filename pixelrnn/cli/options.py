@@ -12,7 +12,6 @@ from pixelrnn.completion import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files import FIGURES
 from pixelrnn.own_picture import FITS
-from pixelrnn.packing import PRECISIONS
 from pixelrnn.plugins import LONGEST, shown
 
 GROUPS = ("data", "model", "ordering", "likelihood", "occlusion")
@@ -77,7 +76,6 @@ RULES: dict[str, Rule] = {
         lambda value: type(value) in (int, float) and LEAST_TEMPERATURE <= value < 1e300,
     ),
     "strategy": _one_of(*STRATEGIES),
-    "precision": _one_of(*PRECISIONS),
     "figures": _one_of(*FIGURES),
     "part": _one_of("train", "valid", "test"),
     "occlusions": Rule(
