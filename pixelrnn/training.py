@@ -41,6 +41,7 @@ def train(
     would; the first one writes, and UserError says where it cannot.
     """
     folder = Path(folder)
+    checkpoint.check(model)
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
     with only_writer(folder, "best", "last") if distributed.is_main() else nullcontext():
