@@ -20,35 +20,45 @@ from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
 from pixelrnn.budget import within
 from pixelrnn.errors import UserError, nearest
-from pixelrnn.files import expanded, write_json, write_whole
+from pixelrnn.files import expanded, write_whole
 from pixelrnn.model import MODELS, Model
 from pixelrnn.plugins import LONGEST, check_options, lookup, option_defaults, shown
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 DIGESTS = "train_digests"  # beside the weights in their file, so that the two are always of one moment
-MAX_CONFIG = 4 * 2**20  # bytes of config.json, and of the weights' header; a written out order takes most of them
+MAX_CONFIG = 4 * 2**20  # bytes of config.json beside written out orders, and of the weights' header
+ORDERS = 4  # bytes of config.json for each of the weights': a written out order takes up to 18 there, and 8 here
 MAX_WEIGHTS = 2 * 2**30  # bytes of the weights
-MAX_ORDERS, MAX_VISITS = 1000, 4_000_000  # orders of one model, and pixels of all of them
+MAX_ORDERS = 1000  # of one model
 MAX_NUMBER = 1_000_000  # of an option
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save(model: Model, folder: str | Path) -> None:
-    """Writes the model into `folder`, which is made if it is not there; each file is whole or not there."""
-    folder = expanded(folder)
+    """Writes the model into `folder`, which is made if it is not there; each file is whole or not there. UserError for a
+    model that load() would refuse."""
+    folder, (config, weights) = expanded(folder), check(model)
+    write_whole(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"), durable=True)
+    # As bytes: what the system says of a full disk then arrives as it is.
+    write_whole(folder / WEIGHTS, lambda path: path.write_bytes(weights), durable=True)
+
+
+def check(model: Model) -> tuple[str, bytes]:
+    """What config.json and the weights' file would hold; UserError where load() would refuse it, for which it is built."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if model.train_digests is not None:
         weights[DIGESTS] = model.train_digests
-    config = {
-        "format": FORMAT,
-        "model": type(model).__name__,
-        "arguments": model.arguments,
-        "trained_on": model.trained_on,
-    }
-    write_json(folder / CONFIG, config, durable=True)
-    # As bytes: what the system says of a full disk then arrives as it is.
-    write_whole(folder / WEIGHTS, lambda path: path.write_bytes(as_bytes(weights)), durable=True)
+    name = type(model).__name__
+    config = {"format": FORMAT, "model": name, "arguments": model.arguments, "trained_on": model.trained_on}
+    try:
+        text, data = json.dumps(config, indent=2, allow_nan=False) + "\n", as_bytes(weights)
+        _check_size(len(data), int.from_bytes(data[:8], "little"))
+        with torch.random.fork_rng(devices=[]):
+            _build(_parse(text.encode(), MAX_CONFIG + ORDERS * len(data), CONFIG), weights, f"this {name}")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"this {name} is not saved, because it could not be loaded again: {error}") from None
+    return text, data
 
 
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -59,12 +69,14 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     than its weights account for.
     """
     folder = find(checkpoint)
-    place = shown(folder)
-    config = _read_config(folder / CONFIG)
-    kind = lookup("model", str(config.get("model")), MODELS)
-    weights = _read_weights(folder / WEIGHTS)
-    digests = weights.pop(DIGESTS, None)
-    arguments = config.get("arguments")
+    config = _read_config(folder / CONFIG, folder / WEIGHTS)
+    return _build(config, _read_weights(folder / WEIGHTS), shown(folder)).to(device).eval()
+
+
+def _build(config: dict[str, Any], content: dict[str, Tensor], place: str) -> Model:
+    """The model of a configuration and weights; UserError, which names the place, where it cannot be built."""
+    weights = {name: tensor for name, tensor in content.items() if name != DIGESTS}
+    kind, arguments = lookup("model", str(config.get("model")), MODELS), config.get("arguments")
     if not isinstance(arguments, dict) or "orders" not in weights:
         raise UserError(f"{place} is no complete model: config.json needs 'arguments' and {WEIGHTS} the 'orders'")
     _check_orders(weights["orders"], place)
@@ -81,8 +93,8 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
     model.arguments = {**model.arguments, **arguments}  # the ordering by its name
-    model.trained_on, model.train_digests = config["trained_on"], digests
-    return model.to(device).eval()
+    model.trained_on, model.train_digests = config["trained_on"], content.get(DIGESTS)
+    return model
 
 
 @dataclass(frozen=True)
@@ -160,25 +172,36 @@ def find(checkpoint: str | Path) -> Path:
     )
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path, weights: Path) -> dict[str, Any]:
     try:
+        most = MAX_CONFIG + ORDERS * weights.stat().st_size
         with path.open("rb") as file:
-            text = file.read(MAX_CONFIG + 1)
-        if len(text) > MAX_CONFIG:
-            raise ValueError(f"it has more than {MAX_CONFIG // 2**20} MiB")
-        config = json.loads(text.decode("utf-8"), parse_constant=_no_number)
-    except (OSError, ValueError, RecursionError) as error:
+            text = file.read(most + 1)
+    except OSError as error:
         raise UserError(f"{shown(path)} is damaged ({shown(error, 200)}); copy it again, or train again") from None
+    return _parse(text, most, shown(path))
+
+
+def _parse(text: bytes, most: int, place: str) -> dict[str, Any]:
+    """The configuration in a text of at most so many bytes."""
+    try:
+        if len(text) > most:
+            raise ValueError(f"it has more than {most / 2**20:.0f} MiB")
+        config = json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place} is damaged ({shown(error, 200)}); copy it again, or train again") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         version = config.get("format") if isinstance(config, dict) else None
         raise UserError(
-            f"{shown(path)} has format version {shown(version, LONGEST)}; this program reads version {FORMAT}: use the "
+            f"{place} has format version {shown(version, LONGEST)}; this program reads version {FORMAT}: use the "
             "pixelrnn that wrote it"
         )
     config["trained_on"] = trained_on = config.get("trained_on") or {}
     data = trained_on.get("data") if isinstance(trained_on, dict) else trained_on
     if not (data is None or (isinstance(data, dict) and isinstance(data.get("name"), str))):
-        raise UserError(f"{shown(path)}: 'trained_on' names no data; copy it again, or train again")
+        raise UserError(
+            f"{place}: 'trained_on' names no data: it holds data={{name: …}}; copy it again, or train again"
+        )
     return config
 
 
@@ -189,11 +212,8 @@ def _no_number(word: str) -> None:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors by name: numbers in floating point, and the orders."""
     try:
-        if path.stat().st_size > MAX_WEIGHTS:
-            raise ValueError(f"it has more than {MAX_WEIGHTS / 2**30:g} GiB")
         with path.open("rb") as file:
-            if int.from_bytes(file.read(8), "little") > MAX_CONFIG:
-                raise ValueError(f"its header has more than {MAX_CONFIG // 2**20} MiB, or it is no safetensors file")
+            _check_size(path.stat().st_size, int.from_bytes(file.read(8), "little"))
         weights = load_file(path)
         for name, weight in weights.items():
             if name == DIGESTS and (weight.dtype != torch.uint8 or weight.ndim != 2 or weight.shape[1] != 16):
@@ -208,17 +228,20 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _check_size(size: int, header: int) -> None:
+    """ValueError if the weights' file, or its header, is larger than any model's."""
+    if size > MAX_WEIGHTS or header > MAX_CONFIG:
+        raise ValueError(f"it has more than {MAX_WEIGHTS >> 30} GiB, or its header more than {MAX_CONFIG >> 20} MiB")
+
+
 def _check_orders(orders: Tensor, place: str) -> None:
     """UserError unless orders are int64 (orders, pixels), and few enough to be looked at one after the other."""
     if orders.dtype != torch.int64 or orders.ndim != 2 or not orders.numel():
         raise UserError(
             f"{place}: the orders are {orders.dtype} of shape {tuple(orders.shape)}; they are int64 (orders, pixels)"
         )
-    if len(orders) > MAX_ORDERS or orders.numel() > MAX_VISITS:
-        raise UserError(
-            f"{place}: {len(orders):,} orders of {orders.shape[1]:,} pixels; a model has at most {MAX_ORDERS:,} orders, and "
-            f"{MAX_VISITS:,} pixels in all of them"
-        )
+    if len(orders) > MAX_ORDERS:
+        raise UserError(f"{place}: {len(orders):,} orders; a model has at most {MAX_ORDERS:,} orders")
 
 
 def _check_arguments(kind: type[Model], arguments: dict[str, Any]) -> None:

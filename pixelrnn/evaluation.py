@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ LN2 = math.log(2)
 # How evaluate_conditional found a number, in words.
 HOW = {
     "exact": "exact",
-    "fill": "plain fill, blind to observed pixels ahead",
+    "fill": "by the plain fill, not conditioned on observed pixels that come later",
     "particles": "estimated by particles",
 }
 
@@ -34,6 +34,7 @@ class Likelihoods:
     dimensions: float
     nats: float
     nats_error: float
+    effective_particles: float = math.nan  # the least on the way, the mean over the images, where particles were used
 
     @classmethod
     def of(cls, log_probs: Tensor, dimensions: float) -> "Likelihoods":
@@ -94,7 +95,7 @@ def evaluate_conditional(
     images: Tensor,
     hidden: Tensor,
     strategy: str = "ancestral",
-    particles: int = 64,
+    particles: int | str = "auto",
     generator: Generator | None = None,
     batch_size: int = 100,
 ) -> tuple[Likelihoods, str]:
@@ -103,22 +104,26 @@ def evaluate_conditional(
     "exact" where the model allows it. Else with strategy "ancestral" the "fill": the probability with which the plain
     fill draws the true pixels, in the order that leaves the fewest observed ones ahead, without a look at these. Else
     "particles", an estimate: log p(x) - log p(observed) in that order, the latter by sequential Monte Carlo. Its p(observed)
-    is unbiased, so the logarithm is on average too low, and so are the nats, the less the more particles there are.
+    is unbiased for a fixed number of them, so the logarithm is on average too low, and so are the nats, the less the more
+    particles there are.
     """
     check_strategy(strategy)
     if is_exact(model, hidden.to(model.order.device)):
         return evaluate(model, images, hidden, batch_size), "exact"
-    how = "fill" if strategy == "ancestral" else "particles"
+    how, effective = "fill" if strategy == "ancestral" else "particles", torch.zeros(2, dtype=torch.float64)
 
     def estimate(batch: Tensor, masks: Tensor) -> Tensor:
         if how == "fill":
             return model.fill_log_prob(batch, masks)
         drawn = complete_in_detail(model, batch, masks, 1, "particles", generator=generator, particles=particles)
+        effective.add_(torch.stack([drawn.effective.sum(), torch.tensor(float(len(batch)))]))
         return model.log_prob(batch).cpu().double() - drawn.log_observed[:, 0]
 
     with model.along(int(model.best_orders(hidden[None].to(model.order.device)))):
         found = _in_batches(model, images, hidden, batch_size, estimate)
-    return Likelihoods.of(found, _hidden_dimensions(model, hidden)), how
+    total, images_done = distributed.total(effective).tolist()
+    mean = total / images_done if images_done else math.nan
+    return replace(Likelihoods.of(found, _hidden_dimensions(model, hidden)), effective_particles=mean), how
 
 
 def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Tensor:

@@ -54,6 +54,7 @@ def train(
     would; the first one reads and writes, and UserError says where it cannot.
     """
     folder = expanded(folder)
+    checkpoint.check(model)
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as lock:

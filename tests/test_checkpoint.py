@@ -1,17 +1,22 @@
 """Saved models come back the same, and what is missing or damaged is refused in one line."""
 
 import json
+import math
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import generator, random_images, tiny_model
 
 import pixelrnn
-from pixelrnn import UserError
+from pixelrnn import UserError, checkpoint
 from pixelrnn.cell import CELLS
 from pixelrnn.checkpoint import CONFIG, WEIGHTS, initialise
-from pixelrnn.data import digests
+from pixelrnn.data import Dataset, digests
+from pixelrnn.training import train
+from pixelrnn.update import Settings
 
 
 @pytest.fixture
@@ -209,3 +214,57 @@ def test_a_failed_save_keeps_the_model_that_was_there(saved, monkeypatch):
         pixelrnn.save(tiny_model((1, 4, 4), 3, window=3, ordering="hilbert", seed=9).float(), folder)
     assert (folder / WEIGHTS).read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+
+
+def test_what_is_saved_is_loaded(tmp_path, monkeypatch):
+    """Also orders that take more of config.json than anything else may."""
+    monkeypatch.setattr(checkpoint, "MAX_CONFIG", 2000)
+    orders = [{"name": "permutation", "order": torch.randperm(400).tolist()} for _ in range(4)]
+    model = tiny_model((1, 20, 20), ordering=orders[0], orders=orders)
+    model.trained_on = {"data": {"name": "digits", "size": (20, 20)}}
+    pixelrnn.save(model, tmp_path)
+    assert torch.equal(pixelrnn.load(tmp_path).orders, model.orders)
+    checkpoint.check(tiny_model((1, 720, 720), window=0, orders="symmetries"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda model: model.trained_on.update(data={"root": "/x"}), "'trained_on' names no data"),
+        (lambda model: model.trained_on.update(data={"name": "digits", "root": Path()}), "not JSON serializable"),
+        (lambda model: model.trained_on.update(seed=torch.tensor(1)), "not JSON serializable"),
+        (lambda model: model.trained_on.update(seed=np.int64(1)), "not JSON serializable"),
+        (lambda model: model.trained_on.update(loss=math.nan), "not JSON compliant"),
+        (lambda model: model.arguments.update(dropout=math.inf), "not JSON compliant"),
+        (lambda model: model.arguments.update(width=2_000_000), "at most 1,000,000"),
+        (lambda model: model.arguments.update(depth=5), "do not fit together"),
+        (lambda model: model.arguments.update(more=1), "no option 'more'"),
+        (lambda model: next(model.parameters()).data.fill_(math.nan), "not finite"),
+        (lambda model: model.register_buffer("extra", torch.zeros(1)), "extra"),
+        (lambda model: setattr(model, "__class__", type("Own", (pixelrnn.SequenceRNN,), {})), "unknown model 'Own'"),
+    ],
+)
+def test_what_load_would_refuse_is_neither_saved_nor_trained(change, says, saved, tmp_path):
+    model, before = saved[0], (saved[1] / WEIGHTS).read_bytes()
+    change(model)
+    with pytest.raises(UserError, match=f"is not saved, because it could not be loaded again: .*{says}"):
+        pixelrnn.save(model, saved[1])
+    assert (saved[1] / WEIGHTS).read_bytes() == before and pixelrnn.load(saved[1])
+    images = torch.zeros(8, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(UserError, match=says):
+        train(model, Dataset("blank", 3, images, images, images), Settings(epochs=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sizes_that_load_would_refuse_are_not_saved(saved, monkeypatch):
+    for limit, says in (("MAX_WEIGHTS", "GiB"), ("MAX_CONFIG", "MiB"), ("MAX_ORDERS", "at most 0 orders")):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, limit, 0)
+            with pytest.raises(UserError, match=says):
+                checkpoint.check(saved[0])
+
+
+def test_to_save_draws_no_random_numbers(saved):
+    before = torch.get_rng_state()
+    pixelrnn.save(*saved)
+    assert torch.equal(torch.get_rng_state(), before)

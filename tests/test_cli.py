@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import pixelrnn
-from pixelrnn import cli, pretrained, training
+from pixelrnn import SequenceRNN, cli, pretrained, training
 from pixelrnn.cell import CELLS
 from pixelrnn.cli.options import RULES, check
 from pixelrnn.data import DATASETS, limited, load
@@ -351,6 +351,33 @@ def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, check
     assert sorted(ranks) == [1, 2, 3] and nats[ranks.index(1)] == max(nats)
 
 
+def test_so_many_are_completed_at_a_time(call, checkpoint, monkeypatch):
+    sizes, step = [], SequenceRNN.step
+    monkeypatch.setattr(SequenceRNN, "step", lambda model, *now: sizes.append(len(now[0])) or step(model, *now))
+    arguments = ["limit=5", "count=2", "batch_size=4", "maps=true", "hydra.run.dir=out"]
+    code, _, err = call("complete", f"checkpoint={checkpoint}", *arguments)
+    assert code == 0, err
+    assert max(sizes) == 4 and len(list(Path("out/completions").iterdir())) == 10
+
+
+def test_evaluate_says_how_good_its_estimate_by_particles_is(call, checkpoint):
+    arguments = [
+        "occlusion=half",
+        "occlusion.side=top",
+        "limit=2",
+        "strategy=particles",
+        "particles=4",
+        "completions=0",
+    ]
+    code, out, err = call("evaluate", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=e")
+    assert code == 0, err
+    assert re.search(r"estimated by particles: [1-4]\.\d effective on average, a rough approximation", out)
+    (name, result), *_ = [
+        item for item in json.loads(Path("e/evaluation.json").read_text())["results"].items() if item[0] != "all"
+    ]
+    assert result["how"] == "particles" and 1 <= result["effective_particles"] <= 4, name
+
+
 def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
     code, _, err = call("train", "hydra.run.dir=plain", *SMALL)
     assert code == 0, err
@@ -545,6 +572,12 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "temperature=-1"], "temperature=-1"),
         (["complete", "checkpoint=CHECKPOINT", "strategy=ancestrl"], "did you mean 'ancestral'"),
         (["complete", "checkpoint=CHECKPOINT", "particles=0"], "particles=0"),
+        (["complete", "checkpoint=CHECKPOINT", "particles=many"], "particles=many: it is auto, or a whole number"),
+        (
+            ["complete", "checkpoint=CHECKPOINT", "temperature=1e-40"],
+            "temperature=1e-40: it is a number, at least 1e-06",
+        ),
+        (["sample", "checkpoint=CHECKPOINT", "temperature=1e-40"], "temperature=1e-40: it is a number, at least 1e-06"),
         (["evaluate", "checkpoint=CHECKPOINT", "ensemble=true"], "single order"),
         (["evaluate", "checkpoint=CHECKPOINT", "strategy=particle"], "did you mean 'particles'"),
         (["evaluate", "checkpoint=CHECKPOINT", "completions=-1"], "completions=-1"),

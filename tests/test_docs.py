@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -189,6 +190,32 @@ def test_python_blocks_parse(path):
     for code in blocks(path, "python"):
         if path.name != "api.md":  # signatures
             ast.parse(code)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=name)
+def test_names_of_the_package_in_python_blocks_exist(path):
+    """What a block imports from it, and what it takes from its modules: distributed.leave."""
+    for code in blocks(path, "python") if path.name != "api.md" else ():
+        imported = {}
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pixelrnn":
+                module = importlib.import_module(node.module)
+                imported |= {alias.asname or alias.name: _member(module, alias.name) for alias in node.names}
+            elif isinstance(node, ast.Import):
+                imported |= {n.name: importlib.import_module(n.name) for n in node.names if n.name == "pixelrnn"}
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Attribute):
+                *owners, last = ast.unparse(node).split(".")
+                if all(owner.isidentifier() for owner in owners) and owners[0] in imported:
+                    owner = imported[owners[0]]
+                    for between in owners[1:]:
+                        owner = _member(owner, between) if inspect.ismodule(owner) else None
+                    assert not inspect.ismodule(owner) or _member(owner, last) is not None
+
+
+def _member(module, name):
+    assert hasattr(module, name) or importlib.util.find_spec(f"{module.__name__}.{name}"), f"{module.__name__}.{name}"
+    return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{module.__name__}.{name}")
 
 
 def test_the_quick_start_runs(tmp_path, monkeypatch):

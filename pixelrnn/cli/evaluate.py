@@ -24,6 +24,7 @@ from pixelrnn.evaluation import (
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
 from pixelrnn.notes import note
+from pixelrnn.particles import ENOUGH
 from pixelrnn.quality import quality
 from pixelrnn.report import describe_occlusion, describe_order, note_repeats
 from pixelrnn.typical import Typical
@@ -83,7 +84,11 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
     """Prints and keeps one row of the table."""
     nats = with_error(result.nats, result.nats_error)
     bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
-    print(f"{name:<28}{nats:>20}{bits:>30}  {'' if how == 'exact' else HOW[how]}".rstrip(), flush=True)
+    words = "" if how == "exact" else HOW[how]
+    if how == "particles":
+        rough = ", a rough approximation" if result.effective_particles < ENOUGH else ""
+        words += f": {result.effective_particles:.1f} effective on average{rough}"
+    print(f"{name:<28}{nats:>20}{bits:>30}  {words}".rstrip(), flush=True)
     report[name] = {**result.as_dict(), "how": how}
 
 
