@@ -31,12 +31,14 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             f"host={host} port={port} cannot be had ({why}); try port={port + 1}, or host=127.0.0.1"
         ) from None
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["HF_HUB_OFFLINE"] = "1"
         # Gradio asks itself whether it answers. That needs no proxy, and with a SOCKS proxy its import may fail.
         proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
-        os.environ["NO_PROXY"] = "*"
+        os.environ |= {
+            "GRADIO_TEMP_DIR": folder,
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_OFFLINE": "1",
+            "NO_PROXY": "*",
+        }
         try:
             from pixelrnn.ui import page
         except ImportError as error:
