@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from itertools import zip_longest
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -19,13 +18,13 @@ def arranged(arguments: list[str], command: str, known: Callable[[], list[str]])
     """
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
-    for word, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+    for i, word in enumerate(arguments):
         if word.startswith("-") and word.partition("=")[0] not in parser._option_string_actions:
-            raise UserError(_no_option(word, following, command, known()))
+            _refuse(_no_option(*arguments[i:], known=known()), command)
     found = parser.parse_intermixed_args(arguments)
-    for word, following in zip_longest(found.overrides, found.overrides[1:], fillvalue=""):
+    for i, word in enumerate(found.overrides):
         if "=" not in word and not word.startswith("~"):  # with which Hydra deletes an option
-            raise UserError(_no_option(word, following, command, known()))
+            _refuse(_no_option(*found.overrides[i:], known=known()), command)
     named = {word.lstrip("+").partition("=")[0] for word in found.overrides}
     sweeps = found.multirun or "hydra.mode=MULTIRUN" in found.overrides
     if sweeps and "hydra.run.dir" in named:
@@ -35,23 +34,22 @@ def arranged(arguments: list[str], command: str, known: Callable[[], list[str]])
     return [*found.overrides, *(word for word in arguments if word not in found.overrides)]
 
 
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}; pixelrnn --help shows how a command is called")
+def _refuse(message: str, command: str = "COMMAND") -> NoReturn:
+    raise UserError(f"{message} (pixelrnn {command} --help lists the options)")
 
 
-def _no_option(word: str, following: str, command: str, known: list[str]) -> str:
-    """The line for a word that is no option: what the option would look like, if one is near."""
+def _no_option(word: str, following: str = "", *_: str, known: list[str]) -> str:
+    """What is said of a word that is no option: how the option is written, if one is near."""
     name, equals, value = word.lstrip("-").partition("=")
     if not equals and not following.startswith("-") and "=" not in following:
         value = following
     option = nearest_option(name.replace("-", "_"), known)
     example = f", such as {option}={shown(value, LONGEST) or '<value>'}" if option else ""
-    return f"{shown(word, LONGEST)}: options are name=value{example} (pixelrnn {command} --help lists them)"
+    return f"{shown(word, LONGEST)}: options are name=value{example}"
 
 
 def nearest_option(name: str, known: list[str]) -> str:
     """The option of this name, the only one that ends in it, or the most similar one; "" if none is similar."""
-    ends = [option for option in known if option == name or option.endswith(f".{name}")]
-    if name in ends or len(ends) == 1:
-        return name if name in ends else ends[0]
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.5)), "")
+    ends = [option for option in known if option.endswith(f".{name}")]
+    near = [name] if name in known else ends if len(ends) == 1 else get_close_matches(name, known, n=1, cutoff=0.5)
+    return near[0] if near else ""

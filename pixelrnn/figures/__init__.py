@@ -8,8 +8,7 @@ import warnings
 from pathlib import Path
 
 if "matplotlib" not in sys.modules:
-    # A command that a notebook starts inherits MPLBACKEND. If that backend is not installed here, matplotlib cannot be
-    # imported; but a figure that becomes a file needs no backend.
+    # With an MPLBACKEND that is not installed here, inherited from a notebook, matplotlib cannot be imported.
     _backend = os.environ.pop("MPLBACKEND", "")
     import matplotlib
 

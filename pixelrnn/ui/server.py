@@ -6,8 +6,7 @@ import os
 import socket
 import tempfile
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from pixelrnn.errors import UserError
 from pixelrnn.ui.shelf import Shelf
@@ -32,40 +31,46 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             f"host={host} port={port} cannot be had ({why}); try port={port + 1}, or host=127.0.0.1"
         ) from None
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        with _no_proxies():  # Gradio asks itself whether it answers
-            try:
-                from pixelrnn.ui import page
-            except ImportError as error:
-                missing = isinstance(error, ModuleNotFoundError) and error.name == "gradio"
-                state = "is not installed" if missing else f"is installed and cannot be imported ({error})"
-                raise UserError(
-                    f"the page needs Gradio, which {state}; install the extra ui: "
-                    "pip install -e '.[ui]' in the source tree, or pip install 'gradio>=6.31,<7'"
-                ) from None
-            logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
-            blocks = page.build(shelf)
-            blocks.queue(max_size=QUEUE, api_open=False)
-            _, address, _ = blocks.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                prevent_thread_lock=True,
-                quiet=True,
-                max_threads=THREADS,
-                max_file_size=LARGEST,
-                state_session_capacity=200,
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                ssr_mode=False,
-                mcp_server=False,
-                pwa=False,
-                theme=page.THEME,
-                css=page.CSS,
-            )
+        # Gradio asks itself whether it answers. That needs no proxy, and with a SOCKS proxy its import may fail.
+        proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+        os.environ |= {
+            "GRADIO_TEMP_DIR": folder,
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_OFFLINE": "1",
+            "NO_PROXY": "*",
+        }
+        try:
+            from pixelrnn.ui import page
+        except ImportError as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == "gradio"
+            state = "is not installed" if missing else f"is installed and cannot be imported ({error})"
+            raise UserError(
+                f"the page needs Gradio, which {state}; install the extra ui: "
+                "pip install -e '.[ui]' in the source tree, or pip install 'gradio>=6.31,<7'"
+            ) from None
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
+        blocks = page.build(shelf)
+        blocks.queue(max_size=QUEUE, api_open=False)
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            max_threads=THREADS,
+            max_file_size=LARGEST,
+            state_session_capacity=200,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            theme=page.THEME,
+            css=page.CSS,
+        )
+        del os.environ["NO_PROXY"]
+        os.environ.update(proxies)  # for the browser
         gc.collect()
         gc.freeze()  # what is there by now stays; figures, which hold each other, are then found soon
         print(f"page       {address}  (Ctrl-C ends it)", flush=True)
@@ -75,15 +80,3 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             wait()
         finally:
             blocks.close(verbose=False)
-
-
-@contextmanager
-def _no_proxies() -> Iterator[None]:
-    """Without the proxies of the environment: the page needs none, and what asks for it may not know their kind."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
-    os.environ["NO_PROXY"] = "*"  # nor those of the system's settings
-    try:
-        yield
-    finally:
-        del os.environ["NO_PROXY"]
-        os.environ.update(before)
