@@ -9,7 +9,9 @@ from torch import Generator, Tensor
 
 from pixelrnn import uncertainty
 from pixelrnn.completion import Completions, Progress, complete_in_detail, log_probs
+from pixelrnn.notes import notes_to
 from pixelrnn.report import how_drawn, of_completions
+from pixelrnn.typical import say_if_unlike
 from pixelrnn.ui.plan import Choice, Plan, plan
 from pixelrnn.ui.shelf import Offer
 from pixelrnn.ui.subject import Subject
@@ -65,6 +67,9 @@ def fulfil(request: Request, progress: Progress) -> Drawn:
     )
     facts = of_completions(completions, 0, log_probs(model, completions, hidden))
     how = how_drawn(model, completions, hidden[None], slice(0, 1))
+    if request.subject and request.subject.own:
+        with notes_to(how["notes"].append):
+            say_if_unlike(model, "your picture", completions.images[0])
     if not request.subject:
         return Drawn(request, completions, facts, how, None, None)
     mean, entropy = uncertainty.maps(model, completions, hidden)
