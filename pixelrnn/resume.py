@@ -46,7 +46,8 @@ def described(model: Model, data: Dataset, settings: Settings, seed: int) -> dic
     """What a run is trained on, and its options but the model's own; UserError unless all processes have the same."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (data.train, data.valid):
-        digest.update(f"{tuple(part.shape)} {data.dynamic}".encode() + part.cpu().numpy().tobytes())
+        digest.update(f"{tuple(part.shape)} {data.dynamic}".encode())
+        digest.update(part.cpu().flatten().numpy().data)
     options = {f"training.{name}": value for name, value in asdict(settings).items() if name != "resume"}
     run = {"images": digest.hexdigest(), "seed": seed, **options}
     if distributed.total(torch.tensor(float(run != distributed.from_main(run)))):
@@ -135,9 +136,8 @@ def _unlike(state: dict[str, Any], then: dict[str, Any], model: Model, now: dict
     differing, unlike = _differing(then or now, now), []
     if "images" in differing:
         unlike.append(f"a run on other data: {differing.get('data', 'its name is the same, but not its images')}")
-    unlike += [
-        f"a run with another {name}: {differing[name]}" for name in ("init", "training.optimizer") if name in differing
-    ]
+    others = [name for name in ("init", "training.optimizer") if name in differing]
+    unlike += [f"a run with another {name}: {differing[name]}" for name in others]
     arguments = state["arguments"]
     options = _differing(json.loads(arguments) if arguments.startswith("{") else arguments, model.arguments)
     if "model" in differing:
@@ -178,11 +178,10 @@ def goes_on(folder: Path, at: Progress, settings: Settings, run: dict[str, Any],
 def _differing(then: Any, now: Any) -> dict[str, str]:
     """The names of which two options differ, and their values, in words."""
     one, two = dict(_leaves(then)), dict(_leaves(now))
+    words = {name: [shown(side.get(name, "null"), LONGEST) for side in (one, two)] for name in one | two}
     return {
-        shown(
-            name, LONGEST
-        ): f"{shown(one.get(name, 'null'), LONGEST)} in the run, {shown(two.get(name, 'null'), LONGEST)} now"
-        for name in one | two
+        shown(name, LONGEST): f"{a} in the run, {b} now"
+        for name, (a, b) in words.items()
         if one.get(name) != two.get(name)
     }
 

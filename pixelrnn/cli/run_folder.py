@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,10 @@ class RunFolder(Callback):
     """Hydra calls it when a run begins, with its options found sound: only now is a folder made."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _make_folder(config.hydra.run, Path.glob, f"{config.hydra.output_subdir}/*.yaml")
+        _make_folder(config.hydra.run, f"{config.hydra.output_subdir}/*.yaml")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _make_folder(config.hydra.sweep, Path.rglob, f"{config.hydra.output_subdir}/*.yaml")
+        _make_folder(config.hydra.sweep, f"**/{config.hydra.output_subdir}/*.yaml")
 
 
 def going_on(arguments: list[str]) -> list[str]:
@@ -78,11 +77,12 @@ def _name(argument: str) -> str:
     return argument.lstrip("+~").partition("=")[0]
 
 
-def propose(*paths: Path) -> None:
+def propose(folder: Path, hydra: Any) -> None:
     """Takes back the configuration that Hydra has just written: a run that is refused leaves the one that was there."""
+    own, sweep = folder.glob(f"{hydra.output_subdir}/*.yaml"), Path(hydra.sweep.dir).absolute().glob("multirun.yaml")
     proposed.clear()
-    proposed.update({path: path.read_bytes() for path in paths})
-    for path in paths:
+    proposed.update({path: path.read_bytes() for path in (*own, *sweep)})
+    for path in proposed:
         _write(path, kept[path]) if path in kept else path.unlink()
 
 
@@ -96,7 +96,7 @@ def _write(path: Path, content: bytes) -> None:
     write_whole(path, lambda temporary: temporary.write_bytes(content), durable=True)
 
 
-def _make_folder(place: DictConfig, find: Callable[[Path, str], Iterable[Path]], records: str) -> None:
+def _make_folder(place: DictConfig, records: str) -> None:
     """Makes the folder place.dir if its name is ours: one that no other run has, the same one in all processes. One that
     the user names is left to Hydra, which takes what is there: its records are kept in mind."""
     named = OmegaConf.to_container(place, resolve=False)
@@ -108,7 +108,7 @@ def _make_folder(place: DictConfig, find: Callable[[Path, str], Iterable[Path]],
             made[:] = _missing(Path(place.dir))
         folder = Path(place.dir).absolute()
         kept.clear()
-        kept.update({path: path.read_bytes() for path in (*find(folder, records), *folder.glob("multirun.yaml"))})
+        kept.update({path: path.read_bytes() for path in (*folder.glob(records), *folder.glob("multirun.yaml"))})
     except OSError as error:
         raise Ended(no_folder(error)) from error
     except ProcessLost as error:
