@@ -13,6 +13,7 @@ from pixelrnn.ui.shelf import Shelf
 
 LARGEST = 8 * 2**20  # bytes of a file that is sent
 QUEUE = 20  # draws that wait
+ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*"}  # of Gradio
 THREADS = 8  # that answer; each keeps some memory
 
 
@@ -33,12 +34,7 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
         # Gradio asks itself whether it answers. That needs no proxy, and with a SOCKS proxy its import may fail.
         proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
-        os.environ |= {
-            "GRADIO_TEMP_DIR": folder,
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "HF_HUB_OFFLINE": "1",
-            "NO_PROXY": "*",
-        }
+        os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": folder}
         try:
             from pixelrnn.ui import page
         except ImportError as error:
