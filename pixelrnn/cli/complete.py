@@ -45,18 +45,7 @@ def run(cfg: DictConfig) -> None:
     device = model.order.device
     images = originals.repeat_interleave(len(masks), 0).to(device)  # each with each mask
     hidden = torch.stack([mask for _, mask in masks.values()]).repeat(len(originals), 1, 1).to(device)
-    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
-    if own and own.changed:
-        print(
-            f"picture    {cfg.image} is {own.picture.shape[2]}x{own.picture.shape[1]} pixels of 256 levels; brought to the "
-            f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
-        )
-    for name, (mask, _) in masks.items():
-        part = f"{int(mask.sum()):,} of {mask.numel():,} pixels"
-        print(f"hidden     {part}: {name}{'' if asked or own else ', the default'}")
-        if own and bool(mask.all()):
-            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
-
+    _print_what_is_completed(cfg, model, own, masks, is_default=not (asked or own))
     generator = torch.Generator(device).manual_seed(cfg.seed)
     with pixel_bar("completing") as progress:
         drawn = complete_in_detail(
@@ -113,6 +102,22 @@ def run(cfg: DictConfig) -> None:
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
     print(f"pictures   {picture}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
+
+
+def _print_what_is_completed(
+    cfg: DictConfig, model: Model, own: OwnPicture | None, masks: dict[str, tuple[Tensor, Tensor]], is_default: bool
+) -> None:
+    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
+    if own and own.changed:
+        print(
+            f"picture    {cfg.image} is {own.picture.shape[2]}x{own.picture.shape[1]} pixels of 256 levels; brought to the "
+            f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
+        )
+    for name, (mask, _) in masks.items():
+        part = f"{int(mask.sum()):,} of {mask.numel():,} pixels"
+        print(f"hidden     {part}: {name}{', the default' if is_default else ''}")
+        if own and bool(mask.all()):
+            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
 
 
 def _mask_file(cfg: DictConfig) -> str | None:
