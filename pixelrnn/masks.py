@@ -41,7 +41,9 @@ def transparent_part(picture: Picture) -> Tensor | None:
 
 
 def _by_transparency(mask: Picture, opaque: np.ndarray, of: Picture | None) -> np.ndarray:
-    """What a partly transparent file hides; nothing if it is transparent everywhere."""
+    """What a partly transparent file hides; UserError if it is transparent everywhere."""
+    if not opaque.any():
+        raise UserError(f"mask {mask.name} hides nothing: it is less than half opaque everywhere")
     colours = np.asarray(mask.colours.convert("RGB"))
     drawn = colours[opaque]
     one_colour = len(np.unique(drawn, axis=0)) <= 1
@@ -51,8 +53,6 @@ def _by_transparency(mask: Picture, opaque: np.ndarray, of: Picture | None) -> n
         copied = bool(np.mean(alike) >= SAME)
     else:
         copied = len(np.unique(drawn, axis=0)) > 2
-    if one_colour and not opaque.any():
-        return opaque
     if copied and not one_colour:
         note(f"mask {mask.name} is a picture that is partly transparent: the transparent part is hidden")
         return ~opaque

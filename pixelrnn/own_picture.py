@@ -18,7 +18,7 @@ from pixelrnn.pixels import requantise
 from pixelrnn.typical import Typical
 
 FITS = ("auto", "stretch", "none")
-FAINT = 8  # of 255: less is not a stroke
+TINT = 16  # mean distance of the channels from grey, of a picture that counts as grey, such as one of cream paper
 SAME_SIZE, OTHER_SIZE = (
     0.25,
     0.05,
@@ -114,6 +114,8 @@ def from_file(
     file = read_picture(path, max_pixels)
     if file.orientation > 1:
         note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
+    if file.deep is not None and file.deep.max() < (1 if file.deep.dtype.kind == "f" else 65535) / 8:
+        note(f"{file.name} holds values up to {file.deep.max():g}, of more than 8 bits: it is read as nearly black")
     own = OwnPicture(to_tensor(file.colours), torch.empty(0), model.levels, file=file)
     hidden = own.mask(mask, max_pixels) if mask else own.transparent
     if file.alpha is not None and (mask or hidden is None):
@@ -128,9 +130,12 @@ def from_file(
         hidden_outside = 0 if hidden is None else int((hidden & ~inside).sum())
     done = ["turned grey"] * (len(framed.picture) > model.shape[0]) + ["inverted"] * framed.tone.inverted
     done += ["made full in contrast"] * (framed.tone not in (Tone(), INVERTED))
-    done += ["cropped to the strokes and centred"] * (framed.frame is not None)
+    done += ["framed around its strokes"] * (framed.frame is not None)
     if done:
-        note(f"for the model, {file.name} is {', '.join(done)}; the completion is put back as the picture was")
+        note(f"for the model, {file.name} is {', '.join(done)}; in the completed picture this is undone")
+    seen = framed.image[:, ~framed.reduce(~visible)]
+    if seen.numel() and not bool((seen != seen.flatten()[0]).any()):
+        note(f"the model sees a single level in {file.name}, and no strokes: they are hidden, or too faint")
     if hidden_outside:
         note(
             f"{hidden_outside:,} hidden pixels of {file.name} lie outside what the model sees: they become plain paper"
@@ -151,8 +156,9 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
         ink = find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
         tone, frame = INVERTED if invert is True else Tone(), None
-        picture = with_channels(to_picture(own.picture), channels, name)
-        own = replace(own, picture=to_tensor(picture))
+        tint = float((own.picture.float() - _grey(own.picture).float()).abs().mean())
+        if channels == 3 or not 0 < tint <= TINT:
+            own = replace(own, picture=to_tensor(with_channels(to_picture(own.picture), channels, name)))
     else:
         tone = find_tone(own.picture, ink, visible, typical.ground == 0, invert, contrast=fit == "auto")
         tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
@@ -161,26 +167,27 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
         own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
     seen = own.picture
     if frame:
-        seen = frame.cut(seen, torch.tensor(tone.black if typical and typical.ground == 0 else tone.white))
+        ground = torch.tensor(tone.black if typical and typical.ground == 0 else tone.white)
+        seen = frame.cut(seen, ground.expand(len(seen)))
     seen = tone.apply(seen)
     reduced = to_picture(_grey(seen) if channels == 1 else seen)
     if reduced.size != (width, height):
         reduced = reduced.resize((width, height), Image.Resampling.BOX)
     own = replace(own, image=to_tensor(reduced), frame=frame, tone=tone)
-    image = own.image
-    if typical and ink is not None and fit == "auto":
-        image = _full_strokes(image, ~own.reduce(~visible), int(typical.ground or 0))
-    return replace(own, image=requantise(image, 256, own.levels))
+    if typical and ink is not None and fit == "auto" and own.changed:
+        own = replace(
+            own, image=_full_strokes(own.image, own.reduce(ink), own.reduce(~visible), int(typical.ground or 0))
+        )
+    return replace(own, image=requantise(own.image, 256, own.levels))
 
 
-def _full_strokes(image: Tensor, visible: Tensor, ground: int) -> Tensor:
-    """Strokes that are thinner than a pixel of the model are grey, and of few levels nothing is left: make them full."""
-    strokes = (image.float() - ground)[:, visible].abs()
-    strokes = strokes[strokes >= FAINT]
-    if not len(strokes):
-        return image
-    typical = float(strokes.median())
-    return ((image.float() - ground) * max(1.0, 224 / typical) + ground).clamp(0, 255).round().to(torch.uint8)
+def _full_strokes(image: Tensor, ink: Tensor, hidden: Tensor, ground: int) -> Tensor:
+    """Plain ground where an image, 8 bits, has no ink, bool (height, width); and strokes thinner than a pixel, which are
+    grey, made as strong as others, so that something of them is left in few levels."""
+    image = image.where(ink | hidden, ground).float() - ground
+    strokes = image[:, ink & ~hidden].abs()
+    typical = float(strokes.median()) if strokes.numel() else 255.0
+    return (image * max(1.0, 224 / max(typical, 1.0)) + ground).clamp(0, 255).round().to(torch.uint8)
 
 
 def _grey(picture: Tensor) -> Tensor:

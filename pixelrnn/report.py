@@ -53,8 +53,8 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
     known = set(map(bytes, trained_on.numpy()))
     if count := sum(bytes(digest) in known for digest in digests(images).numpy()):
         note(
-            f"{count:,} of the {len(images):,} images of {part} are, pixel for pixel, images that the model is trained on: "
-            "what is measured on them flatters it"
+            f"images of {part} that the model was trained on, pixel for pixel: {count:,} of {len(images):,}; what is measured on "
+            "them flatters it"
         )
     return count
 
@@ -108,8 +108,10 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
             f"particles  {number} for each completion; effective, at the least on the way: {float(effective.mean()):.1f} on "
             f"average, {least:.1f} at worst{estimate}"
         ]
-        if least < ENOUGH:
-            notes.append("more particles, or a model that sees ahead, come nearer to p(hidden | observed)")
+        if least < ENOUGH and drawn.temperature == 1:
+            notes.append(
+                "more particles (particles=4096), or a model that sees ahead, come nearer to p(hidden | observed)"
+            )
     elif how == "not conditioned":
         notes.append("strategy=particles takes in the observed pixels that come later")
     if drawn.temperature != 1:

@@ -110,7 +110,8 @@ def load_state(
         state = torch.load(io.BytesIO(content), map_location=model.order.device, weights_only=True)
         at = _checked(Progress(**state["progress"]))
         if unlike := _unlike(state, at.run, model, run or at.run):
-            raise UserError(f"{path} is of {', and of '.join(unlike)}; {way_on(folder)}, or {ELSEWHERE}")
+            way = "give the data it was trained on" if "other data" in unlike[0] else way_on(folder)
+            raise UserError(f"{path} is of {', and of '.join(unlike)}; {way}, or {ELSEWHERE}")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         average.remember(state.get(checkpoint.DIGESTS))  # of the data as they were then
@@ -135,8 +136,8 @@ def _unlike(state: dict[str, Any], then: dict[str, Any], model: Model, now: dict
     """What a saved state is of that is not what this run is of, each with the difference."""
     differing, unlike = _differing(then or now, now), []
     if "images" in differing:
-        unlike.append(f"a run on other data: {differing.get('data', 'its name is the same, but not its images')}")
-    others = [name for name in ("init", "training.optimizer") if name in differing]
+        unlike.append(f"a run on other data: {differing.get('data', 'other images, of the same name')}")
+    others = [name for name in ("init", "training.optimizer", "training.batch_size") if name in differing]
     unlike += [f"a run with another {name}: {differing[name]}" for name in others]
     arguments = state["arguments"]
     options = _differing(json.loads(arguments) if arguments.startswith("{") else arguments, model.arguments)
@@ -169,7 +170,9 @@ def goes_on(folder: Path, at: Progress, settings: Settings, run: dict[str, Any],
     if not at.run:
         told.append("the state is of an earlier version: its data and options could not be compared with those of now")
     elif not over and (now := rate(settings, at, images)) != (before := rate(then, at, images)):
-        told.append(f"the learning rate goes on at {now:.3g}; with the options of the run it would be {before:.3g}")
+        told.append(
+            f"the learning rate goes on at {now:.3g}; with the options recorded in the run it would be {before:.3g}"
+        )
     for text in told if distributed.is_main() else ():
         note(text)
     return not over

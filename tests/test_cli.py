@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -294,12 +293,12 @@ def test_what_is_hidden_is_asked_for_or_said(call, checkpoint):
     assert np.array_equal(completed[:20], values[:20]) and not np.array_equal(completed[20:], values[20:])
     code, out, err = call("complete", model, own, "mask=erased.png", "count=1")
     assert code == 0 and "note       mask erased.png is a picture that is partly transparent" in out, err
-    assert "hidden     200 of 600 pixels: white in erased.png" in out
+    assert "hidden     200 of 600 pixels: mask erased.png" in out
     layer = np.zeros((30, 20, 4), np.uint8)
     layer[:3] = (255, 0, 0, 255)
     Image.fromarray(layer).save("layer.png")
     code, out, err = call("complete", model, "image=erased.png", "mask=layer.png", "count=1")
-    assert code == 0 and "hidden     60 of 600 pixels: white in layer.png" in out, err
+    assert code == 0 and "hidden     60 of 600 pixels: mask layer.png" in out, err
     assert "erased.png is partly transparent, and laid on white" in out
 
 
@@ -313,7 +312,7 @@ def test_a_picture_unlike_any_other_is_said(call, tmp_path):
     code, out, err = call("complete", "checkpoint=digits", *arguments)
     assert (
         code == 0
-        and "note       for the model, paper.png is inverted, made full in contrast, cropped to the strokes and" in out
+        and "note       for the model, paper.png is inverted, made full in contrast, framed around its strokes" in out
     ), err
     assert "is unlike" not in out
     code, out, err = call("complete", "checkpoint=digits", *arguments, "fit=stretch", "invert=false")
@@ -396,7 +395,7 @@ def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
     arguments = ["occlusion=centre", "limit=2", "maps=true", "figures=svg", "hydra.run.dir=c"]
     code, out, err = call("complete", "checkpoint=run", *arguments)
     assert code == 0, err
-    assert "with the encoder, along raster: exact draws" in out
+    assert "with the encoder, along raster: exact samples" in out
     assert Path("c/completions.svg").read_text().startswith("<?xml")
     assert {"c/maps.svg", "c/maps.npz", "c/maps/001-mean.png", "c/maps/001-entropy.png"} <= files(".")
     maps = np.load("c/maps.npz")
@@ -416,7 +415,7 @@ def test_a_model_of_several_orders_does_all_of_it(call, tmp_path):
     code, _, err = call("complete", "checkpoint=run", "occlusion.side=top", "limit=1", "hydra.run.dir=c")
     assert code == 0, err
     about = occlusion_of("c")
-    assert about["exact"] is True and "flip_rows (2 of 8 orders)" in about["order"]
+    assert about["exact"] is True and "flip_rows (the second of 8 orders)" in about["order"]
     code, _, err = call("train", "hydra.run.dir=two", "model.orders=[raster,spiral]", "model=row_lstm", *SMALL)
     assert code == 2 and "take ordering=raster or ordering=column" in err
 
@@ -854,25 +853,34 @@ def test_images_that_were_trained_on_are_said(call):
     longer = [*small[:-1], "training.epochs=2"]
     code, out, err = call("train", "data=folder", "data.root=mine", "hydra.run.dir=run", *small)
     assert code == 0, err
-    assert "note       1 of the 2 images of valid are, pixel for pixel, images that the model is trained on" in out
-    assert "2 of the 3 images of test are" in out
+    assert "note       images of valid that the model was trained on, pixel for pixel: 1 of 2" in out
+    assert "images of test that the model was trained on, pixel for pixel: 2 of 3" in out
     evaluate = ["completions=0", "occlusion=half", "hydra.run.dir=e"]
     code, out, err = call("evaluate", "checkpoint=run", *evaluate)
-    assert code == 0 and "2 of the 3 images of test" in out and "of valid" not in out, err
+    assert code == 0 and "pixel for pixel: 2 of 3;" in out and "of valid" not in out, err
     assert json.loads(Path("e/evaluation.json").read_text())["images_trained_on"] == 2
 
     # Of other data too, and by what the model knows, not by what else these hold.
     code, out, err = call("evaluate", "checkpoint=run", "data=folder", "data.root=other", *evaluate)
-    assert code == 0 and "1 of the 3 images of test are" in out, err
+    assert code == 0 and "pixel for pixel: 1 of 3;" in out, err
 
-    # A model that began with another's weights knows the images of both; so does a run that goes on with other data.
-    for begins in ("init=run", "training.resume=run"):
-        code, out, err = call("train", begins, "data=folder", "data.root=other", "hydra.run.dir=again", *longer)
-        assert code == 0, err
-        assert ("2 of the 3 images of test are" in out) == (begins == "init=run")
-        code, out, err = call("evaluate", "checkpoint=again/last", "data=folder", "data.root=other", *evaluate)
-        assert code == 0 and "2 of the 3 images of test are" in out, err
-        shutil.rmtree("again")
+    # A model that began with another's weights knows the images of both.
+    code, out, err = call("train", "init=run", "data=folder", "data.root=other", "hydra.run.dir=again", *longer)
+    assert code == 0 and "images of test that the model was trained on, pixel for pixel: 2 of 3" in out, err
+    code, out, err = call("evaluate", "checkpoint=again/last", "data=folder", "data.root=other", *evaluate)
+    assert code == 0 and "images of test that the model was trained on, pixel for pixel: 2 of 3" in out, err
+
+
+def test_a_refused_run_leaves_the_record_of_a_folder_named_by_a_way_round(call):
+    """The folder's name is spelled otherwise than where the run began."""
+    code, _, err = call("train", *SMALL, "hydra.run.dir=run")
+    assert code == 0, err
+    Path("else").mkdir()
+    before = {path: path.read_bytes() for path in Path("run/.hydra/train").iterdir()}
+    for way in ("else/../run", "run/../run"):
+        code, _, err = call("train", *SMALL, f"hydra.run.dir={way}", "seed=9")
+        assert code == 2 and "seed 0 in the run, 9 now" in err, err
+        assert {path: path.read_bytes() for path in Path("run/.hydra/train").iterdir()} == before
 
 
 def test_a_model_that_does_not_know_its_images_says_so(call, checkpoint):

@@ -89,7 +89,7 @@ def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
     unset = dict.fromkeys(("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
     done = shell(f"$PIXELRNN {' '.join(COMPLETE)} > log 2>&1", tmp_path, HOME=home, **unset)
     log = (tmp_path / "log").read_text(encoding="utf-8")
-    assert done.returncode == 0 and len(log.splitlines()) == 4, log
+    assert done.returncode == 0 and len(log.splitlines()) == 5, log
     assert log.replace("\n", "").isprintable()
 
 
@@ -213,7 +213,8 @@ def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noq
     one_mask = "occlusions=[{name:mask,path:~/photos/1.png},{name: mask, path: ~/photos/2.png}]"
     for line in (
         ["train", "data=folder", "data.root=~/photos", "data.levels=4", *SMALL, "hydra.run.dir=~/run"],
-        ["train", *SMALL, "data.levels=4", "training.resume=~/run", "hydra.run.dir=~/run2"],
+        ["train", *SMALL, "data.levels=4", "hydra.run.dir=~/run2"],
+        ["train", "training.resume=~/run"],
         ["train", "-m", "init=~/run,~/run2", *SMALL, "training.resume=never", "hydra.sweep.dir=~/sweep"],
         ["train", "--config-dir=~/mine", "ordering=upwards", *SMALL, "hydra.run.dir=~/run3"],
         ["complete", "checkpoint=~/run", *shown, "mask=~/photos/1.png", "hydra.run.dir=~/a"],
@@ -241,7 +242,7 @@ def test_a_leading_tilde_in_python(tmp_path, monkeypatch):
     model = pixelrnn.load("digits")
     pixelrnn.save(model, "~/model")
     assert pixelrnn.load(Path("~/model")).levels == 17
-    assert from_file("~/photo.png", model.shape, 17).image.shape == (1, 8, 8)
+    assert from_file("~/photo.png", model)[0].image.shape == (1, 8, 8)
     assert bool(read_mask("~/photo.png").all())
     pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering("snake"), "~/order.png")
     train(model, load({"name": "digits", "limit": 8}), Settings(epochs=1, samples=0), "~/run")
@@ -485,7 +486,8 @@ def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):  # noq
 
 def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):  # noqa: F811
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "binarized_mnist_train.amat").write_text("0 1")
+    for part in ("train", "valid", "test"):
+        (tmp_path / "data" / f"binarized_mnist_{part}.amat").write_text("0 1")
     code, _, err = call("complete", "limit=1", "count=1")
     assert code == 2 and "is not the published file" in err
 

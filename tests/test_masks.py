@@ -98,9 +98,10 @@ def test_a_mask_without_white_hides_nothing(values, tmp_path):
 
 
 def test_a_transparent_mask_hides_nothing(tmp_path):
-    Image.new("RGBA", (3, 2)).save(tmp_path / "mask.png")
-    with pytest.raises(UserError, match="hides nothing"):
-        read_mask(tmp_path / "mask.png")
+    for alpha in (0, 100):
+        Image.new("RGBA", (3, 2), (255, 0, 0, alpha)).save(tmp_path / "mask.png")
+        with pytest.raises(UserError, match="hides nothing: it is less than half opaque everywhere"):
+            read_mask(tmp_path / "mask.png")
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))

@@ -59,7 +59,7 @@ def read(values, model, tmp_path, hidden=None, **options):
 def test_a_digit_on_paper_becomes_what_the_model_knows(scale, paper, ink, inverted, model, tmp_path):
     values = photo(scale, paper=paper, ink=ink)
     own, _, said = read(values, model, tmp_path)
-    assert ("inverted" in said) == inverted and "cropped to the strokes and centred" in said
+    assert ("inverted" in said) == inverted and "framed around its strokes" in said
     assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
     white = torch.ones(1, 28, 28, dtype=torch.uint8)
     hidden = torch.rand(values.shape) < 0.5
@@ -77,6 +77,34 @@ def test_a_digit_in_colour_serves_a_grey_model_of_digits(model, tmp_path):
     assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
     pasted = own.paste(torch.ones(1, 28, 28, dtype=torch.uint8), torch.ones(values.shape[:2], dtype=torch.bool))
     assert [40, 40, 140] in pasted.flatten(1).T.tolist()
+
+
+@pytest.mark.parametrize("options", [{"invert": False}, {"invert": True}])
+def test_a_digit_in_colour_can_be_inverted_by_hand(options, model, tmp_path):
+    values = np.dstack([photo(), photo(), photo(paper=200)])
+    own, _, _ = read(values, model, tmp_path, **options)
+    assert own.paste(own.image, torch.zeros(values.shape[:2], dtype=torch.bool)).equal(own.picture)
+
+
+def test_shade_on_the_paper_is_no_ink(model, tmp_path):
+    """Paper that gets darker by a fifth towards a corner."""
+    shade = 1 - 0.2 * np.add.outer(np.arange(420) / 420, np.arange(380) / 380) / 2
+    own, _, _ = read((photo() * shade).astype(np.uint8), model, tmp_path)
+    assert (own.image[0].bool().numpy() == digit()).mean() > 0.9
+
+
+def test_a_picture_of_cream_paper_counts_as_grey(model, tmp_path):
+    values = np.dstack([np.full((40, 30), 250), np.full((40, 30), 246), np.full((40, 30), 235)]).astype(np.uint8)
+    _, _, said = read(values, model, tmp_path)
+    assert "sees a single level" in said and "no strokes" in said
+
+
+def test_values_of_12_bits_are_said_to_be_nearly_black(model, tmp_path):
+    Image.fromarray(photo().astype(np.uint16) * 16).save(tmp_path / "deep.png")
+    said = []
+    with notes_to(said.append):
+        from_file(tmp_path / "deep.png", model)
+    assert "read as nearly black" in said[0]
 
 
 def test_thin_strokes_are_not_lost(model, tmp_path):

@@ -68,6 +68,8 @@ def run(cfg: DictConfig) -> None:
             print(f"{line}{of}")
         for line in found.pop("notes"):
             note(f"{line}{of}")
+        if cfg.strategy == "particles" and found["strategy"] != "particles":
+            note(f"the plain fill is exact here, so it is used instead of particles{of}")
 
     if own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
@@ -136,10 +138,10 @@ def _masks(
     """
     if own and given is not None:
         path = _mask_file(cfg)
-        name = f"white in {path}" if path else f"the transparent part of {cfg.image}"
+        name = f"mask {path}" if path else f"the transparent part of {cfg.image}"
         return {name: (given, own.reduce(given))}
     if cfg.mask:
-        chosen = {f"white in {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
+        chosen = {f"mask {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
     elif cfg.occlusions == "halves_and_centre":
         chosen = occlusions.HALVES_AND_CENTRE
     elif cfg.occlusions:
@@ -147,7 +149,9 @@ def _masks(
         chosen = {describe_occlusion(spec): spec for spec in specs}
     else:
         chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)}
-    return {name: _hidden(spec, model, own) for name, spec in chosen.items()}
+    of = " of what the model sees" if own and own.frame else ""
+    also = " and the transparent part" if own and own.transparent is not None else ""
+    return {f"{name}{of}{also}": _hidden(spec, model, own) for name, spec in chosen.items()}
 
 
 def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,10 @@ def _name(argument: str) -> str:
 
 def propose(folder: Path, hydra: Any) -> None:
     """Takes back the configuration that Hydra has just written: a run that is refused leaves the one that was there."""
-    own, sweep = folder.glob(f"{hydra.output_subdir}/*.yaml"), Path(hydra.sweep.dir).absolute().glob("multirun.yaml")
+    own, sweep = (
+        folder.resolve().glob(f"{hydra.output_subdir}/*.yaml"),
+        Path(hydra.sweep.dir).resolve().glob("multirun.yaml"),
+    )
     proposed.clear()
     proposed.update({path: path.read_bytes() for path in (*own, *sweep)})
     for path in proposed:
@@ -106,7 +109,7 @@ def _make_folder(place: DictConfig, records: str) -> None:
             os.environ[STARTED] = distributed.by_main(lambda: _claim(place))
         else:
             made[:] = _missing(Path(place.dir))
-        folder = Path(place.dir).absolute()
+        folder = Path(place.dir).resolve()  # as propose() spells it
         kept.clear()
         kept.update({path: path.read_bytes() for path in (*folder.glob(records), *folder.glob("multirun.yaml"))})
     except OSError as error:

@@ -12,6 +12,7 @@ from pixelrnn.completion import sample
 from pixelrnn.evaluation import log_probs
 from pixelrnn.files import write_json
 from pixelrnn.model import Model
+from pixelrnn.notes import note
 from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
 from pixelrnn.report import describe, describe_model
@@ -20,6 +21,8 @@ from pixelrnn.report import describe, describe_model
 def run(cfg: DictConfig) -> None:
     model = load_checkpoint(cfg)
     print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
+    if cfg.temperature != 1:
+        note(f"at temperature {cfg.temperature:g} these are not samples of the model's p(x)")
     images = _in_batches(model, cfg)
     nats = log_probs(model, images).tolist()
     if not distributed.is_main():

@@ -11,7 +11,11 @@ from torch import Tensor
 def digests(images: Tensor) -> Tensor:
     """uint8 (images, 16): a hash of each image's values, by which it is known again without being kept."""
     found = (blake2b(image, digest_size=16).digest() for image in images.flatten(1).cpu().numpy())
-    return torch.frombuffer(bytearray().join(found), dtype=torch.uint8).view(-1, 16)
+    return (
+        torch.frombuffer(bytearray().join(found), dtype=torch.uint8).view(-1, 16)
+        if len(images)
+        else torch.empty(0, 16, dtype=torch.uint8)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +40,8 @@ class Dataset:
 
     @cached_property
     def train_digests(self) -> Tensor | None:
-        """The digests of the training images; None if dynamic, as no image is then seen twice."""
-        return None if self.dynamic else digests(self.train)
+        """The digests of the training images; None if there are none, or they are dynamic, as no image is then seen twice."""
+        return None if self.dynamic or not len(self.train) else digests(self.train)
 
     def training_batch(self, index: Tensor) -> Tensor:
         """Training images at index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).
