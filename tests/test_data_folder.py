@@ -11,6 +11,7 @@ from PIL import Image
 from pixelrnn.data import folder as folder_function
 from pixelrnn.data import load
 from pixelrnn.errors import UserError
+from pixelrnn.notes import notes_to
 from pixelrnn.pixels import requantise
 
 
@@ -204,9 +205,9 @@ def test_links_are_followed_once(tmp_path):
 
 def test_a_limit_takes_some_and_decodes_no_others(tmp_path, monkeypatch):
     pictures(tmp_path, 100, 4, 4)
-    opened, open_picture = [], folder_function.__globals__["open_picture"]
+    opened, read_picture = [], folder_function.__globals__["read_picture"]
     monkeypatch.setitem(
-        folder_function.__globals__, "open_picture", lambda path: opened.append(path) or open_picture(path)
+        folder_function.__globals__, "read_picture", lambda path: opened.append(path) or read_picture(path)
     )
     data = read(tmp_path, limit=3)
     assert counts(data) == [3, 3, 3] and len(opened) == 9
@@ -308,3 +309,27 @@ def test_pictures_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(folder_function.__globals__, "MAX_BYTES", 10 * 4 * 4)
     assert read(tmp_path).shape == (1, 4, 4)
     refused("10 pictures of 4x4 take .* GiB of memory, .* set data.size", tmp_path, channels=3)
+
+
+def test_what_was_changed_in_the_pictures_is_counted(tmp_path):
+    """Of one kind each: cropped, enlarged, transparent, turned, and grey among coloured ones."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    for i in range(4):
+        Image.fromarray(np.roll(colour, i, 0)).save(tmp_path / f"{i}.png")
+    Image.fromarray(colour[:, :6]).save(tmp_path / "long.png")
+    Image.fromarray(colour[:2, :2]).save(tmp_path / "small.png")
+    Image.fromarray(np.dstack([colour, colour[..., 0] // 2])).save(tmp_path / "clear.png")
+    Image.fromarray(colour).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(colour[..., 0]).save(tmp_path / "grey.png")
+    said = []
+    with notes_to(said.append):
+        load({"name": "folder", "root": str(tmp_path), "size": 6})
+    (line,) = (line for line in said if "changed as they were read" in line)
+    words = ("turned upright (EXIF)", "laid on white (transparent)", "cropped to a square", "enlarged")
+    assert all(f"1 {word}" in line for word in (*words, "grey, kept as RGB because others are in colour"))
+    said.clear()
+    with notes_to(said.append):
+        load({"name": "folder", "root": str(tmp_path), "size": 6, "channels": 1})
+    assert any("8 made grey" in line for line in said)

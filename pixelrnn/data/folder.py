@@ -15,7 +15,7 @@ from pixelrnn.data.listing import in_words, list_pictures
 from pixelrnn.data.prepare import assemble, check_options, data_folder, how_levels, quantised
 from pixelrnn.errors import UserError
 from pixelrnn.notes import note
-from pixelrnn.pictures import open_picture, read_file, to_tensor
+from pixelrnn.pictures import read_file, read_picture, to_tensor
 from pixelrnn.plugins import shown
 
 PARTS = {  # and what people call them, with "_set", "-images", "2017" and the like behind
@@ -45,7 +45,7 @@ def folder(
     levels = levels or 256
     place = data_folder(root)
     paths, totals = _split(place, limit)
-    images = quantised(_read([path for part in paths for path in part], size, channels), 256, levels)
+    images = quantised(_read(str(place), [path for part in paths for path in part], size, channels), 256, levels)
     parts = images.split([len(part) for part in paths])
     return assemble(f"folder {place.resolve().name}", how_levels(levels), levels, parts, totals)
 
@@ -63,6 +63,8 @@ def _split(root: Path, limit: int | None) -> tuple[list[list[Path]], list[int]]:
     if left_out.total():
         note(f"files left out of {shown(root)}: {in_words(left_out)}")
     if missing := [part for part in PARTS if part not in found]:
+        if places:
+            note(f"{shown(root)} has no folder for {' and '.join(missing)}: about a tenth of train is taken for each")
         found |= _shared_out(found["train"], missing, root)
     totals = [len(found[part]) for part in PARTS]
     for part, paths in found.items():
@@ -126,12 +128,20 @@ def _by_content(paths: list[Path]) -> list[tuple[float, Path]]:
     return sorted((int.from_bytes(digest) / 2**64, path) for digest, path in digests)
 
 
-def _read(paths: list[Path], size: int | None, channels: int | None) -> Tensor:
+def _read(name: str, paths: list[Path], size: int | None, channels: int | None) -> Tensor:
     """uint8 (pictures, channels, height, width)."""
-    images = torch.empty(0)
+    images, changed, asked, greys = torch.empty(0), Counter[str](), channels, 0
     for i, path in enumerate(paths):
-        picture = _cropped(_converted(open_picture(path), channels), size)
-        values = to_tensor(picture)
+        file = read_picture(path)
+        converted = _converted(file.on_white(), channels)
+        values = to_tensor(_cropped(converted, size))
+        changed["turned upright (EXIF)"] += file.orientation > 1
+        changed["laid on white (transparent)"] += file.alpha is not None
+        changed["cropped to a square"] += size is not None and converted.width != converted.height
+        changed["enlarged"] += size is not None and min(converted.size) < size
+        is_grey = _converted(file.on_white(), None).mode == "L"
+        changed["made grey"] += asked == 1 and not is_grey
+        greys += is_grey
         if i == 0 or len(values) > images.shape[1]:
             _check_room(values, len(paths))
         if i == 0:
@@ -145,6 +155,9 @@ def _read(paths: list[Path], size: int | None, channels: int | None) -> Tensor:
             channels = 3  # the first picture in colour; those before it and after it become RGB
             images = images.expand(-1, 3, -1, -1).contiguous()
         images[i] = values
+    changed["grey, kept as RGB because others are in colour"] += greys if asked is None and channels == 3 else 0
+    if changed.total():
+        note(f"pictures of {shown(name)} changed as they were read: {in_words(changed)}")
     return images
 
 
