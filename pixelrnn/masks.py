@@ -77,7 +77,7 @@ def _by_lightness(mask: Picture) -> np.ndarray:
         between = int(counts[(levels > 0) & (levels < white)].sum())
         note(
             f"mask {mask.name} has {len(levels)} levels, and {between:,} of its {values.size:,} pixels are neither black nor "
-            "white: those at least half as light as white are hidden"
+            "white: those of at least half the lightness of white are hidden"
         )
     return np.asarray(values >= white / 2)
 

@@ -79,8 +79,8 @@ def in_words(how: str, ahead: int, temperature: float, effective: float | None =
     elif how == "particles" and effective is None:
         parts.append(f"estimated by particles, which take in {ahead:,} observed pixels that come later in the ordering")
     elif effective is not None:
-        good = f"estimated by particles: at least {math.floor(effective)} of {of:,} effective"
-        rough = f"a rough approximation: at worst {effective:.1f} of {of:,} particles were effective"
+        good = f"estimated by particles (at least {math.floor(effective)} of {of:,} effective)"
+        rough = f"a rough approximation (at worst {effective:.1f} of {of:,} particles were effective)"
         parts.append(rough if effective < ENOUGH else good)
     return "; ".join(parts)
 
@@ -105,7 +105,7 @@ def how_drawn(model: Model, drawn: Completions, hidden: Tensor, rows: slice) -> 
             "" if drawn.temperature != 1 else f"; log p(observed) {float(log_observed.mean()):.2f} nats on average"
         )
         lines = [
-            f"particles  {number} for each completion; effective, at the least on the way: {float(effective.mean()):.1f} on "
+            f"particles  {number} for each completion; the smallest effective number was {float(effective.mean()):.1f} on "
             f"average, {least:.1f} at worst{estimate}"
         ]
         if least < ENOUGH and drawn.temperature == 1:

@@ -216,7 +216,7 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
     arguments = [f"image={picture('photo.png', values)}", *hide]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments, "hydra.run.dir=out")
     assert code == 0, err
-    assert "is 20x30 pixels of 256 levels; brought to the model's 8x8 pixels" in out
+    assert "is 20x30 pixels; the model sees it stretched to 8x8 pixels" in out
     completed = np.asarray(Image.open("out/completions/000-000.png"))
     assert completed.shape == (30, 20)
     assert np.array_equal(completed[mask == 0], values[mask == 0])
@@ -229,7 +229,7 @@ def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
     assert code == 0, err
     assert out.count("strategy   ") == 5 and "(left half)" in out
     assert (
-        out.count("for each completion; effective") == 4 and "nan" not in out
+        out.count("for each completion; the smallest effective number") == 4 and "nan" not in out
     )  # each occlusion's own, and none of the exact one
     report = json.loads(Path("out/completions.json").read_text())
     assert list(report["occlusions"]) == ["top half", "left half", "bottom half", "right half", "centre"]
@@ -332,8 +332,8 @@ def test_auto_takes_particles_where_the_fill_ignores_observed_pixels(call, check
     arguments = ["occlusion.side=top", "limit=2", "count=3", "particles=8", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
-    assert "strategy   particles, along raster: a rough approximation: at worst " in out
-    assert "particles  8 for each completion; effective" in out
+    assert "strategy   particles, along raster: a rough approximation (at worst " in out
+    assert "particles  8 for each completion; the smallest effective number" in out
     report = json.loads(Path("out/completions.json").read_text())
     about = occlusion_of("out")
     assert (about["strategy"], about["order"], about["exact"], about["how"]) == (
@@ -466,7 +466,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         "hydra.run.dir=c",
     )
     assert code == 0, err
-    assert "picture    photo.png is 30x20 pixels of 256 levels; brought to the model's" in out
+    assert "picture    photo.png is 30x20 pixels; the model sees it stretched to" in out
     completed = np.asarray(Image.open("c/completions/000-000.png"))
     assert np.array_equal(completed[:10], values[:10]) and completed.shape == (20, 30)
     code, out, err = call("sample", "count=1", "threads=1", "hydra.run.dir=s")

@@ -206,8 +206,8 @@ def test_a_chosen_order_is_followed():
             "another distribution",
             "samples at temperature 0.5, not of p(hidden | observed)",
         ),
-        ("top", {}, "particles", "estimated by particles: at least "),
-        ("top", {"particles": 2}, "particles", "a rough approximation: at worst "),
+        ("top", {}, "particles", "estimated by particles (at least "),
+        ("top", {"particles": 2}, "particles", "a rough approximation (at worst "),
         (
             "top",
             {"temperature": 2.0},

@@ -124,7 +124,7 @@ def test_a_folder_for_valid_that_is_added_leaves_test_as_it_is(tmp_path):
 def test_parts_that_lie_deeper_are_told(tmp_path):
     pictures(tmp_path / "unpacked" / "train" / "cats", 60, 4, 4)
     pictures(tmp_path / "unpacked" / "val" / "cats", 6, 4, 4, start=60)
-    with pytest.warns(UserWarning, match="is split anew, because train and val do not lie in it"):
+    with pytest.warns(UserWarning, match="is split anew: train and val lie in a folder below"):
         assert sum(counts(read(tmp_path))) == 66
 
 

@@ -111,9 +111,11 @@ def _print_what_is_completed(
 ) -> None:
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     if own and own.changed:
+        height, width = own.picture.shape[1:]
+        stretched = "stretched to" if not own.frame and height * model.shape[2] != width * model.shape[1] else "as"
         print(
-            f"picture    {cfg.image} is {own.picture.shape[2]}x{own.picture.shape[1]} pixels of 256 levels; brought to the "
-            f"model's {describe(model.shape, model.levels)}, and its completion pasted back"
+            f"picture    {cfg.image} is {width}x{height} pixels; the model sees it {stretched} "
+            f"{describe(model.shape, model.levels)}, and its completion is pasted back at the picture's size"
         )
     for name, (mask, _) in masks.items():
         part = f"{int(mask.sum()):,} of {mask.numel():,} pixels"

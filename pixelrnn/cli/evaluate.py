@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> None:
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     many = f"{len(images):,} images; -log p, ± one standard error"
-    one = "1 image; -log p, without a standard error, which a single image does not have"
+    one = "1 image; -log p, without a standard error (it takes two images)"
     print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
     trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
     if (repeats := note_repeats(trained_on, images, cfg.part)) is None:

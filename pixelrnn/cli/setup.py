@@ -55,7 +55,7 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test") -> Dataset:
         reason = re.split(r"[:;] | \(", str(error))[0]
         note(
             f"{reason}; the {len(images)} examples that ship with {cfg.checkpoint} are used instead of its test data "
-            "(root=<a folder> says where these lie)"
+            "(give root=<the folder that holds them> to use these)"
         )
         return Dataset(f"examples of {cfg.checkpoint}", model.levels, images[:0], images[:0], images)
 

@@ -59,7 +59,9 @@ def _split(root: Path, limit: int | None) -> tuple[list[list[Path]], list[int]]:
         beside = list_pictures(root, left_out, apart=places.values())
         left_out[f"beside {' and '.join(place.name for place in places.values())}"] += len(beside)
     elif deep := {name for path in found["train"] for name in path.relative_to(root).parts[:-1] if _part(name)}:
-        note(f"{root} is split anew, because {' and '.join(sorted(deep))} do not lie in it, but in a folder below")
+        note(
+            f"{root} is split anew: {' and '.join(sorted(deep))} lie in a folder below; to use them, set data.root to it"
+        )
     if left_out.total():
         note(f"files left out of {shown(root)}: {in_words(left_out)}")
     if missing := [part for part in PARTS if part not in found]:
