@@ -35,6 +35,15 @@ def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS, of: Picture | None
     return torch.from_numpy(np.ascontiguousarray(hidden))
 
 
+def check_size(hidden: Tensor, path: str | Path, height: int, width: int, of: str = "image") -> None:
+    """Raise UserError if a mask, bool (height, width), has another size than what it belongs to."""
+    if tuple(hidden.shape) != (height, width):
+        raise UserError(
+            f"mask {path} is {hidden.shape[1]}x{hidden.shape[0]} pixels and the {of} {width}x{height} (width x height): they "
+            "must have the same size"
+        )
+
+
 def transparent_part(picture: Picture) -> Tensor | None:
     """bool (height, width), True where a picture is transparent; None if it is so nowhere."""
     return None if picture.alpha is None or (picture.alpha >= HALF).all() else torch.from_numpy(picture.alpha < HALF)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.framing import INVERTED, Frame, Tone, find_frame, find_ink, find_tone
-from pixelrnn.masks import read_mask, transparent_part
+from pixelrnn.masks import check_size, read_mask, transparent_part
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.pictures import MAX_PIXELS, Picture, read_picture, to_picture, to_tensor, with_channels
@@ -19,10 +19,9 @@ from pixelrnn.typical import Typical
 
 FITS = ("auto", "stretch", "none")
 TINT = 16  # mean distance of the channels from grey, of a picture that counts as grey, such as one of cream paper
-SAME_SIZE, OTHER_SIZE = (
-    0.25,
-    0.05,
-)  # how far from the middle and from the usual size strokes may be and stay as they are
+# How far from the middle and from the usual size strokes may be and stay as they are: in a picture of the model's size, and
+# in another one.
+SAME_SIZE, OTHER_SIZE = 0.25, 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class OwnPicture:
     frame: Frame | None = None  # the part of the picture that the model sees; None: all of it
     tone: Tone = field(default_factory=Tone)
     file: Picture | None = None
+    ground: int = 0  # the 8-bit value of plain paper, as the model sees it
 
     @property
     def resized(self) -> bool:
@@ -50,15 +50,16 @@ class OwnPicture:
         """The transparent part, bool (height, width), at the picture's own size; None if there is none."""
         return transparent_part(self.file) if self.file else None
 
+    @property
+    def paper(self) -> Tensor:
+        """The picture's own value of plain paper, float (channels or 1, 1, 1)."""
+        return self.tone.undo(torch.full((1, 1, 1), float(self.ground)))
+
     def mask(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         """What a mask file hides: bool (height, width), at the picture's own size. UserError if it has another size."""
         hidden = read_mask(path, max_pixels, self.file)
-        size = tuple(self.picture.shape[1:])
-        if tuple(hidden.shape) != size:
-            raise UserError(
-                f"mask {path} is {hidden.shape[1]}x{hidden.shape[0]} pixels and the picture {size[1]}x{size[0]} (width x "
-                "height): they must have the same size"
-            )
+        height, width = self.picture.shape[1:]
+        check_size(hidden, path, height, width, of="picture")
         return hidden
 
     def reduce(self, hidden: Tensor) -> Tensor:
@@ -89,8 +90,12 @@ class OwnPicture:
         values = requantise(completed, self.levels, 256).float()
         values = F.interpolate(values[None], (self._frame.height, self._frame.width), mode="nearest-exact")[0]
         values = self.tone.undo(values).expand(len(self.picture), -1, -1)
-        ground = self.tone.undo(torch.zeros(1, 1, 1)).expand(self.picture.shape)
-        return self._frame.put(values, ground).round().to(torch.uint8).where(hidden, self.picture)
+        return (
+            self._frame.put(values, self.paper.expand(self.picture.shape))
+            .round()
+            .to(torch.uint8)
+            .where(hidden, self.picture)
+        )
 
     @property
     def _frame(self) -> Frame:
@@ -153,31 +158,28 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
         )
     typical, ink = Typical.known(model), None
     if typical and typical.ground is not None:  # a model of strokes on a plain ground
-        ink = find_ink(_grey(own.picture)[0], visible)
+        own, ink = replace(own, ground=typical.ground), find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
         tone, frame = INVERTED if invert is True else Tone(), None
         tint = float((own.picture.float() - _grey(own.picture).float()).abs().mean())
         if channels == 3 or not 0 < tint <= TINT:
             own = replace(own, picture=to_tensor(with_channels(to_picture(own.picture), channels, name)))
     else:
-        tone = find_tone(own.picture, ink, visible, typical.ground == 0, invert, contrast=fit == "auto")
+        tone = find_tone(own.picture, ink, visible, own.ground < 128, invert, contrast=fit == "auto")
         tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
         fits = fit == "auto" and height == width
         frame = find_frame(ink, ~visible, typical.extent, tolerance) if fits else None
         own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
-    seen = own.picture
+    own, seen = replace(own, frame=frame, tone=tone), own.picture
     if frame:
-        ground = torch.tensor(tone.black if typical and typical.ground == 0 else tone.white)
-        seen = frame.cut(seen, ground.expand(len(seen)))
+        seen = frame.cut(seen, own.paper.flatten().round().to(seen.dtype).expand(len(seen)))
     seen = tone.apply(seen)
     reduced = to_picture(_grey(seen) if channels == 1 else seen)
     if reduced.size != (width, height):
         reduced = reduced.resize((width, height), Image.Resampling.BOX)
-    own = replace(own, image=to_tensor(reduced), frame=frame, tone=tone)
-    if typical and ink is not None and fit == "auto" and own.changed:
-        own = replace(
-            own, image=_full_strokes(own.image, own.reduce(ink), own.reduce(~visible), int(typical.ground or 0))
-        )
+    own = replace(own, image=to_tensor(reduced))
+    if ink is not None and fit == "auto" and own.changed:
+        own = replace(own, image=_full_strokes(own.image, own.reduce(ink), own.reduce(~visible), own.ground))
     return replace(own, image=requantise(own.image, 256, own.levels))
 
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from pixelrnn.evaluation import log_probs
+from pixelrnn.framing import INK
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.pixels import requantise
 
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 PLAIN = 0.6  # share of the border's pixels that one level must have, to be the ground; MNIST has 1.0, CIFAR-10 0.02
-INK = 64  # an 8-bit value is ink if it differs from the ground by so much
 
 
 @dataclass(frozen=True)

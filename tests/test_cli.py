@@ -302,6 +302,13 @@ def test_what_is_hidden_is_asked_for_or_said(call, checkpoint):
     assert "erased.png is partly transparent, and laid on white" in out
 
 
+@pytest.mark.parametrize("hide", ["occlusions=[mask]", "occlusion=mask"])
+def test_a_mask_without_a_file_is_refused_for_a_picture_too(call, checkpoint, hide):
+    own = picture("photo.png", np.zeros((30, 20)))
+    code, _, err = call("complete", f"checkpoint={checkpoint}", f"image={own}", hide)
+    assert code == 2 and "occlusion=mask needs a file: occlusion.path=mask.png" in err
+
+
 def test_a_picture_unlike_any_other_is_said(call, tmp_path):
     noise = picture("noise.png", np.random.default_rng(0).integers(0, 256, (8, 8)))
     code, out, err = call("complete", "checkpoint=digits", f"image={noise}", "occlusion=half", "count=2", "threads=1")

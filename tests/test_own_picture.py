@@ -169,6 +169,19 @@ def test_what_is_hidden_elsewhere_is_completed_too(model, tmp_path):
     assert own.frame is None and own.reduce(found).any()
 
 
+def test_a_model_of_dark_strokes_on_a_light_ground_gets_them(tmp_path):
+    made = tiny_model((1, 28, 28), 2, model="PixelCNN")
+    made.trained_on["typical"] = Typical(100, (-0.2,) * len(QUANTILES), 250, 0.714).as_dict()
+    hidden = np.zeros((420, 380), bool)
+    hidden[60:80, 90:], hidden[400:, :] = True, True  # a part of the digit, and of the paper far from it
+    own, found, said = read(photo(), made, tmp_path, hidden)
+    assert "inverted" not in said and "outside what the model sees" in said
+    seen = own.image[0][~own.reduce(found)]
+    assert float(seen.float().mean()) > 0.5  # white paper
+    pasted = own.paste(torch.ones(1, 28, 28, dtype=torch.uint8), found)
+    assert int((pasted[0, 400:].int() - 235).abs().max()) <= 5
+
+
 @pytest.mark.parametrize("name", pretrained.names())
 def test_bundled_models_know_what_is_typical(name):
     made = pixelrnn.load(name)

@@ -128,7 +128,7 @@ def _mask_file(cfg: DictConfig) -> str | None:
     """The one mask file that is given, if there is one."""
     if cfg.mask or cfg.occlusions:
         return cfg.mask
-    return cfg.occlusion.path if cfg.occlusion.name == "mask" else None
+    return (cfg.occlusion.path or None) if cfg.occlusion.name == "mask" else None
 
 
 def _masks(
@@ -160,8 +160,8 @@ def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple
     if not own:
         hidden = occlusions.build(spec, *model.shape[1:])
         return hidden, hidden
-    is_file = spec["name"] == "mask"  # of the picture's size
-    hidden = own.mask(spec["path"]) if is_file else own.enlarge(occlusions.build(spec, *model.shape[1:]))
+    path = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
+    hidden = own.mask(path) if path else own.enlarge(occlusions.build(spec, *model.shape[1:]))
     if own.transparent is not None:
         hidden = hidden | own.transparent
     return hidden, own.reduce(hidden)

@@ -37,9 +37,9 @@ def _check(option: str, value: int | None, low: int, high: int | None, rest: str
 def cache_folder() -> Path:
     """Where data is kept unless data.root says otherwise: $PIXELRNN_DATA, else ~/.cache/pixelrnn."""
     folder = expanded(os.environ.get("PIXELRNN_DATA") or "~/.cache/pixelrnn")
-    return (
-        Path(tempfile.gettempdir()) / "pixelrnn" if folder.parts[:1] == ("~",) else folder
-    )  # nobody knows the home folder
+    if folder.parts[:1] == ("~",):  # nobody knows the home folder
+        return Path(tempfile.gettempdir()) / "pixelrnn"
+    return folder
 
 
 def data_folder(root: str | None) -> Path:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.masks import read_mask
+from pixelrnn.masks import check_size, read_mask
 from pixelrnn.occlusion.mixed import mixed
 from pixelrnn.occlusion.regions import box, centre, everything, half
 from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
@@ -22,11 +22,7 @@ def mask_file(height: int, width: int, path: str = "") -> Tensor:
     if not path:
         raise UserError("occlusion=mask needs a file: occlusion.path=mask.png")
     hidden = read_mask(path)
-    if tuple(hidden.shape) != (height, width):
-        raise UserError(
-            f"mask {path} is {hidden.shape[1]}x{hidden.shape[0]} pixels and the image {width}x{height} (width x height): "
-            "they must have the same size"
-        )
+    check_size(hidden, path, height, width)
     return hidden
 
 

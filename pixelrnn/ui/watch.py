@@ -80,9 +80,8 @@ def _so_far(request: Request, frame: Frame) -> list[str]:
     """The images as they are; what is not drawn yet is tinted."""
     order = request.offer.orders[request.plan.order]
     to_come = torch.zeros(order.shape, dtype=torch.bool)
-    once = (
-        len(order) - request.plan.first
-    )  # the longest that drawing them once takes; with more particles it begins again
+    # The longest that drawing them once takes; with more particles it begins again.
+    once = len(order) - request.plan.first
     to_come[order[request.plan.first + (frame.done - 1) % once + 1 :]] = True
     to_come = to_come.view_as(request.hidden) & request.hidden
     return [html.tile(occluded(image, to_come, request.offer.model.levels), "…") for image in frame.images]
