@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.speed import Row, benchmark, growth
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_json, write_whole
+from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.model import MODELS
-from pixelrnn.plugins import configure
+from pixelrnn.registry import configure
 
 GROWTH = "growth: "  # before a model's name
 MARKS = "<!-- benchmark -->", "<!-- /benchmark -->"

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.memory import peak_memory
-from pixelrnn import packing
 from pixelrnn.completion import complete, sample
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
-from pixelrnn.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.products import recorded
+from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
 
 BATCHES = (64, 1)  # where arithmetic costs most, and where small operations do
 PASSES = 12  # of the naive sampler's, which runs one for each pixel, so many are timed
@@ -123,7 +123,7 @@ def _sampling(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
 def _products(model: Model, batch: int) -> Callable[[], Any]:
     """The matrix products of sampling a batch and nothing else: those of its steps, made again."""
     made: list[tuple[torch.Size, Tensor]] = []
-    with packing.recorded(made):
+    with recorded(made):
         sample(model, batch)
     numbers = {shape: torch.rand(shape, device=model.order.device) for shape, _ in made}
     calls = [(numbers[shape], weight, numbers[shape] @ weight) for shape, weight in dict.fromkeys(made)]

@@ -6,7 +6,6 @@ it changes only with what it says.
 
 import ast
 import dataclasses
-import importlib
 import inspect
 import re
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pixelrnn
 from pixelrnn import Model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,16 +37,16 @@ INTRO = (
 
 
 def page() -> str:
-    sections = [(module, *rest) for name, *rest in SECTIONS for module in [importlib.import_module(name)]]
-    index = [f"- [{module.__name__}](#{_slug(module.__name__)}): {words}" for module, _, words in sections]
-    return "\n".join([INTRO, *index, "", *(line for section in sections for line in _section(*section))]).strip() + "\n"
+    index = [f"- [{name}](#{_slug(name)}): {words}" for name, _, words in SECTIONS]
+    return "\n".join([INTRO, *index, "", *(line for section in SECTIONS for line in _section(*section))]).strip() + "\n"
 
 
-def _section(module: ModuleType, names: list[str] | None, words: str) -> list[str]:
-    lines = [f"## {module.__name__}", "", words, ""]
+def _section(path: str, names: list[str] | None, words: str) -> list[str]:
+    lines, name = [f"## {path}", "", words, ""], path.partition(".")[2]
+    module = getattr(__import__("pixelrnn", fromlist=[name]), name) if name else pixelrnn
     for name in names or getattr(module, "__all__", None) or _own(module):
         member = getattr(module, name)
-        lines += [f"### {module.__name__}.{name}", "", *_described(member, name, module.__name__)]
+        lines += [f"### {path}.{name}", "", *_described(member, name, path)]
         for key, method in _methods(member) if inspect.isclass(member) else ():
             lines += [f"#### {name}.{key}", "", *_described(method, key)]
     return lines

@@ -6,9 +6,9 @@ from types import ModuleType
 from pixelrnn.checkpoint import load, save
 from pixelrnn.completion import Completions, complete, complete_in_detail, sample
 from pixelrnn.errors import UserError
+from pixelrnn.evaluation.verify import VerificationError, verify
 from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
 from pixelrnn.pretrained import examples
-from pixelrnn.verify import VerificationError, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,8 +31,11 @@ __all__ = [
 ]
 
 
+ELSEWHERE = {"figures": "pixelrnn.figures", "uncertainty": "pixelrnn.completion.uncertainty"}
+
+
 def __getattr__(name: str) -> ModuleType:
     """pixelrnn.figures after `import pixelrnn` alone: matplotlib is imported when it is first asked for."""
-    if name == "figures":
-        return import_module("pixelrnn.figures")
+    if name in ELSEWHERE:
+        return import_module(ELSEWHERE[name])
     raise AttributeError(f"module 'pixelrnn' has no attribute '{name}'")

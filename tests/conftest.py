@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS, Model
-from pixelrnn.plugins import option_defaults
+from pixelrnn.registry import option_defaults
 
 os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)  # the workers of pytest -n share the cores

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from pixelrnn import SequenceRNN, training
+from pixelrnn import SequenceRNN
 from pixelrnn.data import Dataset
-from pixelrnn.update import Settings
+from pixelrnn.training import Settings
+from pixelrnn.training import loop as training
 
 SETTINGS = Settings(epochs=12, batch_size=8, validate_every=1, warmup_steps=2, samples=0)
 

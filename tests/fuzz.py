@@ -28,11 +28,11 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn.checkpoint import CONFIG, WEIGHTS
+from pixelrnn.completion.describe import describe_model, describe_order
 from pixelrnn.errors import UserError
-from pixelrnn.masks import read_mask
-from pixelrnn.pictures import open_picture
-from pixelrnn.report import describe_model, describe_order
-from pixelrnn.resume import STATE, Progress, load_state
+from pixelrnn.files.masks import read_mask
+from pixelrnn.files.pictures import open_picture
+from pixelrnn.training.state import STATE, Progress, load_state, save_state
 
 BATCH = 200  # inputs of a process: after a crash, a fresh one goes on
 SECONDS, GROWTH = 10.0, 2**30  # of one input; bytes of memory, above what the process began with
@@ -216,7 +216,7 @@ class Target:
             self.optimizer = torch.optim.AdamW(self.model.parameters())
             sum(p.sum() for p in self.model.parameters()).backward()
             self.optimizer.step()
-            pixelrnn.resume.save_state(folder, self.model, self.average, self.optimizer, Progress(step=3))
+            save_state(folder, self.model, self.average, self.optimizer, Progress(step=3))
             self.path = folder / "last" / STATE
             (folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 5}\n')
             self.seeds = [self.path.read_bytes()]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import PAPER, every_pair, generator, random_images, tiny_model
 
-from pixelrnn.bptt import Objective
 from pixelrnn.cell import CELLS
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.pixels import to_sequence
-from pixelrnn.update import Settings, make_objective, make_optimizer, rounds, update
+from pixelrnn.training.bptt import Objective
+from pixelrnn.training.update import Settings, make_objective, make_optimizer, rounds, update
 
 CASES = every_pair(
     cell=list(CELLS),
@@ -49,7 +49,7 @@ def test_recomputed_gradients_are_the_same(case, masked, monkeypatch):
     hidden = torch.rand(5, 4, 4, generator=generator(1)) < 0.6 if masked else None
     found, found_gradients = gradients(model, "checkpointed", case.get("segment"), hidden)
     if case.get("dropout"):  # drawn segment by segment: compared with the same segments, nothing recomputed
-        monkeypatch.setattr("pixelrnn.bptt.checkpoint", lambda run, *arguments, use_reentrant: run(*arguments))
+        monkeypatch.setattr("pixelrnn.training.bptt.checkpoint", lambda run, *arguments, use_reentrant: run(*arguments))
         expected, expected_gradients = gradients(model, "checkpointed", case.get("segment"), hidden)
     else:
         expected, expected_gradients = gradients(model, "full", hidden=hidden)

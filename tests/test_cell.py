@@ -7,7 +7,7 @@ from conftest import randomise
 from torch.autograd import gradcheck
 
 from pixelrnn.cell import CELLS, Bidirectional, Stack
-from pixelrnn.packing import packed
+from pixelrnn.products import packed
 
 INPUTS, WIDTH, BATCH, STEPS = 3, 4, 2, 5
 

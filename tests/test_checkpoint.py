@@ -11,12 +11,12 @@ import torch
 from conftest import generator, random_images, tiny_model
 
 import pixelrnn
-from pixelrnn import UserError, checkpoint
+from pixelrnn import UserError
 from pixelrnn.cell import CELLS
 from pixelrnn.checkpoint import CONFIG, WEIGHTS, initialise
+from pixelrnn.checkpoint import saved as checkpoint
 from pixelrnn.data import Dataset, digests
-from pixelrnn.training import train
-from pixelrnn.update import Settings
+from pixelrnn.training import Settings, train
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_failed_save_keeps_the_model_that_was_there(saved, monkeypatch):
     def full_disk(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("pixelrnn.files.os.replace", full_disk)
+    monkeypatch.setattr("pixelrnn.files.atomic.os.replace", full_disk)
     with pytest.raises(UserError, match="No space left"):
         pixelrnn.save(tiny_model((1, 4, 4), 3, window=3, ordering="hilbert", seed=9).float(), folder)
     assert (folder / WEIGHTS).read_bytes() == before

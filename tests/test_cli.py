@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import pixelrnn
-from pixelrnn import SequenceRNN, cli, pretrained, training
+from pixelrnn import SequenceRNN, cli, pretrained
 from pixelrnn.cell import CELLS
 from pixelrnn.cli.options import RULES, check
 from pixelrnn.data import DATASETS, limited, load
@@ -22,8 +22,9 @@ from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
 from pixelrnn.ordering import ORDERINGS
-from pixelrnn.plugins import option_defaults
-from pixelrnn.update import Settings
+from pixelrnn.registry import option_defaults
+from pixelrnn.training import Settings
+from pixelrnn.training import loop as training
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL = ["model.width=16", "model.depth=1", "training.epochs=1", "data.limit=64", "training.samples=4"]

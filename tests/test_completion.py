@@ -11,12 +11,12 @@ from conftest import PAPER, accepts, all_images, every_pair, generator, ordering
 
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, noises, sample
+from pixelrnn.completion.describe import how_drawn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.ordering import ORDERINGS
-from pixelrnn.packing import Packable
-from pixelrnn.report import how_drawn
+from pixelrnn.products import Packable
 
 CASES = every_pair(
     lambda case: accepts(case["likelihood"], case["images"][-1]),

@@ -71,7 +71,7 @@ GRADIENTS = """
 import sys, torch
 from conftest import random_images, tiny_model
 from pixelrnn import distributed
-from pixelrnn.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
 
 distributed.begin()
 found = {}

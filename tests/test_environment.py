@@ -18,10 +18,9 @@ import pixelrnn
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.data import load
 from pixelrnn.data.prepare import data_folder
-from pixelrnn.masks import read_mask
+from pixelrnn.files.masks import read_mask
 from pixelrnn.own_picture import from_file
-from pixelrnn.training import train
-from pixelrnn.update import Settings
+from pixelrnn.training import Settings, train
 
 ROOT = Path(__file__).parents[1]
 PIXELRNN = [sys.executable, "-m", "pixelrnn.cli"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import every_pair, generator, ordering_spec, random_images, tiny_model
 
-from pixelrnn import graphs
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete
+from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.likelihood import LIKELIHOODS
 
 CASES = every_pair(

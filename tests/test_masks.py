@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from pixelrnn.errors import UserError
-from pixelrnn.masks import read_mask
+from pixelrnn.files.masks import read_mask
+from pixelrnn.files.pictures import read_picture
 from pixelrnn.notes import notes_to
-from pixelrnn.pictures import read_picture
 
 HOLE = np.zeros((8, 8), bool)
 HOLE[4:, 1:] = True

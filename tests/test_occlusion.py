@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from pixelrnn.errors import UserError
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.occlusion import OCCLUSIONS, build, draw
-from pixelrnn.pictures import to_picture
 
 SIZES = [(4, 4), (5, 8), (8, 5), (13, 16), (28, 28)]
 SEEDED = [name for name, function in OCCLUSIONS.items() if "seed" in inspect.signature(function).parameters]

@@ -11,8 +11,8 @@ from pixelrnn import pretrained
 from pixelrnn.errors import UserError
 from pixelrnn.notes import notes_to
 from pixelrnn.own_picture import from_file
+from pixelrnn.own_picture.typical import QUANTILES, Typical, say_if_unlike
 from pixelrnn.pixels import requantise
-from pixelrnn.typical import QUANTILES, Typical, say_if_unlike
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,15 @@ from conftest import SYMMETRIES, all_images, influence, ordering_spec, random_im
 
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
-from pixelrnn.model import MODELS, MultiScale, diagonal_bilstm, row_lstm
-from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTMLayer, diagonals
-from pixelrnn.model.layers import MaskedConv
-from pixelrnn.model.lines import Line, LineLSTM
-from pixelrnn.model.multiscale import coarse_to_fine
-from pixelrnn.model.pixelcnn import PixelCNNLayer
-from pixelrnn.model.raster import raster_path
-from pixelrnn.model.row_lstm import RowLSTMLayer
+from pixelrnn.model import MODELS, MultiScale
+from pixelrnn.model.paper import diagonal_bilstm, row_lstm
+from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer, diagonals
+from pixelrnn.model.paper.layers import MaskedConv
+from pixelrnn.model.paper.lines import Line, LineLSTM
+from pixelrnn.model.paper.multiscale import coarse_to_fine
+from pixelrnn.model.paper.pixelcnn import PixelCNNLayer
+from pixelrnn.model.paper.raster import raster_path
+from pixelrnn.model.paper.row_lstm import RowLSTMLayer
 from pixelrnn.ordering import ORDERINGS, build
 
 WIDTH = 3

@@ -8,8 +8,9 @@ import pytest
 import torch
 from test_training import records, run
 
-from pixelrnn import load, training
-from pixelrnn.files import write_json
+from pixelrnn import load
+from pixelrnn.files.atomic import write_json
+from pixelrnn.training import loop as training
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux which file a handle is of")
 

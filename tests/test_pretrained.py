@@ -12,11 +12,11 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.evaluate import STANDARD
 from pixelrnn.cli.models import card
 from pixelrnn.completion import complete_in_detail
+from pixelrnn.completion.describe import describe
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
 from pixelrnn.pixels import check_images
-from pixelrnn.report import describe
 
 NAMES = pretrained.names()
 MIB = 2**20

@@ -19,12 +19,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import pixelrnn
-from pixelrnn import UserError, budget, occlusion, pictures, pretrained
-from pixelrnn.checkpoint import CONFIG, WEIGHTS
+from pixelrnn import UserError, occlusion, pretrained
+from pixelrnn.checkpoint import CONFIG, WEIGHTS, budget
 from pixelrnn.data import folder
 from pixelrnn.data import load as load_data
-from pixelrnn.masks import read_mask
-from pixelrnn.pictures import open_picture, to_tensor
+from pixelrnn.files import pictures
+from pixelrnn.files.masks import read_mask
+from pixelrnn.files.pictures import open_picture, to_tensor
 
 CORPUS = Path(__file__).parent / "corpus"
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
@@ -478,5 +479,5 @@ def test_half_precision_is_read(saved):
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_budget_leaves_room_for_what_ships(name, monkeypatch):
     for room in ("ROOM", "SPARE"):
-        monkeypatch.setattr(f"pixelrnn.budget.{room}", getattr(budget, room) // 16)
+        monkeypatch.setattr(f"pixelrnn.checkpoint.budget.{room}", getattr(budget, room) // 16)
     pixelrnn.load(name)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from test_training import new_model, records, run
 
-from pixelrnn import UserError, load, training
+from pixelrnn import UserError, load
 from pixelrnn.errors import TrainingDiverged
-from pixelrnn.files import append, only_writer, write_json, write_whole
+from pixelrnn.files.atomic import append, only_writer, write_json, write_whole
+from pixelrnn.training import loop as training
 
 
 def state(folder):

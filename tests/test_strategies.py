@@ -10,11 +10,11 @@ from test_training import run, stripes
 from pixelrnn import SequenceRNN, load
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, log_probs
+from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.particles import ENOUGH, Particles
 from pixelrnn.states import Shared, pick
 
 PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]
@@ -380,7 +380,7 @@ def test_reading_a_run_at_once_is_the_same_as_in_parts(monkeypatch):
     model, images = tiny_model((1, 5, 5), window=3), random_images(2, (1, 5, 5), 2)
     hidden = occlude({"name": "half", "side": "top"}, 5, 5)
     whole = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
-    monkeypatch.setattr("pixelrnn.completion.ROW_STEPS", 32)
+    monkeypatch.setattr("pixelrnn.completion.fill.ROW_STEPS", 32)
     parts = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
     assert torch.equal(whole.images, parts.images)
     torch.testing.assert_close(whole.log_observed, parts.log_observed)

@@ -18,7 +18,7 @@ from pixelrnn.model import MODELS
 from pixelrnn.notes import notes_to
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import train
-from pixelrnn.update import Settings, _draw_order, learning_rate, make_optimizer
+from pixelrnn.training.update import Settings, _draw_order, learning_rate, make_optimizer
 
 FAST = {"epochs": 4, "batch_size": 8, "validate_every": 10, "warmup_steps": 2, "samples": 0}
 

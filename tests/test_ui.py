@@ -20,7 +20,7 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn.errors import UserError
-from pixelrnn.pictures import to_tensor
+from pixelrnn.files.pictures import to_tensor
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import drawing, html, masks
 from pixelrnn.ui.drawing import Drawing, Ended

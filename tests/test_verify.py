@@ -58,7 +58,7 @@ def test_a_leak_along_another_order_is_named(monkeypatch):
 
 
 def test_the_second_direction_that_is_not_moved_is_named(monkeypatch):
-    monkeypatch.setattr("pixelrnn.model.diagonal_bilstm.moved_down", lambda maps: maps)
+    monkeypatch.setattr("pixelrnn.model.paper.diagonal_bilstm.moved_down", lambda maps: maps)
     with pytest.raises(VerificationError, match="the future leaks"):
         verify(tiny_model((1, 4, 4), model="DiagonalBiLSTM").float())
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.packing import Packable
+from pixelrnn.products import Packable
 
 State = tuple[Tensor, ...]  # what one layer carries from step to step, each (batch, width)
 

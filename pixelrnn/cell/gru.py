@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State, sigmoid
-from pixelrnn.packing import Product, widened
+from pixelrnn.products import Product, widened
 
 
 class GRU(Cell):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State
-from pixelrnn.packing import Product
+from pixelrnn.products import Product
 
 
 class LSTM(Cell):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State, sigmoid
-from pixelrnn.packing import Product
+from pixelrnn.products import Product
 
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from pixelrnn.errors import UserError
-from pixelrnn.plugins import LONGEST, shown
+from pixelrnn.registry import LONGEST, shown
 
 
 def arranged(arguments: list[str], command: str, known: Callable[[], list[str]]) -> list[str]:

@@ -11,22 +11,23 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from pixelrnn import figures, uncertainty
+from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain, said
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint, load_data
-from pixelrnn.completion import Completions, complete_in_detail, log_probs
+from pixelrnn.completion import uncertainty
+from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
+from pixelrnn.completion.fill import Completions, complete_in_detail, log_probs
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.files import write_json, write_whole
+from pixelrnn.files.atomic import write_json, write_whole
+from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.own_picture import OwnPicture, from_file
-from pixelrnn.pictures import save_picture
+from pixelrnn.own_picture.picture import OwnPicture, from_file
+from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
-from pixelrnn.report import describe, describe_model, describe_occlusion, how_drawn, of_completions
-from pixelrnn.typical import say_if_unlike
 
 
 def run(cfg: DictConfig) -> None:

@@ -11,9 +11,11 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data
-from pixelrnn.completion import complete
+from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
+from pixelrnn.completion.fill import complete
+from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import limited
-from pixelrnn.evaluation import (
+from pixelrnn.evaluation.likelihoods import (
     HOW,
     Likelihoods,
     evaluate_conditional,
@@ -21,13 +23,11 @@ from pixelrnn.evaluation import (
     log_probs,
     with_error,
 )
-from pixelrnn.files import write_json
+from pixelrnn.evaluation.quality import quality
+from pixelrnn.files.atomic import write_json
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.particles import ENOUGH
-from pixelrnn.quality import quality
-from pixelrnn.report import describe_occlusion, describe_order, note_repeats
-from pixelrnn.typical import Typical
+from pixelrnn.own_picture.typical import Typical
 
 STANDARD: dict[str, dict[str, Any]] = {
     **occlusions.HALVES_AND_CENTRE,

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pixelrnn.completion import LEAST_TEMPERATURE, STRATEGIES
+from pixelrnn.completion.fill import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.errors import UserError, nearest
-from pixelrnn.files import FIGURES
-from pixelrnn.own_picture import FITS
-from pixelrnn.plugins import LONGEST, shown
+from pixelrnn.files.atomic import FIGURES
+from pixelrnn.own_picture.picture import FITS
+from pixelrnn.registry import LONGEST, shown
 
 GROUPS = ("data", "model", "ordering", "likelihood", "occlusion")
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pixelrnn import distributed
-from pixelrnn.completion import Progress
+from pixelrnn.completion.fill import Progress
 
 
 @contextmanager

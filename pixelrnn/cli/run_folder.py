@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from pixelrnn import distributed, pretrained
 from pixelrnn.cli.quoting import quoted
 from pixelrnn.errors import ProcessLost, UserError
-from pixelrnn.files import write_whole
-from pixelrnn.resume import STATE
+from pixelrnn.files.atomic import write_whole
+from pixelrnn.training.state import STATE
 
 STARTED = "PIXELRNN_STARTED"  # in the environment: the name of a run's folder, for conf/hydra/default.yaml
 OWN = {".hydra", "multirun.yaml"}  # what Hydra keeps in a run's folder, and in a sweep's

@@ -8,14 +8,14 @@ from pixelrnn import distributed, figures
 from pixelrnn.cli.app import output_folder, plain
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint
-from pixelrnn.completion import sample
-from pixelrnn.evaluation import log_probs
-from pixelrnn.files import write_json
+from pixelrnn.completion.describe import describe, describe_model
+from pixelrnn.completion.fill import sample
+from pixelrnn.evaluation.likelihoods import log_probs
+from pixelrnn.files.atomic import write_json
+from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.pictures import save_picture
 from pixelrnn.pixels import requantise
-from pixelrnn.report import describe, describe_model
 
 
 def run(cfg: DictConfig) -> None:

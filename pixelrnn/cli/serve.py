@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from pixelrnn import pretrained
 from pixelrnn.cli.app import Stopped
 from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
-from pixelrnn.completion import sample
+from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.signals import signals_received
+from pixelrnn.training.signals import signals_received
 from pixelrnn.ui.server import serve
 from pixelrnn.ui.shelf import Offer, Shelf
 

@@ -8,11 +8,11 @@ from omegaconf import DictConfig
 
 from pixelrnn import checkpoint, pretrained
 from pixelrnn.cli.app import plain
+from pixelrnn.completion.describe import describe
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import DataMissing, UserError
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.report import describe
 
 
 def choose_device(cfg: DictConfig) -> torch.device:

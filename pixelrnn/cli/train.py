@@ -12,14 +12,14 @@ from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
 from pixelrnn.cli.options import written
 from pixelrnn.cli.run_folder import accept
 from pixelrnn.cli.setup import choose_device
+from pixelrnn.completion.describe import describe, describe_model, note_repeats
 from pixelrnn.errors import ProcessLost, UserError
 from pixelrnn.model import MODELS, Model
 from pixelrnn.notes import note
-from pixelrnn.plugins import configure
-from pixelrnn.report import describe, describe_model, note_repeats
-from pixelrnn.resume import way_on
-from pixelrnn.training import train
-from pixelrnn.update import Settings, occlusion_of
+from pixelrnn.registry import configure
+from pixelrnn.training.loop import train
+from pixelrnn.training.state import way_on
+from pixelrnn.training.update import Settings, occlusion_of
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 

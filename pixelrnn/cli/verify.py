@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from pixelrnn.cli.setup import load_checkpoint
-from pixelrnn.verify import verify
+from pixelrnn.evaluation.verify import verify
 
 
 def run(cfg: DictConfig) -> None:

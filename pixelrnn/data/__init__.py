@@ -12,7 +12,7 @@ from pixelrnn.data.digits import digits
 from pixelrnn.data.downloaded import cifar10, fashion_mnist, mnist
 from pixelrnn.data.folder import folder
 from pixelrnn.data.prepare import limited
-from pixelrnn.plugins import configure
+from pixelrnn.registry import configure
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,

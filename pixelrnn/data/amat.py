@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pixelrnn.data.prepare import cache_folder, meant_instead
 from pixelrnn.errors import DataMissing, UserError
-from pixelrnn.files import nothing_left, write_whole
+from pixelrnn.files.atomic import nothing_left, write_whole
 
 ADDRESS = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 PIXELS = 28 * 28

@@ -25,7 +25,7 @@ from pixelrnn.data.prepare import (
     to_channels,
 )
 from pixelrnn.errors import DataMissing, UserError
-from pixelrnn.files import nothing_left
+from pixelrnn.files.atomic import nothing_left
 
 # The split of the fixed binarisation of MNIST: the last images of the training file are for validation.
 SPLITS = {

@@ -14,9 +14,9 @@ from pixelrnn.data.base import Dataset
 from pixelrnn.data.listing import in_words, list_pictures
 from pixelrnn.data.prepare import assemble, check_options, data_folder, how_levels, quantised
 from pixelrnn.errors import UserError
+from pixelrnn.files.pictures import read_file, read_picture, to_tensor
 from pixelrnn.notes import note
-from pixelrnn.pictures import read_file, read_picture, to_tensor
-from pixelrnn.plugins import shown
+from pixelrnn.registry import shown
 
 PARTS = {  # and what people call them, with "_set", "-images", "2017" and the like behind
     "train": ("train", "training"),

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pixelrnn.errors import UserError
-from pixelrnn.pictures import SUFFIXES
-from pixelrnn.plugins import shown
+from pixelrnn.files.pictures import SUFFIXES
+from pixelrnn.registry import shown
 
 # Folders that systems and other programs put among a user's files.
 FOREIGN = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from pixelrnn.data.base import Dataset
 from pixelrnn.errors import UserError
-from pixelrnn.files import expanded
+from pixelrnn.files.atomic import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise
 
 CHUNK = 2**22  # values converted at a time: on the way they take up to 24 bytes each

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import by_occlusion, completions, grid, maps
-from pixelrnn.files import expanded, write_whole
+from pixelrnn.files.atomic import expanded, write_whole
 
 __all__ = [
     "as_png",

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from pixelrnn import ordering as orderings
-from pixelrnn.evaluation import HOW
+from pixelrnn.evaluation.likelihoods import HOW
 from pixelrnn.figures.strips import occluded
 
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Generator, Tensor
 
-from pixelrnn.packing import Packable
+from pixelrnn.products import Packable
 
 
 class Likelihood(Packable):

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood
-from pixelrnn.packing import Product, widened
+from pixelrnn.products import Product, widened
 
 
 class Bernoulli(Likelihood):

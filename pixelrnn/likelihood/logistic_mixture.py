@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood, gumbel
-from pixelrnn.packing import Product, widened
+from pixelrnn.products import Product, widened
 
 LOG_SCALES = (-7.0, 7.0)  # of a logistic over [-1, 1]; the bounds keep exp and log finite
 

@@ -1,10 +1,10 @@
 """Models. Each is a class (shape, levels, …) -> Model; this table is the only registry."""
 
-from pixelrnn.model.contract import Model
-from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
-from pixelrnn.model.multiscale import MultiScale
-from pixelrnn.model.pixelcnn import PixelCNN
-from pixelrnn.model.row_lstm import RowLSTM
+from pixelrnn.model.base import Model
+from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTM
+from pixelrnn.model.paper.multiscale import MultiScale
+from pixelrnn.model.paper.pixelcnn import PixelCNN
+from pixelrnn.model.paper.row_lstm import RowLSTM
 from pixelrnn.model.sequence import SequenceRNN
 
 MODELS: dict[str, type[Model]] = {

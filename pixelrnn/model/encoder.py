@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell import Bidirectional, Cell
-from pixelrnn.model.contract import Followed, Shape
+from pixelrnn.model.base import Followed, Shape
 from pixelrnn.model.inputs import which_order
 from pixelrnn.ordering import Path
 

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.model.contract import Followed, Shape
+from pixelrnn.model.base import Followed, Shape
 from pixelrnn.ordering import Path
-from pixelrnn.packing import Packable, Product
+from pixelrnn.products import Packable, Product
 
 
 class CausalWindow(Packable):

@@ -16,12 +16,12 @@ from pixelrnn import ordering as orderings
 from pixelrnn.cell import CELLS, Cell, Stack, State
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, check_form, check_sizes
+from pixelrnn.model.base import Model, check_form, check_sizes
 from pixelrnn.model.encoder import Encoder
 from pixelrnn.model.inputs import PixelInputs, at_step
 from pixelrnn.ordering import Path
-from pixelrnn.packing import Packable, Product
-from pixelrnn.plugins import configure, lookup
+from pixelrnn.products import Packable, Product
+from pixelrnn.registry import configure, lookup
 from pixelrnn.states import Shared
 
 SequenceState = tuple[list[State], Shared | None]

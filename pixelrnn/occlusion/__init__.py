@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.masks import check_size, read_mask
+from pixelrnn.files.masks import check_size, read_mask
 from pixelrnn.occlusion.mixed import mixed
 from pixelrnn.occlusion.regions import box, centre, everything, half
 from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
-from pixelrnn.plugins import configure, lookup, option_defaults
+from pixelrnn.registry import configure, lookup, option_defaults
 
 
 def mask_file(height: int, width: int, path: str = "") -> Tensor:

@@ -17,7 +17,7 @@ from pixelrnn.ordering.listed import permutation, random
 from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
 from pixelrnn.ordering.spiral import spiral
-from pixelrnn.plugins import LONGEST, configure, lookup, shown
+from pixelrnn.registry import LONGEST, configure, lookup, shown
 
 __all__ = [
     "ORDERINGS",

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelrnn.pictures import open_picture, to_tensor
+from pixelrnn.files.pictures import open_picture, to_tensor
 from pixelrnn.pixels import requantise
-from pixelrnn.plugins import lookup
+from pixelrnn.registry import lookup
 
 FOLDER = Path(__file__).parent
 

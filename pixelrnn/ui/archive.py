@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelrnn.pictures import to_picture
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.pixels import in_8_bits, requantise
 from pixelrnn.ui.draws import Drawn
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from pixelrnn.completion import Progress
+from pixelrnn.completion.fill import Progress
 from pixelrnn.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from pixelrnn import uncertainty
-from pixelrnn.completion import Completions, Progress, complete_in_detail, log_probs
+from pixelrnn.completion import uncertainty
+from pixelrnn.completion.describe import how_drawn, of_completions
+from pixelrnn.completion.fill import Completions, Progress, complete_in_detail, log_probs
 from pixelrnn.notes import notes_to
-from pixelrnn.report import how_drawn, of_completions
-from pixelrnn.typical import say_if_unlike
+from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.ui.plan import Choice, Plan, plan
 from pixelrnn.ui.shelf import Offer
 from pixelrnn.ui.subject import Subject

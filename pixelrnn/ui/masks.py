@@ -6,8 +6,8 @@ from torch import Tensor, tensor
 
 from pixelrnn import occlusion as occlusions
 from pixelrnn.errors import UserError
-from pixelrnn.masks import read_mask
-from pixelrnn.own_picture import OwnPicture
+from pixelrnn.files.masks import read_mask
+from pixelrnn.own_picture.picture import OwnPicture
 
 LARGEST = 4_000_000  # pixels of a picture or a mask that a visitor sends
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from pixelrnn.completion import STRATEGIES
+from pixelrnn.completion.describe import in_words, manner
+from pixelrnn.completion.fill import STRATEGIES
 from pixelrnn.errors import UserError
 from pixelrnn.pixels import observed_ahead
-from pixelrnn.report import in_words, manner
 from pixelrnn.ui.shelf import Offer
 
 MOST = 64  # images of one draw

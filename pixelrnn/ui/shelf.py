@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pixelrnn import checkpoint, pretrained
+from pixelrnn.completion.describe import describe, describe_model, describe_order
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
-from pixelrnn.report import describe, describe_model, describe_order
 
 
 @dataclass(frozen=True, eq=False)

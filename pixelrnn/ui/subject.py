@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pixelrnn.own_picture import OwnPicture, from_file
+from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.pixels import requantise
 from pixelrnn.ui.masks import LARGEST
 from pixelrnn.ui.shelf import Offer

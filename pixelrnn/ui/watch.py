@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_heat, as_rgb, occluded
-from pixelrnn.pictures import to_picture
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.ui import html
 from pixelrnn.ui.archive import pack
 from pixelrnn.ui.drawing import Drawing, Ended, Frame

@@ -2,15 +2,15 @@
 
 The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees what a growing triangle above it holds, but not
 what the blind spot of stacked masked convolutions hides. Where we differ: what all models here share
-(pixelrnn/model/raster.py).
+(pixelrnn/model/paper/raster.py).
 """
 
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.model.layers import Layer, LineState, MaskedConv, windows
-from pixelrnn.model.raster import RasterModel
-from pixelrnn.packing import Product
+from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, windows
+from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.products import Product
 
 
 class PixelCNNLayer(Layer):

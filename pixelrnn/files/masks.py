@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.files.pictures import MAX_PIXELS, Picture, read_picture, upright
 from pixelrnn.notes import note
-from pixelrnn.pictures import MAX_PIXELS, Picture, read_picture, upright
 
 HALF = 128  # a pixel is opaque from this alpha on
 SAME = 0.9  # share of the opaque pixels that a copy of the picture has in common with it

@@ -20,12 +20,12 @@ from torch import Tensor
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, check_form
+from pixelrnn.model.base import Model, check_form
 from pixelrnn.model.inputs import CausalWindow, causal_windows
-from pixelrnn.model.layers import Layer, LineState
-from pixelrnn.model.network import FIRST, Network
+from pixelrnn.model.paper.layers import Layer, LineState
+from pixelrnn.model.paper.network import FIRST, Network
 from pixelrnn.ordering import Path
-from pixelrnn.plugins import configure
+from pixelrnn.registry import configure
 
 
 class RasterModel(Model):

@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.files import expanded, write_whole
-from pixelrnn.plugins import shown
+from pixelrnn.files.atomic import expanded, write_whole
+from pixelrnn.registry import shown
 
 MAX_BYTES = 64 * 2**20  # a larger file is refused before it is read
 MAX_PIXELS = 50_000_000  # a larger picture is refused before it is decoded

@@ -6,11 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from pixelrnn import ordering as orderings
-from pixelrnn.completion import Completions
+from pixelrnn.completion.fill import Completions
+from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import digests
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.particles import ENOUGH
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 

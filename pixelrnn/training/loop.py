@@ -15,18 +15,28 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
-from pixelrnn.completion import sample
+from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged
-from pixelrnn.evaluation import Likelihoods, evaluate, log_probs
-from pixelrnn.files import append, expanded, only_writer
+from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
+from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
-from pixelrnn.resume import RECORDS, Progress, described, forget_after, goes_on, load_state, rate, save_state, updates
-from pixelrnn.signals import STOPS, signals_received
-from pixelrnn.typical import Typical
-from pixelrnn.update import Settings, make_objective, make_optimizer, occlusion_of, rounds, update
+from pixelrnn.own_picture.typical import Typical
+from pixelrnn.training.signals import STOPS, signals_received
+from pixelrnn.training.state import (
+    RECORDS,
+    Progress,
+    described,
+    forget_after,
+    goes_on,
+    load_state,
+    rate,
+    save_state,
+    updates,
+)
+from pixelrnn.training.update import Settings, make_objective, make_optimizer, occlusion_of, rounds, update
 
 RECORD_EVERY = 50  # updates
 Begins = Callable[[], object]

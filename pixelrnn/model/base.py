@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import Likelihood
 from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, observed_ahead, to_sequence
-from pixelrnn.plugins import LONGEST, shown
+from pixelrnn.registry import LONGEST, shown
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 

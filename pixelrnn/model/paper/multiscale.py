@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model.contract import Model, Shape, check_form, check_sizes
-from pixelrnn.model.diagonal_bilstm import DiagonalBiLSTM
+from pixelrnn.model.base import Model, Shape, check_form, check_sizes
 from pixelrnn.model.inputs import CausalWindow, causal_windows
-from pixelrnn.model.layers import LineState
-from pixelrnn.model.network import FIRST, Network
-from pixelrnn.model.pixelcnn import PixelCNN
-from pixelrnn.model.raster import RasterModel, raster_path
-from pixelrnn.model.row_lstm import RowLSTM
+from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTM
+from pixelrnn.model.paper.layers import LineState
+from pixelrnn.model.paper.network import FIRST, Network
+from pixelrnn.model.paper.pixelcnn import PixelCNN
+from pixelrnn.model.paper.raster import RasterModel, raster_path
+from pixelrnn.model.paper.row_lstm import RowLSTM
 from pixelrnn.ordering import Frame, Path, symmetries
-from pixelrnn.plugins import configure, lookup
+from pixelrnn.registry import configure, lookup
 
 LAYERS: dict[str, type[RasterModel]] = {"row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM, "pixelcnn": PixelCNN}
 

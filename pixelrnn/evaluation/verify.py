@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from pixelrnn.completion import complete
+from pixelrnn.completion.fill import complete
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.ordering import check_order
-from pixelrnn.packing import packed
 from pixelrnn.pixels import to_sequence
+from pixelrnn.products import packed
 
 TOLERANCE = 1e-4
 

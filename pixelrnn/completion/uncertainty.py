@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelrnn.completion import Completions
+from pixelrnn.completion.fill import Completions
 from pixelrnn.model import Model
 from pixelrnn.pixels import to_images, to_sequence
 

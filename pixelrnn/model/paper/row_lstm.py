@@ -3,7 +3,7 @@
 The paper: a row at a time from top to bottom; a k×1 masked convolution along the row gives the input's part of the
 gates for the whole map, and a k×1 convolution of the row above's h, without a mask, the state's part. A pixel so sees a
 triangle above it. Where we differ: outside the image the states are the learned initial ones, not zero; and what all
-models here share (pixelrnn/model/raster.py).
+models here share (pixelrnn/model/paper/raster.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
 from pixelrnn.errors import UserError
-from pixelrnn.model.layers import Layer, LineState, MaskedConv, pack, unpack, windows
-from pixelrnn.model.lines import Line, run_lines
-from pixelrnn.model.raster import RasterModel
-from pixelrnn.packing import Product
+from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, pack, unpack, windows
+from pixelrnn.model.paper.lines import Line, run_lines
+from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.products import Product
 
 
 class RowLSTMLayer(Layer):

@@ -4,7 +4,7 @@ The paper: the map is skewed so that a diagonal becomes a column; the state of a
 the one above. A second direction does the same on the mirrored map, and its output is moved down one row before it is
 added, since it has seen pixels to the right. Together they see all pixels before. Where we differ: the skewed map is
 packed, without its empty half; outside the image the states are the learned initial ones, not zero; and what all models
-here share (pixelrnn/model/raster.py).
+here share (pixelrnn/model/paper/raster.py).
 """
 
 from functools import cache
@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, lstm_gates
-from pixelrnn.model.layers import Layer, LineState, pack, unpack
-from pixelrnn.model.lines import Line, run_lines
-from pixelrnn.model.raster import RasterModel
-from pixelrnn.packing import Product
+from pixelrnn.model.paper.layers import Layer, LineState, pack, unpack
+from pixelrnn.model.paper.lines import Line, run_lines
+from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.products import Product
 
 
 class DiagonalBiLSTMLayer(Layer):

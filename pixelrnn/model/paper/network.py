@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pixelrnn.model.contract import Followed, check_sizes
+from pixelrnn.model.base import Followed, check_sizes
 from pixelrnn.model.inputs import CausalWindow, which_order
-from pixelrnn.model.layers import Layer, LineState, ResidualBlock
-from pixelrnn.packing import Packable, Product
+from pixelrnn.model.paper.layers import Layer, LineState, ResidualBlock
+from pixelrnn.products import Packable, Product
 
 FIRST = 7  # the side of the first convolution
 

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model, SequenceRNN
-from pixelrnn.model.network import Network
+from pixelrnn.model.paper.network import Network
 from pixelrnn.pixels import to_sequence
 from pixelrnn.states import detached
 

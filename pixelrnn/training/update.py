@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pixelrnn import distributed
-from pixelrnn.bptt import Objective
 from pixelrnn.errors import UserError
-from pixelrnn.evaluation import LN2
-from pixelrnn.files import FIGURES
+from pixelrnn.evaluation.likelihoods import LN2
+from pixelrnn.files.atomic import FIGURES
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
+from pixelrnn.training.bptt import Objective
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.packing import Packable, Product
+from pixelrnn.products import Packable, Product
 
 LineState = tuple[Tensor, ...]  # what one layer carries from pixel to pixel and from row to row, batch first in each
 

@@ -7,8 +7,8 @@ from itertools import groupby
 import torch
 from torch import Generator, Tensor
 
+from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.model import Model
-from pixelrnn.particles import ENOUGH, Particles
 
 ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most
 NOISE = 1 << 22  # numbers that are drawn in one call, at most

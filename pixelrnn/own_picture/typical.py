@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelrnn.evaluation import log_probs
-from pixelrnn.framing import INK
+from pixelrnn.evaluation.likelihoods import log_probs
 from pixelrnn.model import Model
 from pixelrnn.notes import note
+from pixelrnn.own_picture.framing import INK
 from pixelrnn.pixels import requantise
 
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)

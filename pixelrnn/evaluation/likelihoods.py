@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn import distributed
-from pixelrnn.completion import check_strategy, complete_in_detail, is_exact
+from pixelrnn.completion.fill import check_strategy, complete_in_detail, is_exact
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 

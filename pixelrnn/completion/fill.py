@@ -6,13 +6,13 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from pixelrnn import graphs
+from pixelrnn.completion import cuda_graph as graphs
+from pixelrnn.completion.particles import AUTO, Particles
+from pixelrnn.completion.parts import ROW_STEPS, Completions, Part, all_parts, noises, parts, spans
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
-from pixelrnn.packing import packed
-from pixelrnn.particles import AUTO, Particles
-from pixelrnn.parts import ROW_STEPS, Completions, Part, all_parts, noises, parts, spans
 from pixelrnn.pixels import check_hidden, check_images
+from pixelrnn.products import packed
 from pixelrnn.states import pick
 
 STRATEGIES = ("auto", "ancestral", "particles")

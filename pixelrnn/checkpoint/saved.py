@@ -18,11 +18,11 @@ from torch import Tensor
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
-from pixelrnn.budget import within
+from pixelrnn.checkpoint.budget import within
 from pixelrnn.errors import UserError, nearest
-from pixelrnn.files import expanded, write_whole
+from pixelrnn.files.atomic import expanded, write_whole
 from pixelrnn.model import MODELS, Model
-from pixelrnn.plugins import LONGEST, check_options, lookup, option_defaults, shown
+from pixelrnn.registry import LONGEST, check_options, lookup, option_defaults, shown
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

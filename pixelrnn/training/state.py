@@ -16,11 +16,11 @@ import torch
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
 from pixelrnn.errors import ProcessLost, UserError
-from pixelrnn.files import to_disk, write_whole
+from pixelrnn.files.atomic import to_disk, write_whole
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.plugins import LONGEST, shown
-from pixelrnn.update import Settings, learning_rate
+from pixelrnn.registry import LONGEST, shown
+from pixelrnn.training.update import Settings, learning_rate
 
 STATE = "training.pt"
 RECORDS = "metrics.jsonl"

@@ -1,0 +1,31 @@
+"""Completing images: the sampling loop, and what is known about its draws.
+
+fill.py         the one sampling loop: complete, sample
+parts.py        what is drawn at a time; Completions, the result
+particles.py    sequential Monte Carlo, for observed pixels that come later in the order
+cuda_graph.py   a step recorded as a CUDA graph
+uncertainty.py  mean and entropy of the hidden pixels
+describe.py     how completions were drawn, in words
+"""
+
+from pixelrnn.completion.fill import (
+    STRATEGIES,
+    Completions,
+    complete,
+    complete_in_detail,
+    is_exact,
+    log_probs,
+    noises,
+    sample,
+)
+
+__all__ = [
+    "STRATEGIES",
+    "Completions",
+    "complete",
+    "complete_in_detail",
+    "is_exact",
+    "log_probs",
+    "noises",
+    "sample",
+]
