@@ -108,7 +108,9 @@ def _complete(
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)
-        drawn = complete(model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, None, cfg.particles)
+        drawn = complete(
+            model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, particles=cfg.particles
+        )
         found = quality(images, drawn, mask, model.levels)
         print(
             f"{name:<28}{found.psnr:>20.2f}{found.best_psnr:>8.2f}{found.ssim:>12.3f}{found.best_ssim:>8.3f}",
