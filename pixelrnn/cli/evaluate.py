@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
-    """Prints and keeps one row of the table."""
+    """Print one row of the table, and keep it in the report."""
     nats = with_error(result.nats, result.nats_error)
     bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
     words = "" if how == "exact" else HOW[how]
@@ -100,7 +100,7 @@ def _complete(
     generator: Generator,
     report: dict[str, Any],
 ) -> None:
-    """Completes a few images, and prints and keeps how near to the originals that comes."""
+    """Complete a few images, and print and keep their PSNR and SSIM."""
     images, rows = images.to(model.order.device), []
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
