@@ -1,9 +1,11 @@
-"""Several processes, started by torchrun: one run, the numbers of one process, an ordinary message when one dies."""
+"""Several processes: one run, the numbers of one process, an ordinary message when one dies."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,13 +13,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import run
+from conftest import failing, new_model, random_images, records, run, stripes, tiny_model
 
 import pixelrnn
-from pixelrnn import distributed
+from pixelrnn import UserError, cli, distributed
+from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
 
-ONE = [sys.executable, "-m", "pixelrnn.cli"]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pixelrnn.cli"]
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "-m",
+    "pixelrnn.cli",
+]
 # 61 images in batches of 8 and a last one of 5: no share of them is equal.
 TRAIN = [
     *("train", "device=cpu", "data.size=6", "data.limit=61", "training.batch_size=8", "training.samples=4"),
@@ -28,24 +39,52 @@ KINDS = {
     "any mask": ["model.bidirectional=true", "model.orders=symmetries", "training.bptt=checkpointed", "model.width=6"],
     "parts": ["model=row_lstm", "training.accumulate=3", "training.batch_size=16"],
 }
+NO_DROPOUT = ["model.dropout=0", "seed=5"]
+# A process that has imported the commands forks the others, which saves each of them seconds.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([f"pixelrnn.cli.{command}" for command in ("train", "evaluate", "sample")])
 
 
-def start(launcher, *arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*launcher, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+def start(size, function, *arguments):
+    """Call a function in processes that have the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    several = {"WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} if size > 1 else {}
+    processes = []
+    for rank in range(size):
+        environment = several and {**several, "RANK": rank, "LOCAL_RANK": rank}
+        processes.append(FORKS.Process(target=begin, args=(environment, function, *arguments)))
+        processes[-1].start()
+    return processes
 
 
-def call(launcher, *arguments):
-    process = start(launcher, *arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
+def begin(environment, function, *arguments):
+    os.environ |= {name: str(value) for name, value in environment.items()} | {"MPLBACKEND": "Agg"}
+    torch.set_num_threads(1)
+    function(*arguments)
+    distributed.leave(0)
 
 
-def records(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def wait(processes):
+    for process in processes:
+        process.join(timeout=300)
+    return [process.exitcode for process in processes]
+
+
+def command(output, *arguments):
+    """Run a command, with its output in a file that all processes append to."""
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1), os.dup2(file, 2)
+    sys.argv = ["pixelrnn", *arguments]
+    cli.main()
+
+
+def call(size, output, *arguments):
+    """Run a command in so many processes and return what they print."""
+    codes = wait(start(size, command, output, *arguments))
+    assert codes == [0] * size, output.read_text()
+    return output.read_text()
 
 
 def assert_same_run(one, two):
@@ -67,37 +106,33 @@ def assert_same_weights(one, two):
         assert apart.max() < 1e-3 and apart.quantile(0.9) < 1e-5, name
 
 
-GRADIENTS = """
-import sys, torch
-from conftest import random_images, tiny_model
-from pixelrnn import distributed
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
-
-distributed.begin()
-found = {}
-for batch in (7, 2, 1):
-    for options in ({}, {"bidirectional": True, "orders": "symmetries", "dropout": 0.0}, {"model": "DiagonalBiLSTM"}):
-        for bptt, accumulate in (("full", 1), ("full", 3), ("checkpointed", 2)):
-            settings = Settings(bptt=bptt, accumulate=accumulate, clip_norm=1e9)
-            model = tiny_model((1, 4, 4), 3, **options)
-            torch.manual_seed(batch)
-            occlusion = "mixed" if model.sees_ahead else None
-            images = random_images(batch, model.shape, 3)
-            loss, norm = update(make_objective(model, settings), make_optimizer(model, settings), images, settings, occlusion)
-            key = f"{batch} {sorted(options)} {bptt} {accumulate}"
-            found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
-torch.save(found, f"{sys.argv[1]}{distributed.rank()}.pt")
-distributed.leave(0)
-"""
+def save_gradients(folder):
+    """Save the gradients of several models, batches and settings."""
+    distributed.begin()
+    found = {}
+    for batch in (7, 2, 1):
+        for options in (
+            {},
+            {"bidirectional": True, "orders": "symmetries", "dropout": 0.0},
+            {"model": "DiagonalBiLSTM"},
+        ):
+            for bptt, accumulate in (("full", 1), ("full", 3), ("checkpointed", 2)):
+                settings = Settings(bptt=bptt, accumulate=accumulate, clip_norm=1e9)
+                model = tiny_model((1, 4, 4), 3, **options)
+                torch.manual_seed(batch)
+                occlusion = "mixed" if model.sees_ahead else None
+                images = random_images(batch, model.shape, 3)
+                objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
+                loss, norm = update(objective, optimizer, images, settings, occlusion)
+                key = f"{batch} {sorted(options)} {bptt} {accumulate}"
+                found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
+    torch.save(found, folder / f"{distributed.rank()} of {distributed.size()}.pt")
 
 
 def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
-    (tmp_path / "gradients.py").write_text(GRADIENTS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    for name, launcher in {"one": ONE[:1], "two": TWO[:-2]}.items():
-        command = [*launcher, str(tmp_path / "gradients.py"), str(tmp_path / name)]
-        subprocess.run(command, check=True, env=environment, timeout=300)
-    expected, *found = (torch.load(tmp_path / f"{name}.pt") for name in ("one0", "two0", "two1"))
+    for size in (1, 2):
+        assert wait(start(size, save_gradients, tmp_path)) == [0] * size
+    expected, *found = (torch.load(tmp_path / f"{name}.pt") for name in ("0 of 1", "0 of 2", "1 of 2"))
     for ours in found:
         for case, gradients in expected.items():
             for name, gradient in gradients.items():
@@ -106,22 +141,23 @@ def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_train_evaluate_and_sample_as_one(kind, tmp_path):
-    for name, launcher in {"one": ONE, "two": TWO}.items():
-        out = call(launcher, *TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / name}")
+    for size in (1, 2):
+        out = call(size, tmp_path / f"{size}.out", *TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / str(size)}")
         assert out.count("best  ") == 1  # one process speaks
-    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert_same_run(tmp_path / "1", tmp_path / "2")
     if kind != "plain":
         return
     numbers = {}
-    for name, launcher in {"one": ONE, "two": TWO}.items():
-        folder, checkpoint = tmp_path / f"{name}e", f"checkpoint={tmp_path / 'one'}"
+    for size in (1, 2):
+        folder, checkpoint = tmp_path / f"{size}e", f"checkpoint={tmp_path / '1'}"
         arguments = ["completions=2", "completed_images=3", "limit=11", "batch_size=4", "occlusion=half", "device=cpu"]
-        call(launcher, "evaluate", checkpoint, *arguments, f"hydra.run.dir={folder}")
-        call(launcher, "sample", checkpoint, "count=7", "batch_size=3", "device=cpu", f"hydra.run.dir={folder}")
-        numbers[name] = json.loads((folder / "evaluation.json").read_text())
-        numbers[name]["samples"] = [p.read_bytes() for p in sorted((folder / "samples").iterdir())]
-        assert len(numbers[name]["samples"]) == 7
-    assert_close(numbers["one"], numbers["two"])
+        output, place = tmp_path / f"{size}.out", f"hydra.run.dir={folder}"
+        call(size, output, "evaluate", checkpoint, *arguments, place)
+        call(size, output, "sample", checkpoint, "count=7", "batch_size=3", "device=cpu", place)
+        numbers[size] = json.loads((folder / "evaluation.json").read_text())
+        numbers[size]["samples"] = [p.read_bytes() for p in sorted((folder / "samples").iterdir())]
+        assert len(numbers[size]["samples"]) == 7
+    assert_close(numbers[1], numbers[2])
 
 
 def assert_close(one, two, path=""):
@@ -136,33 +172,43 @@ def assert_close(one, two, path=""):
         assert one == (pytest.approx(two, rel=1e-5, nan_ok=True) if isinstance(one, float) else two), path
 
 
-@pytest.mark.parametrize(("first", "then"), [(TWO, ONE), (ONE, TWO)], ids=["two then one", "one then two"])
-def test_a_run_goes_on_with_another_number_of_processes(first, then, tmp_path):
-    dropout = ["model.dropout=0", "seed=5"]
-    call(ONE, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'whole'}")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of one process that was not interrupted."""
+    folder = tmp_path_factory.mktemp("run")
+    call(1, folder / "out", *TRAIN, *NO_DROPOUT, f"hydra.run.dir={folder}")
+    return folder
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)], ids=["two then one", "one then two"])
+def test_a_run_goes_on_with_another_number_of_processes(first, then, whole, tmp_path):
     # The learning rate follows the number of epochs, so the first part is one that is stopped.
-    process = start(first, *TRAIN, *dropout, "training.validate_every=3", f"hydra.run.dir={tmp_path / 'parts'}")
-    wait_for(tmp_path / "parts" / "last" / "training.pt", process)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=300)
-    call(then, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'parts'}")
+    line = [*TRAIN, *NO_DROPOUT, f"hydra.run.dir={tmp_path / 'parts'}"]
+    processes = start(first, command, tmp_path / "out", *line, "training.validate_every=3")
+    wait_for(tmp_path / "parts" / "last" / "training.pt", lambda: all(process.is_alive() for process in processes))
+    for process in processes:
+        os.kill(process.pid, signal.SIGINT)
+    wait(processes)
+    call(then, tmp_path / "out", *line)
     steps = [record["step"] for record in records(tmp_path / "parts") if "train_bits_per_dim" in record]
     assert steps == sorted(set(steps))
-    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert_same_weights(whole, tmp_path / "parts")
 
 
-def wait_for(path, process):
+def wait_for(path, is_running):
     until = time.monotonic() + 300
     while not path.exists():
-        assert process.poll() is None, process.stderr.read()
+        assert is_running()
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
 def test_when_a_process_dies_the_others_say_so(tmp_path):
     folder = tmp_path / "run"
-    process = start(TWO, *TRAIN, "training.epochs=100000", "training.validate_every=5", f"hydra.run.dir={folder}")
-    wait_for(folder / "last" / "training.pt", process)
+    line = [*TORCHRUN, *TRAIN, "training.epochs=100000", "training.validate_every=5", f"hydra.run.dir={folder}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    wait_for(folder / "last" / "training.pt", lambda: process.poll() is None)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [pid for pid in children if b"pixelrnn.cli" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(int(workers[1]), signal.SIGKILL)
@@ -175,37 +221,23 @@ def test_when_a_process_dies_the_others_say_so(tmp_path):
     assert pixelrnn.load(folder / "last")
 
 
-SEPARATE = """
-import sys, torch
-from pathlib import Path
-from test_saving import failing
-from test_training import new_model, run, stripes
-from pixelrnn import UserError, distributed
-
-distributed.begin()
-rank, place, case = distributed.rank(), Path(sys.argv[1]), sys.argv[2]
-model = failing(5) if case == "recovery" else new_model(width=8 if case == "other model" else 16)
-data = stripes(dynamic=case == "other data" and rank == 1)
-try:
-    run(place / str(rank), model, data, recoveries=int(case == "recovery"))
-    (place / f"{rank}.txt").write_text("done")
-except UserError as error:
-    (place / f"{rank}.txt").write_text(str(error))
-torch.save([p.detach() for p in model.parameters()], place / f"{rank}.pt")
-distributed.leave(0)
-"""
+def train_apart(place, case):
+    """Train with a folder for each process, and save its weights and message."""
+    distributed.begin()
+    rank = distributed.rank()
+    model = failing(5) if case == "recovery" else new_model(width=8 if case == "other model" else 16)
+    data = stripes(dynamic=case == "other data" and rank == 1)
+    try:
+        run(place / str(rank), model, data, recoveries=int(case == "recovery"))
+        (place / f"{rank}.txt").write_text("done")
+    except UserError as error:
+        (place / f"{rank}.txt").write_text(str(error))
+    torch.save([p.detach() for p in model.parameters()], place / f"{rank}.pt")
 
 
 def separate(place, case):
-    """What two processes, each with a folder of its own, say, and their weights."""
-    (place / "separate.py").write_text(SEPARATE)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-    }
-    command = [*TWO[:-2], str(place / "separate.py"), str(place), case]
-    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    """Return the messages and weights of two processes that have a folder each."""
+    assert wait(start(2, train_apart, place, case)) == [0, 0]
     return [((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)]
 
 
@@ -230,10 +262,9 @@ def test_processes_are_refused_alike(case, says, tmp_path):
     assert (tmp_path / "0" / "last" / "training.pt").read_bytes() == before
 
 
-def test_a_mistake_is_said_once():
-    process = start(TWO, "train", "model.width=0", "device=cpu")
-    _, err = process.communicate(timeout=300)
-    assert err.count("width=0") == 1
+def test_a_mistake_is_said_once(tmp_path):
+    assert 0 not in wait(start(2, command, tmp_path / "out", "train", "model.width=0", "device=cpu"))
+    assert (tmp_path / "out").read_text().count("width=0") == 1
 
 
 def test_without_torchrun_there_is_one_process():
