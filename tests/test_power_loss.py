@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import records, run
+from conftest import records, run
 
 from pixelrnn import load
 from pixelrnn.files.atomic import write_json

@@ -1,4 +1,4 @@
-"""What a stranger's file can do: be read, or be refused in one line, in little time and memory. tests/fuzz.py finds more."""
+"""What a stranger's file can do: be read, or be refused in one line, in little time and memory. make fuzz finds more."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_model
-from fuzz import READERS, Target, tried
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -26,6 +25,7 @@ from pixelrnn.data import load as load_data
 from pixelrnn.files import pictures
 from pixelrnn.files.masks import read_mask
 from pixelrnn.files.pictures import open_picture, to_tensor
+from stress.fuzz import READERS, Target, failure_of
 
 CORPUS = Path(__file__).parent / "corpus"
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
@@ -67,7 +67,7 @@ def test_what_was_found_stays_mended(reader, tmp_path):
     files = sorted((CORPUS / reader).glob("*"))
     target = Target(reader, tmp_path) if files else None
     for file in files:
-        assert tried(target, int(file.name.split("-")[0]), file.read_bytes()) == "", file
+        assert failure_of(target, int(file.name.split("-")[0]), file.read_bytes()) == "", file
 
 
 # Pictures

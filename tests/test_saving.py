@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import new_model, records, run
+from conftest import failing, new_model, records, run
 
 from pixelrnn import UserError, load
 from pixelrnn.errors import TrainingDiverged
@@ -21,9 +21,9 @@ def state(folder):
 
 
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been():
-    """tests/crash.py kills=50 is the long form."""
-    command = [sys.executable, str(Path(__file__).parent / "crash.py"), "kills=4", "seed=1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    """make crash-test kills more often."""
+    command = [sys.executable, "-m", "stress.crash", "kills=4", "seed=1"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("4 kills")
 
@@ -104,19 +104,6 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 
 # Losses that are not finite
-
-
-def failing(at, times=1):
-    """A model whose loss is not finite at these calls of its training."""
-    model, calls = new_model(), [0]
-    forward = model.forward
-
-    def fails(images, hidden=None):
-        calls[0] += model.training
-        return forward(images, hidden) * (torch.nan if model.training and at <= calls[0] < at + times else 1.0)
-
-    model.forward = fails
-    return model
 
 
 @pytest.mark.parametrize(("at", "back_to"), [(15, 10), (3, 0)])
