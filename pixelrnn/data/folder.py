@@ -19,12 +19,9 @@ from pixelrnn.files.pictures import SUFFIXES, read_file, read_picture, to_tensor
 from pixelrnn.notes import note
 from pixelrnn.registry import shown
 
-PARTS = {
-    "train": "train(ing)?",
-    "valid": "val(id(ation)?)?|dev",
-    "test": "test(ing)?|eval(uation)?",
-}  # names of folders
-ENDING = r"([ _-]?(set|data|images))?[ _-]?\d*"  # of such a name
+# Names of folders that hold a part: one of these, perhaps with an ending.
+PARTS = {"train": "train(ing)?", "valid": "val(id(ation)?)?|dev", "test": "test(ing)?|eval(uation)?"}
+ENDING = r"([ _-]?(set|data|images))?[ _-]?\d*"
 # Folders that systems and other programs put among a user's files.
 FOREIGN = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
 MAX_BYTES = 16 * 2**30  # of pixels in memory; all of ImageNet at 64x64 in colour takes 14.6 GiB

@@ -54,11 +54,11 @@ class Options:
 def prepare(
     options: Options, title: str, native: int, parts: Sequence[Tensor], how: str = "", totals: Sequence[int] = ()
 ) -> Dataset:
-    """Make a Dataset of raw train, valid and test images: limit, channels, size, then levels or binarisation.
+    """Make a Dataset from raw train, valid and test images: apply limit, channels, size, and levels or binarisation.
 
-    title: the data's name in reports. native: the levels of the images, uint8 (images, channels, height, width).
-    how: words for the name, if the images are binary already. totals: images of each part, if the reader has applied
-    the limit.
+    parts: uint8 (images, channels, height, width) with values in [0, native). title: the data set's name in reports.
+    how: the binarisation for the name, if the images are binary already. totals: the number of images of each part, if
+    the reader has already applied the limit.
     """
     if options.binarization == "fixed" and not how:
         raise UserError(
