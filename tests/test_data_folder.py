@@ -201,7 +201,7 @@ def test_links_are_followed_once(tmp_path):
     (photos / "gone.png").symlink_to("nowhere")
     count, line = left_out(photos)
     assert count == 50 and sorted(line.split(", ")) == [
-        "1 no regular file or a broken link",
+        "1 behind a broken link",
         "3 reached a second time by a link",
     ]
 

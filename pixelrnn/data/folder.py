@@ -100,7 +100,7 @@ def _list_pictures(root: Path, left_out: Counter[str], apart: Collection[Path] =
             elif is_folder:
                 folders.append(path.name)
             elif not os.path.isfile(path):
-                left_out["no regular file or a broken link"] += 1
+                left_out["no regular file" if os.path.exists(path) else "behind a broken link"] += 1
             elif suffix in SUFFIXES:
                 pictures.append(path)
             else:
