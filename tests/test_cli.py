@@ -16,7 +16,7 @@ import pixelrnn
 from pixelrnn import SequenceRNN, cli, pretrained
 from pixelrnn.cell import CELLS
 from pixelrnn.cli.options import RULES, check
-from pixelrnn.data import DATASETS, limited, load
+from pixelrnn.data import DATASETS, Options, limited, load
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
@@ -579,7 +579,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "data.root=/x"], "data.root needs data=binarized_mnist or cifar10"),
         (["complete", "data.root=/x"], "of the checkpoint's own data it is root="),
         (["complete", "data.limit=5"], "of the checkpoint's own data it is limit="),
-        (["complete", "data.binarization=fixed"], "needs data=binarized_mnist or fashion_mnist or mnist"),
+        (["complete", "data.binarization=fixed"], "needs data=binarized_mnist or cifar10 or digits"),
         (["complete", "+data.root=/x"], "data.root needs data=<a name>"),
         (["evaluate", "checkpoint=CHECKPOINT", "occlusion.side=top"], "occlusion.side needs occlusion=half"),
         (["evaluate", "checkpoint=CHECKPOINT", "occlusion.sdie=top"], "unknown option 'occlusion'"),
@@ -687,7 +687,12 @@ def group(name):
 
 @pytest.mark.parametrize(
     ("name", "members"),
-    [("ordering", ORDERINGS), ("occlusion", OCCLUSIONS), ("likelihood", LIKELIHOODS), ("data", DATASETS)],
+    [
+        ("ordering", ORDERINGS),
+        ("occlusion", OCCLUSIONS),
+        ("likelihood", LIKELIHOODS),
+        ("data", dict.fromkeys(DATASETS, Options)),
+    ],
     ids=["ordering", "occlusion", "likelihood", "data"],
 )
 def test_every_member_of_a_family_has_a_yaml_with_all_its_options(name, members):

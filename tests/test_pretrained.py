@@ -9,13 +9,13 @@ from conftest import generator
 import pixelrnn
 from pixelrnn import data, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.evaluate import STANDARD
 from pixelrnn.cli.models import card
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.completion.describe import describe
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
+from pixelrnn.occlusion import STANDARD
 from pixelrnn.pixels import check_images
 
 NAMES = pretrained.names()
