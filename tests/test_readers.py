@@ -19,8 +19,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import pixelrnn
-from pixelrnn import UserError, occlusion, pretrained
-from pixelrnn.checkpoint import CONFIG, WEIGHTS, budget
+from pixelrnn import UserError, occlusion
+from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.data import folder
 from pixelrnn.data import load as load_data
 from pixelrnn.files import pictures
@@ -325,8 +325,8 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_what_asks_for_gigabytes_is_refused_at_once(saved):
-    """In a process of its own, whose memory and time tell."""
+def test_options_for_a_huge_model_are_refused_at_once(saved):
+    """In a process of its own, to measure its memory and time."""
     folders = []
     for option, value in HUGE.items():
         folders.append(shutil.copytree(saved, saved / option, ignore=lambda *_: set(HUGE)))
@@ -343,7 +343,7 @@ def test_what_asks_for_gigabytes_is_refused_at_once(saved):
         ({"width": "6"}, "model.width=6: it must be a whole number"),
         ({"width": True}, "it must be a whole number"),
         ({"width": [6]}, "it must be a whole number"),
-        ({"width": 10**400}, "it is at most"),
+        ({"width": 10**400}, "do not fit together"),
         ({"width": None}, "do not fit together"),
         ({"width": 0}, "at least 1"),
         ({"dropout": "much"}, "it must be a number"),
@@ -355,16 +355,16 @@ def test_what_asks_for_gigabytes_is_refused_at_once(saved):
         ({"likelihood": ["categorical"]}, "model.likelihood"),
         ({"likelihood": {"name": "nothing"}}, "unknown likelihood"),
         ({"likelihood": {"name": "categorical", "hidden": "1"}}, "whole number"),
-        ({"levels": 3.0}, "levels a whole number"),
-        ({"levels": True}, "levels a whole number"),
-        ({"shape": "144"}, "shape is a list"),
+        ({"levels": 3.0}, "model.levels=3.0: it must be a whole number"),
+        ({"levels": True}, "it must be a whole number"),
+        ({"shape": "144"}, "do not fit together"),
         ({"shape": [1, 4]}, "channels, height, width"),
-        ({"shape": [1, 4, "4"]}, "shape is a list"),
+        ({"shape": [1, 4, "4"]}, "do not fit together"),
         ({"shape": [1, -4, -4]}, "channels, height, width"),
         ({"ordering": 3}, "must be a word"),
-        ({"ordering": {}}, "it is a name"),
-        ({"ordering": {"name": "\x1b[2J"}}, "it is a name"),
-        ({"ordering": {"name": "raster", "transforms": [1]}}, "it is a name"),
+        ({"ordering": {}}, "do not fit together"),
+        ({"ordering": {"name": "\x1b[2J"}}, "is not printable"),
+        ({"ordering": {"name": "raster", "transforms": [1]}}, "do not fit together"),
         ({"orders": "all"}, "it is symmetries, or a list"),
         ({"orders": [None]}, "it is a name"),
         ({"orders": {"a": 1}}, "it is symmetries, or a list"),
@@ -390,19 +390,19 @@ def test_arguments_of_another_kind(changes, says, saved):
         (b'{"format": 2, "model": "\\u001b[2J\\n"}', "unknown model"),
         (b'{"format": 2, "model": "SequenceRNN"}', "needs 'arguments'"),
         (b'{"format": 2, "model": "SequenceRNN", "arguments": [1]}', "needs 'arguments'"),
-        (b'{"format": 2, "model": "SequenceRNN", "arguments": {}}', "shape is a list"),
-        (b'{"format": 2, "model": "SequenceRNN", "trained_on": [1]}', "names no data"),
-        (b'{"format": 2, "model": "SequenceRNN", "trained_on": {"data": {}}}', "names no data"),
+        (b'{"format": 2, "model": "SequenceRNN", "arguments": {}}', "do not fit together"),
+        (b'{"format": 2, "model": "SequenceRNN", "trained_on": [1]}', "must name its data"),
+        (b'{"format": 2, "model": "SequenceRNN", "trained_on": {"data": {}}}', "must name its data"),
     ],
 )
-def test_a_configuration_that_is_none(text, says, saved):
+def test_an_invalid_configuration_is_refused(text, says, saved):
     (saved / CONFIG).write_bytes(text)
     refused(says, pixelrnn.load, saved)
 
 
-def test_nan_is_no_option(saved):
+def test_nan_is_not_a_value_of_an_option(saved):
     edit(saved, dropout=float("nan"))
-    refused("NaN is no number", pixelrnn.load, saved)
+    refused("NaN is not a number", pixelrnn.load, saved)
 
 
 class Code:
@@ -431,12 +431,12 @@ def test_a_pickle_is_not_run(saved):
         [],
     ],
 )
-def test_a_header_that_lies(lie, saved):
+def test_a_header_that_lies_is_refused(lie, saved):
     header = json.dumps({"orders": lie}).encode()
     (saved / WEIGHTS).write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    refused("damaged|the orders are", pixelrnn.load, saved)
+    refused("damaged|is not a complete model", pixelrnn.load, saved)
     (saved / WEIGHTS).write_bytes((2**62).to_bytes(8, "little") + header)
-    refused("header", pixelrnn.load, saved)
+    refused("damaged", pixelrnn.load, saved)
 
 
 @pytest.mark.parametrize(
@@ -448,22 +448,21 @@ def test_a_header_that_lies(lie, saved):
             "likelihood.hidden.bias",
         ),
         ("likelihood.hidden.bias", lambda w: w.double() * 1e300 + 1e300, "likelihood.hidden.bias holds .* not finite"),
-        ("likelihood.hidden.bias", lambda w: w.int(), "likelihood.hidden.bias is torch.int32"),
-        ("likelihood.hidden.bias", lambda w: w.to(torch.float8_e4m3fn), "float8"),
-        ("likelihood.hidden.bias", lambda w: w[1:], "size mismatch"),
-        ("more", lambda w: torch.zeros(1), "more"),
-        ("train_digests", lambda w: torch.zeros(2, 16), "train_digests are torch.float32 of shape"),
-        ("train_digests", lambda w: torch.zeros(2, 15).byte(), "train_digests are torch.uint8 of shape"),
-        ("orders", lambda w: w.float(), "the orders are torch.float32"),
-        ("orders", lambda w: w[0], "the orders are"),
-        ("orders", lambda w: w[:0], "the orders are"),
+        ("likelihood.hidden.bias", lambda w: w[1:], r"likelihood.hidden.bias is \(127,\) in .*, and \(128,\) in"),
+        ("more", lambda w: torch.zeros(1), r"more is \(1,\) in .* and missing in the model"),
+        ("likelihood.more", lambda w: torch.zeros(2**20), "likelihood.more"),
+        ("train_digests", lambda w: torch.zeros(2, 16), "train_digests must be uint8"),
+        ("train_digests", lambda w: torch.zeros(2, 15).byte(), "train_digests must be uint8"),
+        ("orders", lambda w: w.float(), "int64"),
+        ("orders", lambda w: w[0], "int64"),
+        ("orders", lambda w: w[:0], "do not fit together"),
         ("orders", lambda w: w.clamp(max=3), "must visit each of the 16 pixels"),
         ("orders", lambda w: w - 1, "must visit each of the 16 pixels"),
-        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "visits the pixels in another order"),
-        ("orders", lambda w: w[[0] * 2000], "at most 1,000 orders"),
+        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "do not fit together"),
+        ("orders", lambda w: w[[0] * 2000], "do not fit together"),
     ],
 )
-def test_weights_that_are_none(name, change, says, saved):
+def test_invalid_weights_are_refused(name, change, says, saved):
     weights = load_file(saved / WEIGHTS)
     weights[name] = change(weights.get(name)).contiguous()
     save_file(weights, saved / WEIGHTS)
@@ -474,10 +473,3 @@ def test_half_precision_is_read(saved):
     weights = {name: w if name == "orders" else w.half() for name, w in load_file(saved / WEIGHTS).items()}
     save_file(weights, saved / WEIGHTS)
     assert pixelrnn.load(saved).orders.shape == (8, 16)
-
-
-@pytest.mark.parametrize("name", pretrained.names())
-def test_the_budget_leaves_room_for_what_ships(name, monkeypatch):
-    for room in ("ROOM", "SPARE"):
-        monkeypatch.setattr(f"pixelrnn.checkpoint.budget.{room}", getattr(budget, room) // 16)
-    pixelrnn.load(name)

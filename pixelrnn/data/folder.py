@@ -16,7 +16,7 @@ from pixelrnn.data.prepare import assemble, check_options, data_folder, how_leve
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import read_file, read_picture, to_tensor
 from pixelrnn.notes import note
-from pixelrnn.registry import shown
+from pixelrnn.registry import printable
 
 PARTS = {  # and what people call them, with "_set", "-images", "2017" and the like behind
     "train": ("train", "training"),
@@ -63,10 +63,12 @@ def _split(root: Path, limit: int | None) -> tuple[list[list[Path]], list[int]]:
             f"{root} is split anew: {' and '.join(sorted(deep))} lie in a folder below; to use them, set data.root to it"
         )
     if left_out.total():
-        note(f"files left out of {shown(root)}: {in_words(left_out)}")
+        note(f"files left out of {printable(root)}: {in_words(left_out)}")
     if missing := [part for part in PARTS if part not in found]:
         if places:
-            note(f"{shown(root)} has no folder for {' and '.join(missing)}: about a tenth of train is taken for each")
+            note(
+                f"{printable(root)} has no folder for {' and '.join(missing)}: about a tenth of train is taken for each"
+            )
         found |= _shared_out(found["train"], missing, root)
     totals = [len(found[part]) for part in PARTS]
     for part, paths in found.items():
@@ -120,7 +122,7 @@ def _shared_out(paths: list[Path], missing: list[str], root: Path) -> dict[str, 
         forced += [part] if end != due else []
     if forced:
         reason = f"has too few pictures to fill {' and '.join(forced)} by their content"
-        note(f"{shown(root)} {reason}: some may change parts when you add pictures")
+        note(f"{printable(root)} {reason}: some may change parts when you add pictures")
     return {**found, "train": [path for _, path in ranked[start:]]}
 
 
@@ -159,7 +161,7 @@ def _read(name: str, paths: list[Path], size: int | None, channels: int | None) 
         images[i] = values
     changed["grey, kept as RGB because others are in colour"] += greys if asked is None and channels == 3 else 0
     if changed.total():
-        note(f"pictures of {shown(name)} changed as they were read: {in_words(changed)}")
+        note(f"pictures of {printable(name)} changed as they were read: {in_words(changed)}")
     return images
 
 

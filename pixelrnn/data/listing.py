@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import SUFFIXES
-from pixelrnn.registry import shown
+from pixelrnn.registry import printable
 
 # Folders that systems and other programs put among a user's files.
 FOREIGN = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
@@ -22,7 +22,7 @@ def list_pictures(root: str | Path, left_out: Counter[str], apart: Collection[Pa
     Raises UserError if there are none, except beside those apart.
     """
     if not os.path.isdir(root):
-        raise UserError(f"{shown(root)}: no such folder; set data.root to a folder of pictures")
+        raise UserError(f"{printable(root)}: no such folder; set data.root to a folder of pictures")
     root, paths, reached = Path(root), [], set()
     pending, links = [root], list[Path]()
     while pending or links:
@@ -32,7 +32,7 @@ def list_pictures(root: str | Path, left_out: Counter[str], apart: Collection[Pa
             left_out["reached a second time by a link"] += 1
         elif path != root and (path.name.startswith(".") or path.name.lower() in FOREIGN):
             inside = os.path.isdir(path)
-            left_out[f"in {shown(path.name)}/" if inside else "hidden"] += _files_below(path) if inside else 1
+            left_out[f"in {printable(path.name)}/" if inside else "hidden"] += _files_below(path) if inside else 1
         elif not os.path.isdir(path):
             if kind := _kind(path):
                 left_out[kind] += 1
@@ -42,14 +42,14 @@ def list_pictures(root: str | Path, left_out: Counter[str], apart: Collection[Pa
             try:
                 entries = sorted(entry for entry in path.iterdir() if entry not in apart)
             except OSError as error:
-                left_out[f"folder {shown(path.name)}/ ({error.strerror})"] += 1
+                left_out[f"folder {printable(path.name)}/ ({error.strerror})"] += 1
                 entries = []
             for entry in entries:
                 (links if entry.is_symlink() else pending).append(entry)
         reached.add(real)
     if not (paths or apart):
         others = f"; it holds {in_words(left_out)}" if left_out.total() else ""
-        raise UserError(f"{shown(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
+        raise UserError(f"{printable(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
     return sorted(paths)
 
 
@@ -73,5 +73,7 @@ def _kind(path: Path) -> str:
     if suffix in SUFFIXES:
         return ""
     return (
-        f"{suffix} (not read here: save as PNG or JPEG)" if suffix in UNREAD else shown(suffix, 10) or "without suffix"
+        f"{suffix} (not read here: save as PNG or JPEG)"
+        if suffix in UNREAD
+        else printable(suffix, 10) or "without suffix"
     )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.files.atomic import expanded, write_whole
-from pixelrnn.registry import shown
+from pixelrnn.registry import printable
 
 MAX_BYTES = 64 * 2**20  # a larger file is refused before it is read
 MAX_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
@@ -68,7 +68,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     16 bits become 8; floating-point values are taken from 0, black, to 1, white. Raises UserError for what is missing, no
     regular file, no picture of FORMATS, truncated, animated or of several pages, and larger than MAX_BYTES or max_pixels.
     """
-    name = shown(path)
+    name = printable(path)
     data = read_file(path)
     try:
         with warnings.catch_warnings():
@@ -82,13 +82,13 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     # Pillow parses what a stranger wrote: of a damaged or malicious file it raises nearly anything, struct.error,
     # OverflowError, MemoryError, KeyError and AssertionError among them, and all of it means this.
     except Exception as error:
-        reason = shown(error, 200) or type(error).__name__
+        reason = printable(error, 200) or type(error).__name__
         raise UserError(f"{name} cannot be read as a picture ({reason}); is it truncated?") from None
 
 
 def read_file(path: str | Path) -> bytes:
     """The bytes of a regular file: of a pipe or a device, reading might never end."""
-    name = shown(path)
+    name = printable(path)
     try:
         path = expanded(path)
         kind = path.stat().st_mode
@@ -193,7 +193,7 @@ def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Imag
     grey = picture.convert("L")
     if picture.mode == "RGB" and not np.array_equal(np.asarray(grey.convert("RGB")), np.asarray(picture)):
         raise UserError(
-            f"{shown(path)} is in colour (3 channels); this model has 1 channel: save the picture in grey, or use a colour "
+            f"{printable(path)} is in colour (3 channels); this model has 1 channel: save the picture in grey, or use a colour "
             "checkpoint"
         )
     return grey
