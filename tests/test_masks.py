@@ -115,7 +115,7 @@ def test_a_mask_is_turned_with_its_picture(orientation, tmp_path):
     Image.fromarray(hole).save(tmp_path / "mask.png")
     Image.fromarray(hole).save(tmp_path / "turned.png", exif=exif)
     of, said = read_picture(tmp_path / "picture.png"), []
-    expected = torch.from_numpy(np.asarray(of.colours)[..., 0] > 0)
+    expected = torch.from_numpy(np.asarray(of.colours.convert("L")) > 0)
     with notes_to(said.append):
         assert torch.equal(read_mask(tmp_path / "turned.png", of=of), expected) and not said
         found = read_mask(tmp_path / "mask.png", of=of)

@@ -1,4 +1,4 @@
-"""What a stranger's file can do: be read, or be refused in one line, in little time and memory. tests/fuzz.py finds more."""
+"""Files from strangers are read, or refused in one line, in little time and memory. tests/fuzz.py finds more."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def values(path):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_was_found_stays_mended(reader, tmp_path):
+def test_files_that_once_broke_a_reader_are_refused_or_read(reader, tmp_path):
     files = sorted((CORPUS / reader).glob("*"))
     target = Target(reader, tmp_path) if files else None
     for file in files:
@@ -73,7 +73,7 @@ def test_what_was_found_stays_mended(reader, tmp_path):
 # Pictures
 
 
-def test_few_bytes_are_read(tmp_path, monkeypatch):
+def test_a_large_file_is_refused(tmp_path, monkeypatch):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
     monkeypatch.setattr(pictures, "MAX_BYTES", path.stat().st_size)
     assert values(path) == [GREY.tolist()]
@@ -86,14 +86,14 @@ def test_only_regular_files_are_read(read, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    refused("no regular file", read, tmp_path / "pipe.png")
-    refused("no regular file", read, "/dev/zero")
+    refused("is not a regular file", read, tmp_path / "pipe.png")
+    refused("is not a regular file", read, "/dev/zero")
     refused("is a folder", read, tmp_path)
-    refused("cannot be read", read, tmp_path / "loop.png")
+    refused("no such file", read, tmp_path / "loop.png")
     refused("no such file", read, tmp_path / "gone.png")
     refused("no such file", read, tmp_path / "a\n\x1b[2Jb.png")
-    refused("cannot be the name", read, "a\0.png")
-    refused("cannot be read", read, "a" * 300 + ".png")
+    refused("no such file", read, "a\0.png")
+    refused("no such file", read, "a" * 300 + ".png")
 
 
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA", "PCX", "JPEG2000", "SGI", "IM", "DDS"])
@@ -208,7 +208,7 @@ def test_a_camera_held_askew(kind, orientation, tmp_path):
     assert read.shape == upright.shape and np.abs(read - upright).max() < 6
 
 
-def test_of_a_phone_s_pictures_the_first_is_read(tmp_path):
+def test_the_first_of_a_phone_s_pictures_is_read(tmp_path):
     first, second = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
     path = written(tmp_path / "a.jpg", first, "MPO", save_all=True, append_images=[second])
     assert open_picture(path).getpixel((5, 5))[0] > 200
@@ -224,18 +224,16 @@ def test_several_pictures_in_a_file_are_refused(kind, tmp_path):
     refused("holds several pictures", read_mask, path)
 
 
-def test_forms_that_are_slow_to_read_must_be_small(tmp_path):
+def test_pictures_in_text_are_read(tmp_path):
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P2 3 1 9\n0 9 9\n")
     assert values(path) == [[[0, 255, 255]]]
     path.write_bytes(b"P2 3000 3000 9\n0 9 9\n")
-    refused("slow to read", open_picture, path)
-    path.write_bytes(b"P6 3000 3000 99\n")
-    refused("slow to read", open_picture, path)
+    refused("is it truncated", open_picture, path)
 
 
 @pytest.mark.parametrize("error", DAMAGED)
-def test_whatever_pillow_raises_becomes_a_line(error, tmp_path, monkeypatch):
+def test_every_error_of_pillow_becomes_one_line(error, tmp_path, monkeypatch):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
 
     def fail(*_, **__):
@@ -281,7 +279,7 @@ def test_masks_are_refused_in_one_line(tmp_path):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
     refused("needs a file", occlusion.build, {"name": "mask"}, 4, 6)
     refused("the same size", occlusion.build, {"name": "mask", "path": str(path)}, 6, 4)
-    refused("no regular file", occlusion.build, {"name": "mask", "path": "/dev/zero"}, 6, 4)
+    refused("is not a regular file", occlusion.build, {"name": "mask", "path": "/dev/zero"}, 6, 4)
     refused("must be a word", occlusion.build, {"name": "mask", "path": [1]}, 6, 4)
     refused("is a name, or a name with options", occlusion.build, ["mask"], 6, 4)
 

@@ -5,7 +5,6 @@ from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -143,7 +142,7 @@ def _read(name: str, paths: list[Path], size: int | None, channels: int | None) 
         changed["laid on white (transparent)"] += file.alpha is not None
         changed["cropped to a square"] += size is not None and converted.width != converted.height
         changed["enlarged"] += size is not None and min(converted.size) < size
-        is_grey = _converted(file.on_white(), None).mode == "L"
+        is_grey = file.on_white().mode == "L"
         changed["made grey"] += asked == 1 and not is_grey
         greys += is_grey
         if i == 0 or len(values) > images.shape[1]:
@@ -166,13 +165,7 @@ def _read(name: str, paths: list[Path], size: int | None, channels: int | None) 
 
 
 def _converted(picture: Image.Image, channels: int | None) -> Image.Image:
-    if channels == 3:
-        return picture.convert("RGB")
-    grey = picture.convert("L")
-    # Grey pictures are often saved as RGB; they do not make a dataset coloured.
-    if channels == 1 or np.array_equal(np.asarray(grey.convert("RGB")), np.asarray(picture.convert("RGB"))):
-        return grey
-    return picture
+    return picture if channels is None else picture.convert("RGB" if channels == 3 else "L")
 
 
 def _cropped(picture: Image.Image, size: int | None) -> Image.Image:
