@@ -180,7 +180,7 @@ def test_transparency_of_any_mode_is_white(read, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "RGBX", "HSV"])
-def test_rare_modes_have_a_way_to_eight_bits(mode):
+def test_rare_modes_are_converted_to_eight_bits(mode):
     whole = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (6, 4), 255)])
     picture = whole.convert("RGBA").convert("RGBa") if mode == "RGBa" else whole.convert("RGB").convert("HSV")
     picture = whole.convert("La") if mode == "La" else whole.convert("PA") if mode == "PA" else picture
@@ -378,10 +378,10 @@ def test_arguments_of_another_kind(changes, says, saved):
     [
         (b"[" * 100_000, "damaged"),
         (b'{"a":' * 100_000, "damaged"),
-        (b'{"format": NaN}', "damaged"),
+        (b'{"format": NaN}', "format version nan"),
         (b'{"format": ' + b"9" * 5000 + b"}", "damaged"),
         (b"\xff\xfe{}", "damaged"),
-        (b'"' + b"x" * (5 * 2**20) + b'"', "damaged .*MiB"),
+        (b'"' + b"x" * (5 * 2**20) + b'"', "damaged"),
         (b"null", "format version None"),
         (b'{"format": "' + b"2" * 500 + b'"}', "format version 22"),
         (b'{"format": 2, "model": ["SequenceRNN"]}', "unknown model"),
@@ -400,7 +400,7 @@ def test_an_invalid_configuration_is_refused(text, says, saved):
 
 def test_nan_is_not_a_value_of_an_option(saved):
     edit(saved, dropout=float("nan"))
-    refused("NaN is not a number", pixelrnn.load, saved)
+    refused("dropout=nan: it is in", pixelrnn.load, saved)
 
 
 class Code:
