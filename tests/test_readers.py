@@ -314,6 +314,7 @@ PROBE = """
 import resource, sys, time, pixelrnn
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pixelrnn.load("mnist_binary_raster")
+assert "torch._dynamo" not in sys.modules  # seconds of every command
 for folder in sys.argv[1:]:
     before, began = peak(), time.process_time()
     try:
