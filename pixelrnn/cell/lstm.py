@@ -24,7 +24,7 @@ class LSTM(Cell):
             input_bias[width : 2 * width] = 1.0
         # The weights take the gates' inner scale before the sampling loop begins.
         self.register_buffer("scale", gate_scale(width), persistent=False)
-        self.register_buffer("shift", 1 - self.scale, persistent=False)
+        self.register_buffer("shift", gate_shift(width), persistent=False)
 
     def derive(self) -> tuple[Product, Product, Tensor, Tensor, Tensor]:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
@@ -53,6 +53,11 @@ def gate_scale(width: int) -> Tensor:
     gates = scale · tanh(scale · x) + shift, where shift = 1 - scale. On a CPU it is several times as fast as sigmoid.
     """
     return torch.tensor([0.5, 0.5, 1.0, 0.5]).repeat_interleave(width)
+
+
+def gate_shift(width: int) -> Tensor:
+    """1 - gate_scale(width). Not by subtraction: on the meta device (see pixelrnn.checkpoint) it imports torch's compiler."""
+    return torch.tensor([0.5, 0.5, 0.0, 0.5]).repeat_interleave(width)
 
 
 def lstm_gates(scaled: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,7 +16,7 @@ from pixelrnn.data.prepare import Options, data_folder, prepare
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import SUFFIXES, read_file, read_picture, to_tensor
 from pixelrnn.notes import note
-from pixelrnn.registry import shown
+from pixelrnn.registry import printable
 
 # Names of folders that hold a part: one of these, perhaps with an ending.
 PARTS = {"train": "train(ing)?", "valid": "val(id(ation)?)?|dev", "test": "test(ing)?|eval(uation)?"}
@@ -61,12 +60,14 @@ def _split(root: Path) -> list[list[Path]]:
         left_out[f"beside {names}"] += len(_list_pictures(root, left_out, apart=places.values()))
     elif deep := {name for path in found["train"] for name in path.relative_to(root).parts[:-1] if _part(name)}:
         deep_names = " and ".join(sorted(deep))
-        note(f"{shown(root)} is split anew: {deep_names} lie in a folder below; to use them, set data.root to it")
+        note(f"{printable(root)} is split anew: {deep_names} lie in a folder below; to use them, set data.root to it")
     if left_out.total():
-        note(f"files left out of {shown(root)}: {_in_words(left_out)}")
+        note(f"files left out of {printable(root)}: {_in_words(left_out)}")
     if missing := [part for part in PARTS if part not in found]:
         if places:
-            note(f"{shown(root)} has no folder for {' and '.join(missing)}: about a tenth of train is taken for each")
+            note(
+                f"{printable(root)} has no folder for {' and '.join(missing)}: about a tenth of train is taken for each"
+            )
         found |= _fill(missing, found["train"], root)
     return [found[part] for part in PARTS]
 
@@ -83,7 +84,7 @@ def _list_pictures(root: Path, left_out: Counter[str], apart: Collection[Path] =
     Raises UserError if there are no pictures and no folders apart.
     """
     if not os.path.isdir(root):
-        raise UserError(f"{shown(root)}: no such folder; set data.root to a folder of pictures")
+        raise UserError(f"{printable(root)}: no such folder; set data.root to a folder of pictures")
     pictures: list[Path] = []
     visited = {os.path.realpath(root)}
     unlisted: list[OSError] = []
@@ -96,7 +97,7 @@ def _list_pictures(root: Path, left_out: Counter[str], apart: Collection[Path] =
                 left_out["reached a second time by a link"] += 1
             elif path.name.startswith(".") or path.name.lower() in FOREIGN:
                 below = sum(len(names) for _, _, names in os.walk(path))
-                left_out[f"in {shown(path.name)}/" if is_folder else "hidden"] += below if is_folder else 1
+                left_out[f"in {printable(path.name)}/" if is_folder else "hidden"] += below if is_folder else 1
             elif is_folder:
                 folders.append(path.name)
             elif not os.path.isfile(path):
@@ -104,18 +105,18 @@ def _list_pictures(root: Path, left_out: Counter[str], apart: Collection[Path] =
             elif suffix in SUFFIXES:
                 pictures.append(path)
             else:
-                left_out[shown(suffix, 10) or "without suffix"] += 1
+                left_out[printable(suffix, 10) or "without suffix"] += 1
             visited.add(real)
-    left_out.update(f"folder {shown(Path(error.filename).name)}/ ({error.strerror})" for error in unlisted)
+    left_out.update(f"folder {printable(Path(error.filename).name)}/ ({error.strerror})" for error in unlisted)
     if not (pictures or apart):
         others = f"; it holds {_in_words(left_out)}" if left_out.total() else ""
-        raise UserError(f"{shown(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
+        raise UserError(f"{printable(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
     return sorted(pictures)
 
 
 def _in_words(counts: Counter[str]) -> str:
     """The counts in one line, the largest first."""
-    return shown(", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count), 500)
+    return printable(", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count), 500)
 
 
 def _fill(missing: list[str], paths: list[Path], root: Path) -> dict[str, list[Path]]:
@@ -137,7 +138,7 @@ def _fill(missing: list[str], paths: list[Path], root: Path) -> dict[str, list[P
             end += 1
         if end != due:
             reason = f"has too few pictures to fill {part} by their content"
-            note(f"{shown(root)} {reason}: some may change parts when you add pictures")
+            note(f"{printable(root)} {reason}: some may change parts when you add pictures")
         found[part], ranked = [path for _, path in ranked[:end]], ranked[end:]
     return {**found, "train": [path for _, path in ranked]}
 
@@ -154,7 +155,7 @@ def _read(root: Path, paths: list[Path], size: int | None, channels: int | None)
     for i, path in enumerate(paths):
         file = read_picture(path)
         picture = file.on_white()
-        is_grey = _is_grey(picture)
+        is_grey = picture.mode == "L"
         in_colour |= channels is None and not is_grey
         values = to_tensor(_resized(picture.convert("RGB" if in_colour else "L"), size))
         if i and values.shape[1:] != images.shape[2:]:
@@ -180,14 +181,8 @@ def _read(root: Path, paths: list[Path], size: int | None, channels: int | None)
     if channels is None and in_colour:
         changed["grey, kept as RGB because others are in colour"] = grey_count
     if changed.total():
-        note(f"pictures of {shown(root)} changed as they were read: {_in_words(changed)}")
+        note(f"pictures of {printable(root)} changed as they were read: {_in_words(changed)}")
     return images
-
-
-def _is_grey(picture: Image.Image) -> bool:
-    """Whether a picture of mode "L" or "RGB" is grey; grey pictures are often saved as RGB."""
-    grey = picture.convert("L").convert("RGB")
-    return picture.mode == "L" or np.array_equal(np.asarray(grey), np.asarray(picture))
 
 
 def _resized(picture: Image.Image, size: int | None) -> Image.Image:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import Likelihood
 from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, observed_ahead, to_sequence
-from pixelrnn.registry import LONGEST, shown
+from pixelrnn.registry import LONGEST, printable
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 
@@ -118,7 +118,7 @@ class Model(nn.Module, ABC):
         if orders is not None and not torch.equal(orders.to(self.orders), self.orders):
             raise UserError(
                 f"{prefix}orders: these weights are of a model that visits the pixels in another order than this one, whose "
-                f"ordering is {shown(self.arguments['ordering'], LONGEST)}; make the model with their ordering and orders, or "
+                f"ordering is {printable(self.arguments['ordering'], LONGEST)}; make the model with their ordering and orders, or "
                 "load a saved one with pixelrnn.load"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -91,7 +91,7 @@ class PixelInputs(Packable):
         self.which_order = which_order(len(paths), width)
         rows = torch.stack([path.places // path.frame.columns for path in paths])
         columns = torch.stack([path.places % path.frame.columns for path in paths])
-        self.register_buffer("offsets", torch.arange(channels) * levels, persistent=False)
+        self.register_buffer("offsets", torch.arange(channels, device="cpu") * levels, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
         self.window: CausalWindow | None = None
@@ -162,12 +162,12 @@ def causal_window(order: Tensor, height: int, width: int, side: int) -> tuple[Te
 
     A neighbour is known at step t if it lies in the image and is visited before t; an index beyond the border is 0.
     """
-    reach = torch.arange(side) - side // 2
+    reach = torch.arange(side, device=order.device) - side // 2
     rows = (order // width)[:, None, None] + reach[:, None]  # (P, k, 1)
     columns = (order % width)[:, None, None] + reach  # (P, 1, k)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     neighbours = torch.where(inside, rows * width + columns, 0).flatten(1)
     visited_at = torch.empty_like(order)
-    visited_at[order] = torch.arange(len(order))
-    known = inside.flatten(1) & (visited_at[neighbours] < torch.arange(len(order))[:, None])
+    visited_at[order] = steps = torch.arange(len(order), device=order.device)
+    known = inside.flatten(1) & (visited_at[neighbours] < steps[:, None])
     return neighbours, known

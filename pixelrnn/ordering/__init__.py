@@ -17,7 +17,7 @@ from pixelrnn.ordering.listed import permutation, random
 from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
 from pixelrnn.ordering.spiral import spiral
-from pixelrnn.registry import LONGEST, configure, lookup, shown
+from pixelrnn.registry import LONGEST, configure, lookup, printable
 
 __all__ = [
     "ORDERINGS",
@@ -111,7 +111,7 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
 def _spec(ordering: Any) -> dict[str, Any]:
     """A name, or a name with options, as the latter."""
     if not isinstance(ordering, str | Mapping):
-        raise UserError(f"ordering={shown(ordering, LONGEST)}: it is a name, or a name with options")
+        raise UserError(f"ordering={printable(ordering, LONGEST)}: it is a name, or a name with options")
     return {"name": ordering} if isinstance(ordering, str) else dict(ordering)
 
 

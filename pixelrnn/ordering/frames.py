@@ -25,7 +25,7 @@ class Path:
 
 def symmetries(height: int, width: int) -> list[Frame]:
     """The image itself, mirrored and turned in all ways: eight frames, of which four are width × height."""
-    raster = torch.arange(height * width).view(height, width)
+    raster = torch.arange(height * width, device="cpu").view(height, width)
     turned = [image.flip(flips) for image in (raster, raster.t()) for flips in ((), (0,), (1,), (0, 1))]
     return [Frame(image.flatten(), *image.shape) for image in turned]
 

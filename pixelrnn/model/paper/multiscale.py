@@ -96,7 +96,7 @@ class MultiScale(Model):
         make_layer = lookup("layer", layer, LAYERS).make_layer
         make_window = partial(CausalWindow, channels, levels, self.followed)
         make_network = partial(Network, make_layer, followed=self.followed, head=head, residual=residual, skip=skip)
-        places = torch.arange(self.small_pixels)
+        places = torch.arange(self.small_pixels, device="cpu")
         small_frames = [Frame(order[places], *grid) for order, grid in zip(both, self.small_grids, strict=True)]
         window = partial(make_window, *causal_windows([Path(frame, places) for frame in small_frames], FIRST))
         self.small = make_network(window=window, grids=self.small_grids, width=small_width, depth=small_depth)
@@ -155,8 +155,8 @@ class MultiScale(Model):
 
 def coarse_to_fine(grid: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
     """The places in a frame of the small image's pixels, and of all others: int64, each in raster order."""
-    places = torch.arange(grid[0] * grid[1]).view(grid)
-    is_small = torch.zeros(grid, dtype=torch.bool)
+    places = torch.arange(grid[0] * grid[1], device="cpu").view(grid)
+    is_small = torch.zeros(grid, dtype=torch.bool, device="cpu")
     is_small[::scale, ::scale] = True
     return places[is_small], places[~is_small]
 

@@ -93,7 +93,7 @@ class RasterModel(Model):
 
 def raster_path(order: Tensor, height: int, width: int) -> Path:
     """The frame that an order visits row by row; UserError unless it is one of the raster's symmetries."""
-    path = orderings.path_like(order.cpu(), torch.arange(height * width), height, width)
+    path = orderings.path_like(order.cpu(), torch.arange(height * width, device="cpu"), height, width)
     if path is None:
         raise UserError(
             "this model visits an image row by row or column by column; take ordering=raster or ordering=column, with any "
