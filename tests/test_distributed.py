@@ -71,7 +71,8 @@ GRADIENTS = """
 import sys, torch
 from conftest import random_images, tiny_model
 from pixelrnn import distributed
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.training.settings import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update
 
 distributed.begin()
 found = {}
@@ -87,7 +88,7 @@ for batch in (7, 2, 1):
             key = f"{batch} {sorted(options)} {bptt} {accumulate}"
             found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
 torch.save(found, f"{sys.argv[1]}{distributed.rank()}.pt")
-distributed.leave(0)
+distributed.exit_process(0)
 """
 
 
@@ -192,7 +193,7 @@ try:
 except UserError as error:
     (place / f"{rank}.txt").write_text(str(error))
 torch.save([p.detach() for p in model.parameters()], place / f"{rank}.pt")
-distributed.leave(0)
+distributed.exit_process(0)
 """
 
 
@@ -239,6 +240,6 @@ def test_a_mistake_is_said_once():
 def test_without_torchrun_there_is_one_process():
     assert (distributed.rank(), distributed.size(), distributed.is_main()) == (0, 1, True)
     values = torch.arange(5)
-    for unchanged in (distributed.share(values), distributed.total(values), distributed.gathered(values, 5)):
+    for unchanged in (distributed.shard(values), distributed.all_reduce_sum(values), distributed.gathered(values, 5)):
         assert torch.equal(unchanged, values)
-    assert distributed.from_main({"a": 1}) == {"a": 1}
+    assert distributed.broadcast({"a": 1}) == {"a": 1}

@@ -180,9 +180,9 @@ def test_a_state_of_another_kind_is_refused(step, tmp_path):
 def test_what_another_model_says_of_itself_stays_one_line(tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
-    changed["arguments"] = "\x1b[31m\n" * 5000
+    changed["progress"]["run"]["model"]["width"] = "\x1b[31m\n" * 5000
     torch.save(changed, tmp_path / "last" / "training.pt")
-    with pytest.raises(UserError, match="of another model") as error:
+    with pytest.raises(UserError, match="of another run") as error:
         run(tmp_path)
     assert str(error.value).isprintable() and len(str(error.value)) < 5000
 
