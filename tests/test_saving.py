@@ -103,7 +103,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     assert not list((tmp_path / "last").rglob(".*.tmp")) and all(path.exists() for path in others)
 
 
-# Losses that are not finite
+# Losses and weights that are not finite
 
 
 def failing(at, times=1):
@@ -164,11 +164,11 @@ def test_weights_that_are_not_finite_are_never_saved(after, tmp_path, monkeypatc
     assert run(tmp_path).step == 20
 
 
-# States and records of a stranger's
+# Damaged states and records
 
 
 @pytest.mark.parametrize("step", [None, "3", [3], 3.5, True, {}])
-def test_a_state_of_another_kind_is_refused(step, tmp_path):
+def test_a_state_with_a_wrong_type_is_refused(step, tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
     changed["progress"]["step"] = step
@@ -177,7 +177,7 @@ def test_a_state_of_another_kind_is_refused(step, tmp_path):
         run(tmp_path)
 
 
-def test_what_another_model_says_of_itself_stays_one_line(tmp_path):
+def test_a_refusal_is_one_printable_line(tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
     changed["progress"]["run"]["model"]["width"] = "\x1b[31m\n" * 5000
@@ -187,7 +187,7 @@ def test_what_another_model_says_of_itself_stays_one_line(tmp_path):
     assert str(error.value).isprintable() and len(str(error.value)) < 5000
 
 
-def test_lines_that_are_no_records_are_left_out(tmp_path):
+def test_lines_after_the_saved_records_are_dropped(tmp_path):
     run(tmp_path, epochs=2)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('nonsense\n{"step": "3"}\n[]\n{}\n{"step": 5')

@@ -169,7 +169,10 @@ def other_images(data):
     ("data", "says"),
     [
         (other_images, "of another run: image_digest [0-9a-f]{16} in the run, [0-9a-f]{16} now; give the data it was"),
-        (lambda data: replace(other_images(data), name="dots"), "of another run: data stripes in the run, dots now; image_"),
+        (
+            lambda data: replace(other_images(data), name="dots"),
+            "of another run: data stripes in the run, dots now; image_",
+        ),
         (lambda data: replace(data, train=data.train[1:]), "image_digest"),
     ],
 )
@@ -183,9 +186,13 @@ def test_a_run_on_other_images_is_refused_before_anything_is_touched(tmp_path, d
 
 def test_a_refusal_names_only_what_differs(tmp_path):
     run(tmp_path)
-    with pytest.raises(UserError, match=r"of another run: model\.width 16 in the run, 8 now; go on with: pixelrnn train tr"):
+    with pytest.raises(
+        UserError, match=r"of another run: model\.width 16 in the run, 8 now; go on with: pixelrnn train tr"
+    ):
         run(tmp_path, new_model(width=8))
-    with pytest.raises(UserError, match=r"another run: model\.ordering raster in the run, snake now; model\.order_digest \w+ in"):
+    with pytest.raises(
+        UserError, match=r"another run: model\.ordering raster in the run, snake now; model\.order_digest \w+ in"
+    ):
         run(tmp_path, new_model(ordering="snake"))
     torch.manual_seed(1)
     with pytest.raises(UserError, match=r"another run: model\.name SequenceRNN in the run, PixelCNN now; "):
@@ -291,7 +298,14 @@ def test_weight_decay_spares_vectors():
     [
         *({"epochs": 0}, {"learning_rate": -1.0}, {"optimizer": "sgd"}, {"average_decay": 1.0}, {"first_order": 2.0}),
         *({"max_minutes": -1.0}, {"samples": -1}, {"weight_decay": -1.0}, {"validate_every": -3}, {"patience": 0}),
-        *({"valid_limit": 0}, {"occlusion": "mask"}, {"bptt": "cut"}, {"recoveries": -1}, {"segment": 0}, {"warmup_steps": -1}),
+        *(
+            {"valid_limit": 0},
+            {"occlusion": "mask"},
+            {"bptt": "cut"},
+            {"recoveries": -1},
+            {"segment": 0},
+            {"warmup_steps": -1},
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(bad):

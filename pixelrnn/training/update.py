@@ -1,7 +1,6 @@
 """One update of the weights: the objective, the optimiser and the step."""
 
 from contextlib import nullcontext
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -80,26 +79,14 @@ def _back_propagate(
 
 
 def uses_bf16(model: Model, settings: Settings) -> bool:
-    """Whether an update computes its products in bfloat16: by default on CUDA only, and not if the likelihood needs float32.
-
-    False also if bf16 is set and this CPU cannot compute an LSTM in bfloat16.
-    """
+    """Whether an update computes its products in bfloat16: by default on CUDA only, and not if the likelihood needs float32;
+    never for an LSTM on a CPU without AVX-512."""
     device = model.order.device.type
     if settings.bf16 is None:
         return device == "cuda" and not model.likelihood.fine
-    lstm_on_cpu = device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules())
-    return settings.bf16 and (not lstm_on_cpu or _cpu_has_bfloat16_lstm())
-
-
-@cache
-def _cpu_has_bfloat16_lstm() -> bool:
-    """Try a small LSTM: on a CPU without AVX-512, oneDNN has none in bfloat16 and raises."""
-    try:
-        with torch.autocast("cpu", torch.bfloat16):
-            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))[0].sum().backward()
-    except RuntimeError:
-        return False
-    return True
+    if device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules()):
+        return settings.bf16 and torch.backends.cpu.get_cpu_capability() == "AVX512"  # else oneDNN raises
+    return settings.bf16
 
 
 def _draw_order(orders: int, first: float | None) -> int:
