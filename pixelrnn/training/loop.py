@@ -108,7 +108,6 @@ class Run:
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.progress = Progress()
-        self.losses: list[Tensor] = []  # since the last record
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
     def resume(self) -> bool:
@@ -127,9 +126,7 @@ class Run:
         self.progress.run = self.description
         if self.is_main:
             begins()
-            keep_records(self.folder, self.progress.records)
-        if self.settings.recoveries:
-            self.save()  # to go back to, if the first updates fail
+        self._restart()
         self.started = time.monotonic() - self.progress.seconds
         options = {"desc": "training", "unit": "update", "dynamic_ncols": True}
         hide = None if self.is_shown else True  # None: if there is no terminal
@@ -218,13 +215,18 @@ class Run:
             )
         self.progress = load_state(self.folder, self.model, self.average, self.optimizer)
         self.progress.recoveries = recoveries + 1
-        self.losses.clear()
-        if self.is_main:
-            keep_records(self.folder, self.progress.records)
-        self.save()
+        self._restart()
         if self.is_main:
             note(f"not finite after {failed} updates ({problem}): back to {self.progress.step}, half the learning rate")
         self.bar.n = self.progress.step
+
+    def _restart(self) -> None:
+        """Drop the records after the loaded state, and save it as the one to go back to."""
+        self.losses: list[Tensor] = []  # since the last record
+        if self.is_main:
+            keep_records(self.folder, self.progress.records)
+        if self.settings.recoveries:
+            self.save()
 
     def _check_weights(self) -> None:
         if broken := self.model.broken_weight():
