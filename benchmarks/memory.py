@@ -11,7 +11,8 @@ import torch
 from pixelrnn.completion import sample
 from pixelrnn.model import Model
 from pixelrnn.model.base import Shape
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.training.settings import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update
 
 MEBIBYTE = 2**20
 STATUS = Path("/proc/self/status")  # Linux: a peak that can be forgotten; getrusage tells a child its parent's

@@ -17,7 +17,8 @@ from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
 from pixelrnn.products import recorded
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.training.settings import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update
 
 BATCHES = (64, 1)  # where arithmetic costs most, and where small operations do
 PASSES = 12  # of the naive sampler's, which runs one for each pixel, so many are timed

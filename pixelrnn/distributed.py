@@ -1,15 +1,15 @@
-"""One run on several processes, of one machine or of several, started by torchrun: who computes what, and exact sums.
+"""One run on several processes, of one machine or of several, started by torchrun.
 
-Every process holds the same weights and makes the same draws for the joined batch; of a batch, process r of n takes the
-images r, r + n, r + 2n, … Without torchrun there is one process, and all this costs nothing.
+Every process has the same weights and makes the same draws for the joined batch; of a batch, process r of n computes the
+images r, r + n, r + 2n, … Without torchrun there is one process, and these functions do nothing.
 """
 
-import datetime
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -19,45 +19,41 @@ from torch import Tensor
 from pixelrnn.errors import ProcessLost, UserError
 
 T = TypeVar("T")
-MINUTES = 30  # that a process waits for another one
-FAILURES, PATIENCE = (1, 2), 30.0  # exit codes, seconds
+TIMEOUT = timedelta(minutes=30)  # how long a process waits for another one
 
 
 def begin() -> None:
-    """Joins the processes that torchrun has started, as its environment says; nothing where there is one."""
+    """Join the processes that torchrun started, as its environment variables say."""
     processes, way_out = os.environ.get("WORLD_SIZE") or "1", "start it with torchrun, or unset WORLD_SIZE"
     if not processes.isdecimal():
         raise UserError(f"WORLD_SIZE={processes}: it is the number of processes; {way_out}")
     if int(processes) < 2 or dist.is_initialized():
         return
     cuda = torch.cuda.is_available()
-    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")[: 4 if cuda else 3]:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", *(["LOCAL_RANK"] if cuda else [])):
         if not os.environ.get(name):
             raise UserError(f"WORLD_SIZE={processes} is set but {name} is not; {way_out}")
-    backend = "gloo"
     if cuda:
-        local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= there:
+        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= gpus:
             raise UserError(
-                f"--nproc-per-node is {local + 1} or more, but this machine has {there} GPUs; start a process for each, "
+                f"--nproc-per-node is {local + 1} or more, but this machine has {gpus} GPUs; start a process for each, "
                 "or hide them with CUDA_VISIBLE_DEVICES= to compute on the CPU"
             )
         torch.cuda.set_device(local)
-        backend = "cpu:gloo,cuda:nccl"
-    with lost_is_said():
-        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=MINUTES))
+    with peer_errors():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process. Where it is one of several, at once: DistributedDataParallel keeps gloo's threads alive when the
-    group is gone, and one of them that meets the interpreter's own ending aborts it (seen once in ten runs)."""
+def exit_process(code: int) -> NoReturn:
+    """End this process; one of several ends at once, because gloo's threads can abort Python's own shutdown."""
     sys.stdout.flush()
     sys.stderr.flush()
     if dist.is_initialized():
-        if code == 0:  # else another process may be gone, and would be waited for
+        if code == 0:  # after an error another process may be gone, and destroying the group would wait for it
             dist.destroy_process_group()
-        elif code in FAILURES and not is_main():
-            time.sleep(PATIENCE)  # torchrun ends all when one fails: the one that speaks goes first
+        elif code in (1, 2) and not is_main():
+            time.sleep(30)  # torchrun kills the others once one exits: give process 0 time to print its message
         os._exit(code)
     sys.exit(code)
 
@@ -75,53 +71,53 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def share(rows: Tensor) -> Tensor:
-    """Of a batch, what this process computes."""
+def shard(rows: Tensor) -> Tensor:
+    """The rows of a batch that this process computes."""
     return rows[rank() :: size()]
 
 
-def total(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over the processes, the same in each."""
     if size() > 1:
         values = values.clone()
-        with lost_is_said():
+        with peer_errors():
             dist.all_reduce(values)
     return values
 
 
 def gathered(values: Tensor, count: int) -> Tensor:
-    """The values (count,) of a whole batch, of which each process has those of its share. Exact: the rest is 0."""
+    """The values of a whole batch (count,), from those of each process's shard; exact, because all others are 0."""
     joined = values.new_zeros(count)
-    share(joined).copy_(values)
-    return total(joined)
+    shard(joined).copy_(values)
+    return all_reduce_sum(joined)
 
 
-def from_main(value: Any) -> Any:
-    """What process 0 has, a plain value."""
+def broadcast(value: Any) -> Any:
+    """The value that process 0 has, in all processes."""
     values = [value]
     if size() > 1:
-        with lost_is_said():
+        with peer_errors():
             dist.broadcast_object_list(values)
     return values[0]
 
 
 def by_main(make: Callable[[], T]) -> T:
-    """What make() returns in process 0, in all processes; where it raises there, all raise the same."""
+    """Call make() in process 0, and return the result, or raise its error, in all processes."""
     made: Any = None
     if is_main():
         try:
             made = make()
         except (UserError, OSError) as error:
             made = error
-    made = from_main(made)
+    made = broadcast(made)
     if isinstance(made, Exception):
         raise made
     return made  # type: ignore[no-any-return]
 
 
 @contextmanager
-def lost_is_said() -> Iterator[None]:
-    """Turns what torch raises where another process is gone into ProcessLost."""
+def peer_errors() -> Iterator[None]:
+    """Context manager: turn the errors that torch raises if another process is gone into ProcessLost."""
     try:
         yield
     except RuntimeError as error:

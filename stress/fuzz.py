@@ -257,7 +257,7 @@ class Target:
             return
         self.path.write_bytes(data)
         if self.name == "state":
-            load_state("auto", self.folder, self.model, self.average, self.optimizer)
+            load_state(self.folder, self.model, self.average, self.optimizer)
         elif self.name == "mask":
             read_mask(self.path, MOST)
         else:

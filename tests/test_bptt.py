@@ -15,7 +15,8 @@ from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.pixels import to_sequence
 from pixelrnn.training.bptt import Objective
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, rounds, update
+from pixelrnn.training.settings import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update, uses_bf16
 
 CASES = every_pair(
     cell=list(CELLS),
@@ -154,15 +155,15 @@ def test_products_in_bfloat16_give_nearly_the_same_gradient(case, bptt):
         assert loss.dtype == torch.float32
         found[bf16] = float(loss), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     assert found[True][0] == pytest.approx(found[False][0], rel=5e-3)
-    assert (found[True][0] != found[False][0]) == rounds(model, Settings(bf16=True))
+    assert (found[True][0] != found[False][0]) == uses_bf16(model, Settings(bf16=True))
     assert torch.cosine_similarity(found[True][1], found[False][1], dim=0) > 0.999
 
 
 def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"full, checkpointed or truncated"):
-        Objective(tiny_model(), "cut")
-    with pytest.raises(UserError, match="at least 1 step"):
-        Objective(tiny_model(), "truncated", 0)
+        Settings(bptt="cut")
+    with pytest.raises(UserError, match="more than 0, or null"):
+        Settings(segment=0)
     for model in PAPER["model"]:
         with pytest.raises(UserError, match=r"use training\.bptt=checkpointed"):
             Objective(tiny_model(model=model), "truncated")
@@ -176,18 +177,18 @@ def test_bfloat16_is_left_to_cuda_and_kept_from_narrow_logistics(likelihood):
         order = SimpleNamespace(device=torch.device(device))
         return SimpleNamespace(order=order, likelihood=LIKELIHOODS[likelihood], modules=lambda: [])
 
-    assert not rounds(on("cpu"), Settings()) and rounds(on("cpu"), Settings(bf16=True))
-    assert rounds(on("cuda"), Settings()) == (likelihood != "logistic_mixture")
-    assert not rounds(on("cuda"), Settings(bf16=False))
+    assert not uses_bf16(on("cpu"), Settings()) and uses_bf16(on("cpu"), Settings(bf16=True))
+    assert uses_bf16(on("cuda"), Settings()) == (likelihood != "logistic_mixture")
+    assert not uses_bf16(on("cuda"), Settings(bf16=False))
 
 
 def test_bfloat16_falls_back_to_float32_where_the_cpu_has_no_such_lstm(tmp_path):
-    """oneDNN is told to use AVX2 alone, so the test is the same on every x86 CPU."""
+    """torch is told to use AVX2 alone, so the test is the same on every x86 CPU."""
     arguments = ["train", "training.epochs=1", "training.bf16=true", "data.limit=8", "training.samples=0"]
     options = ["model.width=8", "model.depth=1", "training.valid_limit=4", f"hydra.run.dir={tmp_path}"]
     run = subprocess.run(
         [sys.executable, "-m", "pixelrnn.cli", *arguments, *options],
-        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        env={**os.environ, "ATEN_CPU_CAPABILITY": "avx2"},
         capture_output=True,
         text=True,
     )

@@ -750,7 +750,7 @@ def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_p
     Path("conf/ordering/upwards.yaml").write_text("name: raster\ntransforms: [flip_rows]\n")
     own = ["data=folder", "data.root=mine", "training.batch_size=5", "seed=3", *SMALL[:3], "training.samples=0"]
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_agreed", lambda received, seconds: ("SIGINT", seconds))
+        patch.setattr(training.Run, "stop_reason", lambda run, received: "SIGINT")
         code, out, err = call("train", "--config-dir", "conf", "ordering=upwards", *own, "hydra.run.dir=it's (1)")
     assert code == 130, err
     (printed,) = re.findall(r"go on with: (pixelrnn train .*)", out)

@@ -18,6 +18,11 @@ from pixelrnn import distributed
 
 ONE = [sys.executable, "-m", "pixelrnn.cli"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pixelrnn.cli"]
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+}
 # 61 images in batches of 8 and a last one of 5: no share of them is equal.
 TRAIN = [
     *("train", "device=cpu", "data.size=6", "data.limit=61", "training.batch_size=8", "training.samples=4"),
@@ -31,10 +36,8 @@ KINDS = {
 
 
 def start(launcher, *arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*launcher, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    command = [*launcher, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 def call(launcher, *arguments):
@@ -71,7 +74,8 @@ GRADIENTS = """
 import sys, torch
 from conftest import random_images, tiny_model
 from pixelrnn import distributed
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, update
+from pixelrnn.training.settings import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update
 
 distributed.begin()
 found = {}
@@ -87,16 +91,15 @@ for batch in (7, 2, 1):
             key = f"{batch} {sorted(options)} {bptt} {accumulate}"
             found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
 torch.save(found, f"{sys.argv[1]}{distributed.rank()}.pt")
-distributed.leave(0)
+distributed.exit_process(0)
 """
 
 
 def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
     (tmp_path / "gradients.py").write_text(GRADIENTS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     for name, launcher in {"one": ONE[:1], "two": TWO[:-2]}.items():
         command = [*launcher, str(tmp_path / "gradients.py"), str(tmp_path / name)]
-        subprocess.run(command, check=True, env=environment, timeout=300)
+        subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300)
     expected, *found = (torch.load(tmp_path / f"{name}.pt") for name in ("one0", "two0", "two1"))
     for ours in found:
         for case, gradients in expected.items():
@@ -191,20 +194,15 @@ try:
 except UserError as error:
     (place / f"{rank}.txt").write_text(str(error))
 torch.save([p.detach() for p in model.parameters()], place / f"{rank}.pt")
-distributed.leave(0)
+distributed.exit_process(0)
 """
 
 
 def separate(place, case):
     """What two processes, each with a folder of its own, say, and their weights."""
     (place / "separate.py").write_text(SEPARATE)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-    }
     command = [*TWO[:-2], str(place / "separate.py"), str(place), case]
-    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True)
     return [((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)]
 
 
@@ -238,6 +236,6 @@ def test_a_mistake_is_said_once():
 def test_without_torchrun_there_is_one_process():
     assert (distributed.rank(), distributed.size(), distributed.is_main()) == (0, 1, True)
     values = torch.arange(5)
-    for unchanged in (distributed.share(values), distributed.total(values), distributed.gathered(values, 5)):
+    for unchanged in (distributed.shard(values), distributed.all_reduce_sum(values), distributed.gathered(values, 5)):
         assert torch.equal(unchanged, values)
-    assert distributed.from_main({"a": 1}) == {"a": 1}
+    assert distributed.broadcast({"a": 1}) == {"a": 1}

@@ -193,7 +193,7 @@ def test_python_blocks_parse(path):
 
 @pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=name)
 def test_names_of_the_package_in_python_blocks_exist(path):
-    """What a block imports from it, and what it takes from its modules: distributed.leave."""
+    """What a block imports from it, and what it takes from its modules: distributed.exit_process."""
     for code in blocks(path, "python") if path.name != "api.md" else ():
         imported = {}
         for node in ast.walk(ast.parse(code)):

@@ -107,7 +107,7 @@ def test_half_written_files_of_a_killed_run_are_removed(tmp_path):
     assert not list((tmp_path / "last").rglob(".*.tmp")) and all(path.exists() for path in others)
 
 
-# Losses that are not finite
+# Losses and weights that are not finite
 
 
 @pytest.mark.parametrize(("at", "back_to"), [(15, 10), (3, 0)])
@@ -155,7 +155,7 @@ def test_weights_that_are_not_finite_are_never_saved(after, tmp_path, monkeypatc
     assert run(tmp_path).step == 20
 
 
-# States and records from a stranger
+# Damaged states and records
 
 
 @pytest.mark.parametrize("step", [None, "3", [3], 3.5, True, {}])
@@ -168,17 +168,17 @@ def test_a_state_with_a_wrong_type_is_refused(step, tmp_path):
         run(tmp_path)
 
 
-def test_the_options_of_another_model_stay_one_line(tmp_path):
+def test_a_refusal_is_one_printable_line(tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
-    changed["arguments"] = "\x1b[31m\n" * 5000
+    changed["progress"]["run"]["model"]["width"] = "\x1b[31m\n" * 5000
     torch.save(changed, tmp_path / "last" / "training.pt")
-    with pytest.raises(UserError, match="of another model") as error:
+    with pytest.raises(UserError, match="of another run") as error:
         run(tmp_path)
     assert str(error.value).isprintable() and len(str(error.value)) < 5000
 
 
-def test_invalid_lines_of_the_records_are_dropped(tmp_path):
+def test_lines_after_the_saved_records_are_dropped(tmp_path):
     run(tmp_path, epochs=2)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('nonsense\n{"step": "3"}\n[]\n{}\n{"step": 5')

@@ -51,4 +51,4 @@ def main() -> None:
 
     sys.argv = [f"pixelrnn {word}", *sys.argv[2:]]
     lend_home()
-    distributed.leave(launch(word, import_module(f"pixelrnn.cli.{word}").run))
+    distributed.exit_process(launch(word, import_module(f"pixelrnn.cli.{word}").run))

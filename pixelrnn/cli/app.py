@@ -39,7 +39,7 @@ def launch(command: str, run: Callable[[DictConfig], None]) -> int:
     try:
         distributed.begin()
         arguments = quoted(arranged(sys.argv[1:], command, partial(_keys, command)))
-        os.environ[STARTED] = distributed.from_main(time.strftime("%Y-%m-%d_%H-%M-%S"))
+        os.environ[STARTED] = distributed.broadcast(time.strftime("%Y-%m-%d_%H-%M-%S"))
         if command == "train":
             arguments = distributed.by_main(lambda: run_folder.going_on(arguments))
     except (UserError, ProcessLost, HydraException) as error:

@@ -47,9 +47,9 @@ def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
     batches, draws the same images."""
     counts = [len(rows) for rows in torch.arange(cfg.count).split(cfg.batch_size)]
     images = torch.zeros((cfg.count, *model.shape), dtype=torch.uint8)
-    for i in distributed.share(torch.arange(len(counts))).tolist():
+    for i in distributed.shard(torch.arange(len(counts))).tolist():
         generator = torch.Generator(model.order.device).manual_seed(cfg.seed + 1_000_003 * i)
         with pixel_bar(f"sampling {i + 1}/{len(counts)}" if len(counts) > 1 else "sampling") as progress:
             drawn = sample(model, counts[i], cfg.temperature, generator, progress)
         images[i * cfg.batch_size :][: len(drawn)] = drawn.cpu()
-    return distributed.total(images)  # an image is 0 in the processes that did not draw it
+    return distributed.all_reduce_sum(images)  # an image is 0 in the processes that did not draw it

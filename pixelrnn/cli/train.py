@@ -18,8 +18,9 @@ from pixelrnn.model import MODELS, Model
 from pixelrnn.notes import note
 from pixelrnn.registry import configure
 from pixelrnn.training.loop import train
+from pixelrnn.training.settings import Settings
 from pixelrnn.training.state import way_on
-from pixelrnn.training.update import Settings, occlusion_of
+from pixelrnn.training.update import occlusion_of
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 

@@ -125,7 +125,7 @@ def evaluate_conditional(
 
     with model.along(int(model.best_orders(hidden[None].to(model.order.device)))):
         found = _in_batches(model, images, hidden, batch_size, estimate)
-    total, images_done = distributed.total(effective).tolist()
+    total, images_done = distributed.all_reduce_sum(effective).tolist()
     mean = total / images_done if images_done else math.nan
     return replace(Likelihoods.of(found, _hidden_dimensions(model, hidden)), effective_particles=mean), how
 
@@ -148,7 +148,7 @@ def _in_batches(
     device, found = model.order.device, [torch.empty(0, dtype=torch.float64)]
     hidden = hidden.expand(len(images), *model.shape[1:])
     with model.evaluating():
-        for rows in distributed.share(torch.arange(len(images))).split(batch_size):
+        for rows in distributed.shard(torch.arange(len(images))).split(batch_size):
             if len(rows):
                 found.append(function(images[rows].to(device), hidden[rows].to(device)).cpu().double())
     return distributed.gathered(torch.cat(found), len(images))

@@ -1,14 +1,15 @@
 """Training by maximum likelihood.
 
-loop.py     the training loop
-update.py   one update of the weights, and the settings
-bptt.py     back-propagation through time: full, checkpointed or truncated
-state.py    the state from which a run goes on
-signals.py  SIGINT and SIGTERM end a run after its update
+loop.py      the training loop
+settings.py  the options of training, and the learning rate
+update.py    one update of the weights
+bptt.py      back-propagation through time: full, checkpointed or truncated
+state.py     saving a run's state and resuming from it
+signals.py   SIGINT and SIGTERM end a run after the current update
 """
 
 from pixelrnn.training.loop import train
+from pixelrnn.training.settings import Settings
 from pixelrnn.training.state import Progress
-from pixelrnn.training.update import Settings
 
 __all__ = ["Progress", "Settings", "train"]

@@ -1,10 +1,10 @@
-"""Back-propagation through time: through the whole sequence, with parts of it recomputed, or cut.
+"""Back-propagation through time: through the whole sequence, with parts of it computed again, or truncated.
 
-full          the gradient, from one pass that keeps all it computes
-checkpointed  the same gradient: only the states between segments are kept, and each segment is computed again in the
-              backward pass (Chen et al. 2016), so that memory grows with the square root of the length
-truncated     another gradient: it ends at the border of each segment, while the state is carried on; what lies further
-              back than a segment is not learned. Its memory is that of checkpointed
+full          the gradient, from one pass that keeps every intermediate value
+checkpointed  the same gradient: one pass keeps only the states between segments, and the backward pass computes each
+              segment again (Chen et al. 2016), so that memory grows with the square root of the length
+truncated     another gradient: it ends at the border of each segment, while the state is carried on, so that a pixel
+              further back than a segment has no influence; it needs the memory of checkpointed
 """
 
 import math
@@ -20,28 +20,19 @@ from pixelrnn.model.paper.network import Network
 from pixelrnn.pixels import to_sequence
 from pixelrnn.states import detached
 
-BPTT = ("full", "checkpointed", "truncated")
-
 
 class Objective(nn.Module):
-    """log p of a batch, back-propagated in one of these ways.
+    """The sum over a batch of log p, back-propagated in one of these ways.
 
-    segment is the number of steps, None for four times the square root of the pixels: of 4,096 steps that keeps a quarter
-    of the memory and takes a fifth to a third more time (docs/machines.md); half as many keep less and take longer. The
-    two-dimensional models have no sequence to cut; checkpointed computes each of their layers again. Raises UserError for
-    what does not fit.
+    segment is the number of steps; None: four times the square root of the pixels, which for 4,096 steps keeps a quarter of
+    the memory and takes a fifth to a third more time (docs/machines.md). The two-dimensional models have no sequence to cut:
+    checkpointed computes each of their layers again, and truncated raises UserError.
     """
 
     def __init__(self, model: Model, bptt: str = "full", segment: int | None = None):
         super().__init__()
-        if bptt not in BPTT:
-            raise UserError(f"training.bptt={bptt}: it is {', '.join(BPTT[:-1])} or {BPTT[-1]}")
-        if segment is not None and segment < 1:
-            raise UserError(
-                f"training.segment={segment}: at least 1 step, or null for four times the square root of the pixels"
-            )
-        is_sequence = isinstance(model, SequenceRNN)
-        if bptt == "truncated" and not is_sequence:
+        self.has_sequence = isinstance(model, SequenceRNN)
+        if bptt == "truncated" and not self.has_sequence:
             raise UserError(
                 f"training.bptt=truncated cuts a sequence, and {type(model).__name__} has none; use training.bptt=checkpointed"
             )
@@ -52,25 +43,26 @@ class Objective(nn.Module):
                 module.recompute = bptt == "checkpointed"
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The sum over the batch of log p(x), or with hidden of log p(x_hidden | x_observed), nats: ()."""
-        if self.bptt == "full" or not isinstance(self.model, SequenceRNN):
-            model = self.model
+        """log p(x), or with hidden log p(x_hidden | x_observed), in nats: ()."""
+        model: Any = self.model
+        if self.bptt == "full" or not self.has_sequence:
             return (model.log_prob(images) if hidden is None else model.fill_log_prob(images, hidden)).sum()
-        counted = None if hidden is None else self.model.in_order(hidden)
-        values = to_sequence(images, self.model.order)
-        state, totals = self.model.start(images, hidden), []
-        for start in range(0, self.model.pixels, self.segment):
-            span = slice(start, min(start + self.segment, self.model.pixels))
+        counted = None if hidden is None else model.in_order(hidden)
+        values, state = to_sequence(images, model.order), model.start(images, hidden)
+        totals = []
+        for start in range(0, model.pixels, self.segment):
+            span = slice(start, min(start + self.segment, model.pixels))
             if self.bptt == "truncated" and start > 0:
                 state = detached(state)
-            # Nothing random but dropout, whose draws are made again.
-            log_prob, state = checkpoint(self._segment, images, values, counted, span, state, use_reentrant=False)
-            totals.append(log_prob)
+            # Dropout is the only random part, and checkpoint() draws it again.
+            total, state = checkpoint(self._segment, images, values, counted, span, state, use_reentrant=False)
+            totals.append(total)
         return torch.stack(totals).sum()
 
     def _segment(
         self, images: Tensor, values: Tensor, counted: Tensor | None, span: slice, state: Any
     ) -> tuple[Tensor, Any]:
+        """log p of the counted pixels of a segment: (), and the state after it."""
         parameters, state = self.model.read(images, span.start, span.stop, state)
         log_probs = self.model.likelihood.log_prob(parameters, values[:, span])
         return (log_probs if counted is None else log_probs.where(counted[:, span], 0.0)).sum(), state

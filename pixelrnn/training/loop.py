@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,29 @@ from tqdm import tqdm
 from pixelrnn import checkpoint, distributed
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
-from pixelrnn.errors import TrainingDiverged
+from pixelrnn.errors import TrainingDiverged, UserError
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
+from pixelrnn.training.settings import Settings
 from pixelrnn.training.signals import STOPS, signals_received
 from pixelrnn.training.state import (
+    ELSEWHERE,
     RECORDS,
+    STATE,
     Progress,
-    described,
-    forget_after,
-    goes_on,
+    describe_run,
+    keep_records,
     load_state,
-    rate,
+    note_resumption,
     save_state,
-    updates,
 )
-from pixelrnn.training.update import Settings, make_objective, make_optimizer, occlusion_of, rounds, update
+from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
 
 RECORD_EVERY = 50  # updates
-Begins = Callable[[], object]
 
 
 def train(
@@ -49,19 +50,19 @@ def train(
     folder: str | Path,
     seed: int = 0,
     progress: bool = True,
-    begins: Begins = lambda: None,
+    begins: Callable[[], object] = lambda: None,
 ) -> Progress:
-    """Trains `model` on its device and keeps in `folder`, made if it is not there: best/ and last/ (models with averaged
-    weights, and the state to resume from), metrics.jsonl, curves.png and samples.png.
+    """Train `model` on its device, and keep in `folder`: best/ and last/ (models with averaged weights, and the state to
+    resume from), metrics.jsonl, curves.png and samples.png.
 
-    A run that the folder holds goes on, and notes say from where and which settings differ. UserError says where it is of
-    another model or other data, or over and of other settings. begins() is called before anything in the folder changes,
-    and only where there is something to do.
+    A run that the folder holds goes on; notes say from where and which settings differ. begins() is called before anything
+    in the folder changes, and only if something is left to do. SIGINT and SIGTERM finish the update, save the state, and
+    return with progress.stopped_by set. A loss, a gradient or a weight that is not finite is never saved: the run goes back
+    to its last saved state with half the learning rate, at most settings.recoveries times. Several processes
+    (pixelrnn/distributed.py) train one model, with the numbers of one process; the first one reads and writes.
 
-    SIGINT and SIGTERM finish the step, save, and return with progress.stopped_by set. A loss, a gradient or a weight that
-    is not finite is never saved: the run goes back to its last saved state with half the learning rate, settings.recoveries
-    times, and then raises TrainingDiverged. Several processes (pixelrnn/distributed.py) train one model, as one process
-    would; the first one reads and writes, and UserError says where it cannot.
+    Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser or
+    init, or one that is over with other settings; TrainingDiverged if the recoveries are used up.
     """
     folder = expanded(folder)
     checkpoint.check(model)
@@ -69,192 +70,217 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as lock:
         distributed.by_main(lambda: lock.enter_context(only_writer(folder, "best", "last")))
-        return _train(model, data, settings, folder, seed, progress, begins)
+        run = Run(model, data, settings, folder, seed, progress)
+        if not run.resume():
+            return run.progress
+        run.begin(begins)
+        with signals_received() as received, run.bar:
+            while run.progress.step < run.total and not run.progress.stopped_by:
+                try:
+                    run.step()
+                    run.progress.stopped_by = run.stop_reason(received)
+                    run.record()
+                    if run.is_validation_due():
+                        run.validate()
+                    elif run.progress.stopped_by:
+                        run.save()
+                except FloatingPointError as error:
+                    run.recover(str(error))
+        if run.tensorboard:
+            run.tensorboard.close()
+    return run.progress
 
 
-def _train(
-    model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, progress: bool, begins: Begins
-) -> Progress:
-    device, is_main = model.order.device, distributed.is_main()
-    if settings.bf16 and not rounds(model, settings) and is_main:
-        note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
-    model.remember(data.train_digests)
-    valid = limited(data.valid, settings.valid_limit)
-    batches, total_steps = math.ceil(len(data.train) / settings.batch_size), updates(settings, len(data.train))
-    validate_every = settings.validate_every or batches
-    occlusion, valid_hidden = occlusion_of(settings, model), None
-    if occlusion:
-        drawn = torch.Generator().manual_seed(seed)
-        valid_hidden = draw_occlusions(occlusion, len(valid), *model.shape[1:], generator=drawn)
-    run = described(model, data, settings, seed)
-    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
-    average = copy.deepcopy(model).requires_grad_(False).eval()  # of the weights that all processes have
-    at = load_state(settings.resume, folder, model, average, optimizer, run)
-    if (at.step or at.run) and not goes_on(folder, at, settings, run, len(data.train)):
-        return at
-    at.run = run
-    if is_main:
-        begins()
-        forget_after(folder, at.step)
-        if settings.recoveries:
-            save_state(folder, model, average, optimizer, at)  # to go back to, if the first updates fail
-    started, seconds_before = time.monotonic(), at.seconds
-    if device.type == "cuda":  # 8 bits a value, once, instead of a batch at a time
-        data = replace(data, train=data.train.to(device))
-    check_every = 1 if device.type == "cpu" else RECORD_EVERY  # to look at a number waits for the device
-    quiet = not (progress and is_main)
-    bar = tqdm(
-        total=total_steps, initial=at.step, desc="training", unit="update", dynamic_ncols=True, disable=quiet or None
-    )
-    in_lines = bar.disable and not quiet  # where there is no terminal, a line for each validation instead of a bar
-    writer = _tensorboard(folder) if is_main else None
+class Run:
+    """A training run: the model and its average, the optimiser, the data, and how far they are."""
 
-    def record(**values: float) -> None:
-        if not is_main:
-            return
-        now = {"step": at.step, "epoch": at.step / batches, "seconds": at.seconds}
-        append(folder / RECORDS, json.dumps({**now, **values}) + "\n")
-        for name, value in values.items():
-            if writer:
-                writer.add_scalar(name, value, at.step)
+    def __init__(self, model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, show: bool):
+        self.model, self.data, self.settings, self.folder, self.seed = model, data, settings, folder, seed
+        self.is_main, self.is_shown = distributed.is_main(), show and distributed.is_main()
+        if settings.bf16 and not uses_bf16(model, settings) and self.is_main:
+            note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
+        self.batches = math.ceil(len(data.train) / settings.batch_size)  # of an epoch
+        self.total = settings.epochs * self.batches
+        self.validate_every = settings.validate_every or self.batches
+        self.occlusion = occlusion_of(settings, model)
+        self.valid = limited(data.valid, settings.valid_limit)
+        self.description = describe_run(model, data, settings, seed)
+        if model.order.device.type == "cuda":  # all images at once, 8 bits a value, instead of a batch at a time
+            self.data = replace(data, train=data.train.to(model.order.device))
+        self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
+        model.remember(data.train_digests)
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.progress = Progress()
+        self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
-    def validate() -> None:
-        likelihood = _validate(average, valid, settings.batch_size)
-        record(valid_bits_per_dim=likelihood.bits_per_dim, valid_nats=likelihood.nats)
-        if valid_hidden is not None:
-            likelihood = evaluate(average, valid, valid_hidden, settings.batch_size)
-            record(valid_hidden_bits_per_dim=likelihood.bits_per_dim, valid_hidden_nats=likelihood.nats)
-        at.validations_without_gain += 1
-        if likelihood.nats < at.best_nats:
-            at.best_nats, at.best_bits_per_dim = likelihood.nats, likelihood.bits_per_dim
-            at.validations_without_gain = 0
-            if is_main:
-                checkpoint.save(average, folder / "best")
-        if is_main:
-            save_state(folder, model, average, optimizer, at)
-            _draw(folder, average, settings, seed, data.name)
-        now = {"train": running, "valid": likelihood.bits_per_dim, "best": at.best_bits_per_dim}
-        shown = {name: f"{bits:.3f}" for name, bits in now.items()}
-        bar.set_postfix(shown)
-        if in_lines:
-            told = ", ".join(f"{name} {bits}" for name, bits in shown.items())
-            print(f"update     {at.step:,} of {total_steps:,}: {told} bits/dim", flush=True)
-
-    def recover(what: str) -> None:
-        """Goes back to the last saved state, with half the learning rate; TrainingDiverged where that was done enough."""
-        nonlocal at
-        failed, before = at.step, at.recoveries
-        if before < settings.recoveries:
-            at = load_state("auto", folder, model, average, optimizer, run)
-            at.recoveries = before + 1
-            losses.clear()
-            if is_main:
-                forget_after(folder, at.step)
-                save_state(folder, model, average, optimizer, at)
-            if not quiet:
-                bar.write(
-                    f"recovered  not finite after {failed} updates ({what}): back to {at.step}, half the learning rate"
-                )
-            bar.n = at.step
-        else:
-            raise TrainingDiverged(
-                f"the loss, its gradient or a weight is not finite after {failed} updates ({what}); the last good checkpoint "
-                f"is in {folder}: try a smaller training.learning_rate, or training.recoveries=3"
+    def resume(self) -> bool:
+        """Load the state in the folder, if there is one; returns whether something is left to do."""
+        if self.settings.resume == "never" and distributed.by_main((self.folder / "last" / STATE).exists):
+            raise UserError(
+                f"{self.folder} already holds a training run; {ELSEWHERE}, or training.resume=auto to go on"
             )
+        self.progress = load_state(self.folder, self.model, self.average, self.optimizer, self.description)
+        if not self.progress.run:
+            return True
+        return note_resumption(self.folder, self.progress, self.description, self.batches)
 
-    running = math.nan  # bits/dim over the last updates
-    losses: list[Tensor] = []  # since the last record
-    with signals_received() as received, bar:
-        while at.step < total_steps and not at.stopped_by:
-            epoch, done = divmod(at.step, batches)
-            for index in _epoch(len(data.train), settings.batch_size, seed, epoch)[done:]:
-                step_size = rate(settings, at, len(data.train))
-                for group in optimizer.param_groups:
-                    group["lr"] = step_size
-                torch.manual_seed(_step_seed(seed, at.step))
-                images = data.training_batch(index.to(data.train.device)).to(device)
-                loss, norm = update(objective, optimizer, images, settings, occlusion)
-                losses.append(loss)
-                due = len(losses) >= RECORD_EVERY or at.step + 1 == total_steps or (at.step + 1) % validate_every == 0
-                if (due or at.step % check_every == 0) and not math.isfinite((sum(losses) if due else loss) + norm):
-                    recover(f"loss {loss:.4g}, gradient norm {norm:.4g}")
-                    break
-                at.step += 1
-                stop, at.seconds = _agreed(received, seconds_before + time.monotonic() - started)
-                _average(average, model, min(settings.average_decay, at.step / (at.step + 10)))
+    def begin(self, begins: Callable[[], object]) -> None:
+        """Prepare the folder, and start the clock and the progress bar."""
+        self.progress.run = self.description
+        if self.is_main:
+            begins()
+        self.tensorboard: Any = _tensorboard(self.folder) if self.is_main else None
+        self._restart()
+        self.started = time.monotonic() - self.progress.seconds
+        options = {"desc": "training", "unit": "update", "dynamic_ncols": True}
+        hide = None if self.is_shown else True  # None: if there is no terminal
+        self.bar = tqdm(total=self.total, initial=self.progress.step, disable=hide, **options)
 
-                if due:
-                    running = float(sum(losses)) / len(losses)
-                    record(train_bits_per_dim=running, learning_rate=step_size, gradient_norm=float(norm))
-                    losses.clear()
-                    bar.set_postfix(train=f"{running:.3f}", best=f"{at.best_bits_per_dim:.3f}")
-                bar.update()
+    def step(self) -> None:
+        """One update of the weights and of their average; FloatingPointError if the loss or its gradient is not finite."""
+        step, batch_size = self.progress.step, self.settings.batch_size
+        epoch, batch = divmod(step, self.batches)
+        index = _epoch(len(self.data.train), batch_size, self.seed, epoch)[batch]
+        self.learning_rate = self.progress.learning_rate(self.settings, self.batches)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        torch.manual_seed(_step_seed(self.seed, step))
+        images = self.data.training_batch(index.to(self.data.train.device)).to(self.model.order.device)
+        loss, self.norm = update(self.objective, self.optimizer, images, self.settings, self.occlusion)
+        self.losses.append(loss)
+        self.progress.step += 1
+        _move_average(self.average, self.model, min(self.settings.average_decay, (step + 1) / (step + 11)))
+        self.bar.update()
 
-                if stop:
-                    at.stopped_by = stop
-                elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
-                    at.stopped_by = "max_minutes"
-                to_validate = at.step % validate_every == 0 or at.step == total_steps or at.stopped_by == "max_minutes"
-                if (to_validate or at.stopped_by in STOPS) and model.broken_weight():
-                    recover("a weight")
-                    break
-                if to_validate:
-                    validate()
-                    if settings.patience and at.validations_without_gain >= settings.patience:
-                        at.stopped_by = "patience"
-                if at.stopped_by:
-                    break
-        if at.stopped_by in STOPS and is_main:
-            save_state(folder, model, average, optimizer, at)
-    if writer:
-        writer.close()
-    return at
+    def stop_reason(self, received: list[str]) -> str:
+        """Take the time; returns why the run stops now, alike in all processes: a signal, a limit, or "" if it goes on."""
+        seconds = time.monotonic() - self.started if self.is_main else 0.0
+        values = torch.tensor([seconds, *(name in received for name in STOPS)], dtype=torch.float64)
+        self.progress.seconds, *stops = distributed.all_reduce_sum(values).tolist()
+        signals = [name for name, stop in zip(STOPS, stops, strict=True) if stop]
+        return signals[0] if signals else self.progress.limit_reached(self.settings)
+
+    def record(self) -> None:
+        """Record the mean loss of the last updates every RECORD_EVERY updates, and before each validation."""
+        step = self.progress.step
+        if len(self.losses) < RECORD_EVERY and step % self.validate_every and step < self.total:
+            return
+        loss = float(sum(self.losses)) / len(self.losses)
+        if not math.isfinite(loss + float(self.norm)):
+            raise FloatingPointError(f"loss {loss:.4g}, gradient norm {self.norm:.4g}")
+        self._write(train_bits_per_dim=loss, learning_rate=self.learning_rate, gradient_norm=float(self.norm))
+        self.losses.clear()
+        self.bits["train"] = f"{loss:.3f}"
+        self.bar.set_postfix(self.bits)
+
+    def is_validation_due(self) -> bool:
+        """Whether this update ends an epoch (or validate_every updates), or the run."""
+        step, stopped_by = self.progress.step, self.progress.stopped_by
+        return step % self.validate_every == 0 or step == self.total or stopped_by == "max_minutes"
+
+    def validate(self) -> None:
+        """Evaluate the averaged model, keep it in best/ if it is the best so far, save the state, and draw the figures."""
+        self._check_weights()
+        at = self.progress
+        found = _validate(self.average, self.valid, self.settings.batch_size)
+        self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats)
+        if self.occlusion:
+            generator = torch.Generator().manual_seed(self.seed)
+            hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
+            found = evaluate(self.average, self.valid, hidden, self.settings.batch_size)
+            self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
+        at.validations_without_gain += 1
+        if found.nats < at.best_nats:
+            at.best_nats, at.best_bits_per_dim, at.validations_without_gain = found.nats, found.bits_per_dim, 0
+            if self.is_main:
+                checkpoint.save(self.average, self.folder / "best")
+        self.save()
+        if self.is_main:
+            _draw(self.folder, self.average, self.settings, self.seed, self.data.name)
+        self.bits |= {"valid": f"{found.bits_per_dim:.3f}", "best": f"{at.best_bits_per_dim:.3f}"}
+        self.bar.set_postfix(self.bits)
+        if self.bar.disable and self.is_shown:
+            print(f"update     {at.step:,} of {self.total:,}: {self.bar.postfix} bits/dim", flush=True)
+        at.stopped_by = at.stopped_by or at.limit_reached(self.settings)
+
+    def save(self) -> None:
+        """Save the state; FloatingPointError if a weight is not finite."""
+        self._check_weights()
+        if self.is_main:
+            save_state(self.folder, self.model, self.average, self.optimizer, self.progress)
+
+    def recover(self, problem: str) -> None:
+        """Go back to the last saved state with half the learning rate; TrainingDiverged if the recoveries are used up."""
+        failed, recoveries = self.progress.step, self.progress.recoveries
+        if recoveries >= self.settings.recoveries:
+            raise TrainingDiverged(
+                f"the loss, its gradient or a weight is not finite after {failed} updates ({problem}); the last good checkpoint "
+                f"is in {self.folder}: try a smaller training.learning_rate, or training.recoveries=3"
+            )
+        self.progress = load_state(self.folder, self.model, self.average, self.optimizer)
+        self.progress.recoveries = recoveries + 1
+        self._restart()
+        if self.is_main:
+            note(f"not finite after {failed} updates ({problem}): back to {self.progress.step}, half the learning rate")
+        self.bar.n = self.progress.step
+
+    def _restart(self) -> None:
+        """Drop the records after the loaded state, and save it as the one to go back to."""
+        self.losses: list[Tensor] = []  # since the last record
+        if self.is_main:
+            keep_records(self.folder, self.progress.records)
+        if self.settings.recoveries:
+            self.save()
+
+    def _check_weights(self) -> None:
+        if broken := self.model.broken_weight():
+            raise FloatingPointError(f"the weight {broken}")
+
+    def _write(self, **values: float) -> None:
+        """Add a line to the records."""
+        at = self.progress
+        at.records += 1
+        if self.is_main:
+            record = {"step": at.step, "epoch": at.step / self.batches, "seconds": at.seconds, **values}
+            append(self.folder / RECORDS, json.dumps(record) + "\n")
+            for name, value in values.items() if self.tensorboard else ():
+                self.tensorboard.add_scalar(name, value, at.step)
 
 
 def _step_seed(seed: int, step: int) -> int:
-    """Of all that an update draws: a function of the step, so that a resumed run draws the same, on any number of
-    processes; each of these adds its rank."""
+    """The seed of an update's draws: a resumed run draws the same, on any number of processes. Each adds its rank."""
     return (seed * 1_000_003 + step) * 4096 % 2**63
 
 
-def _agreed(received: list[str], seconds: float) -> tuple[str, float]:
-    """The signal for which all processes stop, "" for none, and the clock of the first one."""
-    if distributed.size() == 1:
-        return received[0] if received else "", seconds
-    clock = seconds if distributed.is_main() else 0.0
-    *stops, clock = distributed.total(torch.tensor([*(name in received for name in STOPS), clock])).tolist()
-    return next((name for name, said in zip(STOPS, stops, strict=True) if said), ""), clock
-
-
-def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
-    """-log p(x); of a model with several orders their mean, each image along one of them in turn. The model keeps what is
-    typical of the images."""
-    along = []
-    for order in range(min(len(model.orders), len(images))):
-        with model.along(order):
-            along.append(log_probs(model, images[order :: len(model.orders)], batch_size=batch_size))
-    found = torch.cat(along)
-    model.trained_on = {**model.trained_on, "typical": Typical.of(images, model.levels, found).as_dict()}
-    return Likelihoods.of(found, model.dimensions)
-
-
+@lru_cache(maxsize=1)
 def _epoch(images: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
-    """The batches' indices; a function of seed and epoch alone, so that a resumed run sees the same ones."""
+    """The indices of each batch; they depend on seed and epoch alone, so that a resumed run has the same ones."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)).split(batch_size)
 
 
 @torch.no_grad()
-def _average(average: Model, model: Model, decay: float) -> None:
+def _move_average(average: Model, model: Model, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
+def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
+    """-log p(x), each image along one of the model's orders in turn. The model keeps what is typical of the images."""
+    found = []
+    for order in range(min(len(model.orders), len(images))):
+        with model.along(order):
+            found.append(log_probs(model, images[order :: len(model.orders)], batch_size=batch_size))
+    joined = torch.cat(found)
+    model.trained_on = {**model.trained_on, "typical": Typical.of(images, model.levels, joined).as_dict()}
+    return Likelihoods.of(joined, model.dimensions)
+
+
 def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
-    from pixelrnn import figures  # matplotlib, only where a picture is made
+    """Draw the learning curve and samples into the folder."""
+    from pixelrnn import figures  # matplotlib is slow to import
 
     lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
-    figures.save_figure(
-        figures.curves([json.loads(line) for line in lines], name), folder / f"curves.{settings.figures}"
-    )
+    curves = figures.curves([json.loads(line) for line in lines], name)
+    figures.save_figure(curves, folder / f"curves.{settings.figures}")
     if settings.samples:
         generator = torch.Generator(model.order.device).manual_seed(seed)
         samples = figures.grid(sample(model, settings.samples, generator=generator), model.levels)
@@ -262,7 +288,7 @@ def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) 
 
 
 def _tensorboard(folder: Path) -> Any:
-    """A TensorBoard writer, if TensorBoard is installed."""
+    """A writer of TensorBoard's files, if TensorBoard is installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,6 +1,7 @@
-"""The signals that ask a command to come to an end."""
+"""The signals that ask a command to stop."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,21 +11,19 @@ STOPS = ("SIGINT", "SIGTERM")
 
 @contextmanager
 def signals_received() -> Iterator[list[str]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
+    """Context manager: collect the names of SIGINT and SIGTERM instead of ending the process; a second one acts as usual."""
     received: list[str] = []
-    before: dict[signal.Signals, Any] = {}
+    is_main = threading.current_thread() is threading.main_thread()  # only the main thread may set handlers
+    handlers = {signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in STOPS if is_main}
 
     def receive(number: int, _frame: Any) -> None:
         received.append(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
+        signal.signal(number, handlers[signal.Signals(number)])
 
     try:
-        for number in map(signal.Signals.__getitem__, STOPS):
-            before[number] = signal.signal(number, receive)
-    except ValueError:  # not the main thread: signals go elsewhere
-        pass
-    try:
+        for number in handlers:
+            signal.signal(number, receive)
         yield received
     finally:
-        for stop, handler in before.items():
-            signal.signal(stop, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The state of a training run, from which it goes on with the same numbers as if it had not stopped."""
+"""Saving a run's state and resuming from it: a resumed run has the numbers of one that was not stopped."""
 
 import hashlib
 import io
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
@@ -20,175 +21,165 @@ from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.registry import LONGEST, printable
-from pixelrnn.training.update import Settings, learning_rate
+from pixelrnn.training.settings import Settings
 
 STATE = "training.pt"
 RECORDS = "metrics.jsonl"
-ENDS = ("training.epochs", "training.max_minutes", "training.patience")  # the options that say when a run is over
 ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
+FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
+LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
 
 
 @dataclass
 class Progress:
-    """How far a run is."""
+    """How far a run is. Raises TypeError for a value of another type."""
 
     step: int = 0
     seconds: float = 0.0
-    best_nats: float = math.inf  # of the hidden pixels, where training hides some
+    best_nats: float = math.inf  # of the hidden pixels, if training hides some
     best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
-    recoveries: int = 0  # times that the run went back to its last saved state
+    recoveries: int = 0  # how often the run went back to its last saved state
+    records: int = 0  # lines of metrics.jsonl
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
-    run: dict[str, Any] = field(default_factory=dict)  # what it is trained on, and its options: see described()
+    run: dict = field(default_factory=dict)  # from describe_run()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if type(value := getattr(self, each.name)) is not each.type:
+                raise TypeError(f"progress.{each.name} is {value!r}")
+
+    def learning_rate(self, settings: Settings, batches: int) -> float:
+        """The learning rate of the next update, for so many batches an epoch: linear warm-up, then half a cosine down to a
+        hundredth, by the updates or by the time, whichever is further; half of that after each recovery."""
+        time_used = self.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+        done = min(1.0, max(self.step / (settings.epochs * batches), time_used))
+        warmup = min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
+        rate = settings.learning_rate * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return rate / 2**self.recoveries
+
+    def limit_reached(self, settings: Settings) -> str:
+        """The setting that ends the run before all epochs are done: "max_minutes", "patience" or ""."""
+        if settings.max_minutes and self.seconds > 60 * settings.max_minutes:
+            return "max_minutes"
+        return "patience" if settings.patience and self.validations_without_gain >= settings.patience else ""
 
 
-def described(model: Model, data: Dataset, settings: Settings, seed: int) -> dict[str, Any]:
-    """What a run is trained on, and its options but the model's own; UserError unless all processes have the same."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (data.train, data.valid):
-        digest.update(f"{tuple(part.shape)} {data.dynamic}".encode())
-        digest.update(part.cpu().flatten().numpy().data)
-    options = {f"training.{name}": value for name, value in asdict(settings).items() if name != "resume"}
-    run = {"images": digest.hexdigest(), "seed": seed, **options}
-    if distributed.total(torch.tensor(float(run != distributed.from_main(run)))):
+def describe_run(model: Model, data: Dataset, settings: Settings, seed: int) -> dict[str, Any]:
+    """Everything that a run depends on, as plain values; UserError unless all processes have the same."""
+    run = {
+        "image_digest": _digest(data.train, data.valid, torch.tensor(data.dynamic)),
+        "seed": seed,
+        "model": {"name": type(model).__name__, **model.arguments, "order_digest": _digest(model.orders)},
+        "training": {name: value for name, value in asdict(settings).items() if name != "resume"},
+    }
+    if distributed.all_reduce_sum(torch.tensor(float(run != distributed.broadcast(run)))):
         raise UserError("the processes have different images or options; give all the same data and the same command")
     init = model.trained_on.get("init")
     place = init if init is None or init in pretrained.names() else os.path.abspath(init)
-    return {"data": data.name, "model": type(model).__name__, "init": place, **run}
+    return {"data": data.name, "init": place, **run}
 
 
-def rate(settings: Settings, at: Progress, images: int) -> float:
-    """The learning rate of the next update, where training has so many images."""
-    time_used = at.seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0
-    done = at.step / updates(settings, images)
-    return learning_rate(settings, at.step, max(done, time_used)) / 2**at.recoveries
+def _digest(*tensors: Tensor) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.cpu().flatten().numpy().data)
+    return digest.hexdigest()
 
 
-def updates(settings: Settings, images: int) -> int:
-    """How many updates all epochs have."""
-    return settings.epochs * math.ceil(images / settings.batch_size)
-
-
-def save_state(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, at: Progress) -> None:
-    """Writes folder/last: the averaged model, and in one file all that an exact continuation needs but the records so far."""
+def save_state(
+    folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write folder/last: the averaged model, and one file with everything that an exact continuation needs."""
     checkpoint.save(average, folder / "last")
     state = {
-        "arguments": json.dumps(model.arguments),
         "model": model.state_dict(),
         "average": average.state_dict(),
         checkpoint.DIGESTS: average.train_digests,
         "optimizer": optimizer.state_dict(),
-        "progress": asdict(at),
+        "progress": asdict(progress),
     }
-    file = io.BytesIO()  # not a file of torch's own, which does not say that a disk is full
+    file = io.BytesIO()  # torch.save to a path hides that the disk is full
     torch.save(state, file)
     write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()))
 
 
 def load_state(
-    resume: str,
-    folder: Path,
-    model: Model,
-    average: Model,
-    optimizer: torch.optim.Optimizer,
-    run: dict[str, Any] | None = None,
+    folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, run: dict[str, Any] | None = None
 ) -> Progress:
-    """Gives all processes the state that process 0 finds in the folder, or none where there is none. Changes no file.
+    """Load the state that process 0 finds in the folder, in all processes; a new Progress if there is none.
 
-    Raises UserError where `resume` is "never" and there is one, where it is damaged or of another model, and where `run`
-    says that it is of other data, another init or another optimiser.
+    Raises UserError if the state is damaged, or of a run that differs from `run` in FIXED. Changes no file.
     """
-    path, configured = folder / "last" / STATE, [{**group, "params": []} for group in optimizer.param_groups]
+    path = folder / "last" / STATE
     try:
         content = distributed.by_main(lambda: path.read_bytes() if path.exists() else None)
         if content is None:
             return Progress()
-        if resume == "never":
-            raise UserError(f"{folder} already holds a training run; {ELSEWHERE}, or training.resume=auto to go on")
         state = torch.load(io.BytesIO(content), map_location=model.order.device, weights_only=True)
-        at = _checked(Progress(**state["progress"]))
-        if unlike := _unlike(state, at.run, model, run or at.run):
-            way = "give the data it was trained on" if "other data" in unlike[0] else way_on(folder)
-            raise UserError(f"{path} is of {', and of '.join(unlike)}; {way}, or {ELSEWHERE}")
+        progress = Progress(**state["progress"] | {"stopped_by": ""})
+        Settings(**progress.run.get("training", {}))
+        differing = differences(progress.run, progress.run if run is None else run)
+        if any(name.startswith(FIXED) for name in differing):
+            texts = "; ".join(text for name, text in differing.items() if name.startswith((*FIXED, "data")))
+            way_out = "give the data it was trained on" if "image_digest" in differing else way_on(folder)
+            raise UserError(f"{path} is of another run: {printable(texts, 400)}; {way_out}, or {ELSEWHERE}")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        average.remember(state.get(checkpoint.DIGESTS))  # of the data as they were then
-        optimizer.load_state_dict(state["optimizer"])
-        for group, options in zip(optimizer.param_groups, configured, strict=True):  # as now asked for, not as then
-            group.update({**options, "params": group["params"]})
+        average.remember(state[checkpoint.DIGESTS])
+        # The optimiser keeps its own options: they may have changed.
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizer"]["state"]})
     except (UserError, ProcessLost):
         raise
-    except Exception as error:  # what a damaged file raises depends on where it is damaged
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # a damaged file can raise anything
+        reason = printable(" ".join(str(error).split()), 200)
         raise UserError(f"{path} is damaged or of another version ({reason}); {ELSEWHERE}") from None
-    at.stopped_by = ""
-    return at
+    return progress
 
 
 def way_on(folder: Path) -> str:
-    """How to go on with a run, from any folder: it knows its own options."""
+    """The command that resumes a run from any working folder, with the options that it was trained with."""
     return f"go on with: pixelrnn train {shlex.quote(f'training.resume={folder.absolute()}')}"
 
 
-def _unlike(state: dict[str, Any], then: dict[str, Any], model: Model, now: dict[str, Any]) -> list[str]:
-    """What a saved state is of that is not what this run is of, each with the difference."""
-    differing, unlike = _differing(then or now, now), []
-    if "images" in differing:
-        unlike.append(f"a run on other data: {differing.get('data', 'other images, of the same name')}")
-    others = [name for name in ("init", "training.optimizer", "training.batch_size") if name in differing]
-    unlike += [f"a run with another {name}: {differing[name]}" for name in others]
-    arguments = state["arguments"]
-    options = _differing(json.loads(arguments) if arguments.startswith("{") else arguments, model.arguments)
-    if "model" in differing:
-        unlike.append(f"another model: {differing['model']}")
-    elif options:
-        unlike.append("another model: " + printable("; ".join(f"{name} {text}" for name, text in options.items()), 400))
-    elif not torch.equal(state["model"]["orders"], model.orders):
-        unlike.append("another model: it visits the pixels in another order")
-    return unlike
+def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batches: int) -> bool:
+    """Note where a run resumes and what differs, or that nothing is left to do; returns whether something is left.
 
-
-def goes_on(folder: Path, at: Progress, settings: Settings, run: dict[str, Any], images: int) -> bool:
-    """Says from where the run goes on and which options differ, or that nothing is left to do, and returns which.
-
-    Raises UserError where nothing is left to do and the options are another run's.
+    Raises UserError if nothing is left to do but more than LIMITS differs.
     """
-    total, then, over = updates(settings, images), _settings({**run, **at.run}), ""
-    if at.step >= total or (at.step >= updates(then, images) and settings.epochs <= then.epochs):
+    settings, before = (Settings(**description["training"]) for description in (run, progress.run))
+    total, over = settings.epochs * batches, ""
+    if progress.step >= total:
         over = f"all {settings.epochs} epochs are done; training.epochs=… for more"
-    elif settings.max_minutes and at.seconds > 60 * settings.max_minutes:
-        over, at.stopped_by = f"training.max_minutes={settings.max_minutes:g} are up", "max_minutes"
-    elif settings.patience and at.validations_without_gain >= settings.patience:
-        over, at.stopped_by = f"no gain in training.patience={settings.patience} validations", "patience"
-    differing = {name: f"{name} {text}" for name, text in _differing(at.run or run, run).items() if name != "data"}
-    if over and (others := [text for name, text in differing.items() if name not in ENDS]):
+    elif limit := progress.limit_reached(settings):
+        over, progress.stopped_by = f"training.{limit}={getattr(settings, limit):g} is reached", limit
+    differing = differences(progress.run, run)
+    differing.pop("data", None)  # another name for the same images
+    if over and (others := [text for name, text in differing.items() if name not in LIMITS]):
         raise UserError(f"{folder} holds a run that is over, with other options: {'; '.join(others)}; {ELSEWHERE}")
-    told = [f"nothing left to do: {over}" if over else f"goes on from update {at.step:,} of {total:,}"]
-    told += differing.values()
-    if not at.run:
-        told.append("the state is of an earlier version: its data and options could not be compared with those of now")
-    elif not over and (now := rate(settings, at, images)) != (before := rate(then, at, images)):
-        told.append(
-            f"the learning rate goes on at {now:.3g}; with the options recorded in the run it would be {before:.3g}"
+    notes = [f"nothing left to do: {over}" if over else f"goes on from update {progress.step:,} of {total:,}"]
+    notes += differing.values()
+    then, now = (progress.learning_rate(each, batches) for each in (before, settings))
+    if not over and now != then:
+        notes.append(
+            f"the learning rate goes on at {now:.3g}; with the options recorded in the run it would be {then:.3g}"
         )
-    for text in told if distributed.is_main() else ():
+    for text in notes if distributed.is_main() else ():
         note(text)
     return not over
 
 
-def _differing(then: Any, now: Any) -> dict[str, str]:
-    """The names of which two options differ, and their values, in words."""
-    one, two = dict(_leaves(then)), dict(_leaves(now))
-    words = {name: [printable(side.get(name, "null"), LONGEST) for side in (one, two)] for name in one | two}
-    return {
-        printable(name, LONGEST): f"{a} in the run, {b} now"
-        for name, (a, b) in words.items()
-        if one.get(name) != two.get(name)
-    }
+def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
+    """By name, such as "model.width", the values that differ between a saved run and this one, in words."""
+    old, new = dict(_leaves(then)), dict(_leaves(now))
+    differing = [name for name in old | new if old.get(name) != new.get(name)]
+    words = {name: [printable(values.get(name, "null"), LONGEST) for values in (old, new)] for name in differing}
+    return {name: f"{printable(name, LONGEST)} {a} in the run, {b} now" for name, (a, b) in words.items()}
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """All values below this one, in words, by names such as ordering.name."""
+    """The values in nested dicts, in words, with names such as "model.ordering.name"."""
     if isinstance(value, dict):
         for key, below in value.items():
             yield from _leaves(below, f"{name}.{key}" if name else str(key))
@@ -196,34 +187,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _settings(run: dict[str, Any]) -> Settings:
-    """The settings in what a run says of itself."""
-    return Settings(**{f.name: run[f"training.{f.name}"] for f in fields(Settings) if f"training.{f.name}" in run})
-
-
-def _checked(at: Progress) -> Progress:
-    """TypeError unless each field is of its kind."""
-    for name, default in vars(Progress()).items():
-        value, kind = getattr(at, name), type(default)
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise TypeError(f"progress.{name} is {value!r}")
-    _settings(at.run)
-    return at
-
-
-def forget_after(folder: Path, step: int) -> None:
-    """Removes the records after the step of the state: they will be made again."""
-    if not (records := folder / RECORDS).exists():
-        return
-    lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-    write_whole(records, lambda path: path.write_text("".join(kept), encoding="utf-8"))
-
-
-def _step(line: str) -> float:
-    """Of a record; of a line that is none, infinity."""
-    try:
-        step = json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return math.inf
-    return step if isinstance(step, int) else math.inf
+def keep_records(folder: Path, count: int) -> None:
+    """Keep the first records, those of the saved state: a resumed run writes the later ones again."""
+    if (path := folder / RECORDS).exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))
