@@ -9,6 +9,7 @@ from conftest import SYMMETRIES, all_images, influence, ordering_spec, random_im
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS, MultiScale
+from pixelrnn.model.orders import symmetries
 from pixelrnn.model.paper import diagonal_bilstm, row_lstm
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer, diagonals
 from pixelrnn.model.paper.layers import MaskedConv
@@ -258,7 +259,7 @@ def test_the_small_image_comes_first(scale):
     small = torch.arange(42).view(6, 7)[::scale, ::scale].flatten().tolist()
     assert model.visits[: len(small)] == small
     assert model.visits[len(small) :] == [p for p in range(42) if p not in small]
-    chosen, rest = coarse_to_fine((6, 7), scale)
+    chosen, rest = coarse_to_fine(symmetries(6, 7)[0], scale)
     assert sorted([*chosen.tolist(), *rest.tolist()]) == list(range(42))
 
 

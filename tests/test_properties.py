@@ -37,7 +37,7 @@ def make(model, height, width, channels, levels, likelihood, ordering, several):
         ordering = {"name": "raster", "transforms": ordering["transforms"]}
     shape, orders = (channels, height, width), "symmetries" if several else None
     made = tiny_model(shape, levels, model=model, likelihood=likelihood, ordering=ordering, orders=orders).float()
-    made.followed.index = 0
+    made.cursor.index = 0
     return made
 
 

@@ -10,10 +10,10 @@ from pixelrnn.cell.base import Cell
 
 
 class Bidirectional(nn.Module):
-    """`depth` layers, each of a cell that reads the sequence forwards and one that reads it backwards.
+    """`depth` layers, each with a cell that reads the sequence forwards and one that reads it backwards.
 
-    The outputs at a step are both cells' side by side; the next layer reads them. dropout acts on every layer's outputs.
-    Each output depends on the whole sequence, so this reads what is given and predicts nothing by itself.
+    The outputs at a step are those of both cells side by side; the next layer reads them. dropout acts on every layer's
+    outputs. Each output depends on the whole sequence, so this network reads a given sequence; it cannot predict one.
     """
 
     def __init__(self, cell: Callable[[int, int], Cell], inputs: int, width: int, depth: int, dropout: float = 0.0):

@@ -1,9 +1,11 @@
 """Gated recurrent units (Cho et al. 2014), in the two forms that are in use."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell.base import Cell, State, sigmoid
+from pixelrnn.cell.base import Cell, CellProducts, State, sigmoid
 from pixelrnn.products import Product, widened
 
 
@@ -17,18 +19,13 @@ class GRU(Cell):
         super().__init__(inputs, width, carried=1)
         self.layer = nn.GRU(inputs, width, batch_first=True)
 
-    def derive(self) -> tuple[Product, Product, Tensor, Tensor]:
+    def derive(self, product: type[Product]) -> CellProducts:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return Product(W), Product(U), input_bias, recurrent_bias
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, b, _ = self.derived()
-        return W(inputs, b)
+        return CellProducts(product(W, input_bias), product(U, recurrent_bias))
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
-        _, U, _, b = self.derived()
-        recurrent = U(h, b)
+        recurrent = self.derived().recurrent(h)
         r, z = sigmoid(projected[:, :gates] + recurrent[:, :gates]).chunk(2, dim=-1)
         n = torch.tanh(torch.addcmul(projected[:, gates:], r, recurrent[:, gates:]))
         return (torch.lerp(n, h, z),)
@@ -36,6 +33,12 @@ class GRU(Cell):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, last = self.layer(inputs, state[0][None].contiguous())
         return outputs, (last[0],)
+
+
+class ResetBeforeProducts(NamedTuple):
+    inputs: Product
+    gates: Product  # U h
+    candidate: Product  # U_n h
 
 
 class GRUResetBefore(Cell):
@@ -51,16 +54,13 @@ class GRUResetBefore(Cell):
         self.gates = nn.Linear(width, 2 * width, bias=False)
         self.candidate = nn.Linear(width, width, bias=False)
 
-    def derive(self) -> tuple[Product, Product, Product, Tensor]:
-        return Product(self.input.weight), Product(self.gates.weight), Product(self.candidate.weight), self.input.bias
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, _, b = self.derived()
-        return W(inputs, b)
+    def derive(self, product: type[Product]) -> ResetBeforeProducts:
+        inputs = product(self.input.weight, self.input.bias)
+        return ResetBeforeProducts(inputs, product(self.gates.weight), product(self.candidate.weight))
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
-        _, U, U_n, _ = self.derived()
-        r, z = sigmoid(U(h, projected[:, :gates])).chunk(2, dim=-1)
-        n = torch.tanh(U_n(r * h, projected[:, gates:]))
+        products: ResetBeforeProducts = self.derived()
+        r, z = sigmoid(products.gates(h, projected[:, :gates])).chunk(2, dim=-1)
+        n = torch.tanh(products.candidate(r * h, projected[:, gates:]))
         return (torch.lerp(widened(n), h, widened(z)),)

@@ -40,8 +40,8 @@ class Stack(nn.Module):
         return self._climb(inputs, states, lambda i, layer: layer)
 
     def step(self, projected: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
-        """One step, of inputs that the first layer's `project` was given: (batch, gates) -> features (batch, width)
-        and the next states."""
+        """One step of inputs that the first layer has projected: (batch, gates) -> features (batch, width) and the next
+        states."""
         return self._climb(projected, states, lambda i, layer: layer.step if i else layer.advance)
 
     def _climb(self, inputs: Tensor, states: list[State], way: Callable) -> tuple[Tensor, list[State]]:

@@ -11,9 +11,9 @@ from pixelrnn.completion.particles import AUTO, Particles
 from pixelrnn.completion.parts import ROW_STEPS, Completions, Part, all_parts, noises, parts, spans
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
+from pixelrnn.model.state import pick
 from pixelrnn.pixels import check_hidden, check_images
 from pixelrnn.products import packed
-from pixelrnn.states import pick
 
 STRATEGIES = ("auto", "ancestral", "particles")
 LEAST_TEMPERATURE = 1e-6  # a lower one overflows float32, in which logits are divided by it
@@ -109,7 +109,7 @@ def complete_in_detail(
             part = work.pop(0)
             with model.along(part.order), packed(model):
                 result, cloud = _fill(model, images, hidden, part, temperature, generator, report)
-                poor = drawn.keep(part, result, cloud, model.unseen(hidden[part.rows]) == 0)
+                poor = drawn.keep(part, result, cloud, model.unseen_count(hidden[part.rows]) == 0)
                 if part.particles < most and bool(poor.any()):
                     rows = part.rows[poor]
                     again = list(parts(model, hidden, rows, part.completions, 4 * part.particles, batch_size))
@@ -218,7 +218,7 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
     batch = hidden if hidden.ndim == 3 else hidden[None]
     for order, rows in model.by_best_order(batch):
         with model.along(order):
-            if bool(model.unseen(batch[rows]).any()):
+            if bool(model.unseen_count(batch[rows]).any()):
                 return False
     return True
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.model import Model
+from pixelrnn.model.orders import hidden_span
 
 ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most
 NOISE = 1 << 22  # numbers that are drawn in one call, at most
@@ -78,7 +79,7 @@ def all_parts(
     everything = torch.arange(len(hidden), device=hidden.device)
     for chosen, rows in model.by_best_order(hidden) if order is None else [(order, everything)]:
         with model.along(chosen):
-            weighed = (model.unseen(hidden[rows]) > 0) & (particles > 0)
+            weighed = (model.unseen_count(hidden[rows]) > 0) & (particles > 0)
             for some, few in ((rows[~weighed], 0), (rows[weighed], particles)):
                 yield from parts(model, hidden, some, range(count), few, batch_size)
 
@@ -89,11 +90,11 @@ def parts(
     """These completions of these images along the order that the model follows, up to batch_size of them at a time."""
     each = max(1, batch_size // max(1, particles))
     for some in rows.split(max(1, min(each // len(completions), ROW_STEPS // model.pixels))) if len(rows) else ():
-        first, last = model.hidden_span(hidden[some])
+        first, last = hidden_span(hidden[some], model.order)
         if particles:
             last = model.pixels  # what comes after the last hidden pixel weighs as well
         for start in range(0, len(completions), each):
-            yield Part(model.followed.index, some, completions[start : start + each], particles, first, last)
+            yield Part(model.cursor.index, some, completions[start : start + each], particles, first, last)
 
 
 def spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
@@ -109,4 +110,4 @@ def noises(model: Model, batch: int, steps: int, generator: Generator | None = N
     size = model.likelihood.noise_size
     like = next(model.likelihood.parameters())
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
-        yield from model.likelihood.chance(like.new_empty(len(part), batch, size), generator)
+        yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size), generator)

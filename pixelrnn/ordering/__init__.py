@@ -10,29 +10,13 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.ordering.combinators import Ordering, flip_columns, flip_rows, reverse, transpose
-from pixelrnn.ordering.frames import Frame, Path, path_like, symmetries
-from pixelrnn.ordering.hilbert import hilbert
+from pixelrnn.ordering.curves import centre_out, hilbert, spiral
 from pixelrnn.ordering.listed import permutation, random
-from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
-from pixelrnn.ordering.spiral import spiral
+from pixelrnn.ordering.transforms import Ordering, flip_columns, flip_rows, reverse, transpose
 from pixelrnn.registry import LONGEST, configure, lookup, shown
 
-__all__ = [
-    "ORDERINGS",
-    "TRANSFORMS",
-    "Frame",
-    "Ordering",
-    "Path",
-    "build",
-    "build_all",
-    "check_order",
-    "describe",
-    "path_like",
-    "specs",
-    "symmetries",
-]
+__all__ = ["ORDERINGS", "TRANSFORMS", "Ordering", "build", "build_all", "check_order", "describe", "specs"]
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
     "raster": raster,

@@ -1,4 +1,4 @@
-"""What a model carries from step to step: trees of lists and tuples of tensors, batch first in each, or None."""
+"""The state that a model carries from step to step: nested lists and tuples of tensors, batch first in each, or None."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shared:
-    """A tensor that several members of a batch have in common: member i has row index[i]."""
+    """A tensor that several members of a batch share: member i has row index[i]. No step changes it."""
 
     rows: Tensor  # (images, …)
     index: Tensor  # int64 (batch,)
 
 
 def pick(state: Any, index: Tensor) -> Any:
-    """The state of a batch made of these members of another, int64 (new batch,), any of them several times or never."""
+    """Select batch members of a state by index, int64 (new batch,); an index may repeat."""
     if isinstance(state, Tensor):
         return state.index_select(0, index)
     if state is None:
@@ -26,7 +26,7 @@ def pick(state: Any, index: Tensor) -> Any:
 
 
 def leaves(state: Any) -> list[Tensor]:
-    """The tensors of a state that change from step to step."""
+    """List the tensors of a state that change from step to step."""
     if isinstance(state, Tensor):
         return [state]
     if state is None or isinstance(state, Shared):
@@ -35,7 +35,7 @@ def leaves(state: Any) -> list[Tensor]:
 
 
 def detached(state: Any) -> Any:
-    """The same state, through whose changing tensors no gradient flows back."""
+    """The same state with its changing tensors detached, so that no gradient flows back through them."""
     if isinstance(state, Tensor):
         return state.detach()
     if state is None or isinstance(state, Shared):
