@@ -45,7 +45,7 @@ class Packable(nn.Module, ABC):
 
     @abstractmethod
     def derive(self, product: type[Product]) -> Any:
-        """Compute from the current weights what a step needs: a `product` of a matrix, or a named tuple of several."""
+        """Compute from the current weights what a step needs: a `product` of a matrix, or a SimpleNamespace of several."""
 
     def derived(self) -> Any:
         """The values that `packed` keeps, otherwise new ones."""

@@ -1,21 +1,13 @@
 """The contract of a recurrent layer: one equation for a step, and a way to run it over a whole sequence."""
 
 from abc import abstractmethod
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.products import Packable, Product
+from pixelrnn.products import Packable
 
 State = tuple[Tensor, ...]  # the state of one layer, each (batch, width)
-
-
-class CellProducts(NamedTuple):
-    """The usual weights of a cell."""
-
-    inputs: Product  # W x + b
-    recurrent: Product  # U h
 
 
 class Cell(Packable):
@@ -46,13 +38,9 @@ class Cell(Packable):
         """The learned initial state for a batch."""
         return tuple(row.expand(batch, -1) for row in self.initial)
 
-    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: inputs (batch, inputs) -> output (batch, width) and the next state."""
-        return self.advance(self.project(inputs), state)
-
-    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of projected inputs: (batch, gates) -> output (batch, width) and the next state."""
-        state = self.recur(projected, state)
+    def step(self, inputs: Tensor, state: State, projected: bool = False) -> tuple[Tensor, State]:
+        """One step: inputs (batch, inputs), or projected ones (batch, gates) -> output (batch, width), the next state."""
+        state = self.recur(inputs if projected else self.project(inputs), state)
         return state[0], state
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:

@@ -1,11 +1,11 @@
 """Gated recurrent units (Cho et al. 2014), in the two forms that are in use."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell.base import Cell, CellProducts, State, sigmoid
+from pixelrnn.cell.base import Cell, State, sigmoid
 from pixelrnn.products import Product, widened
 
 
@@ -19,9 +19,9 @@ class GRU(Cell):
         super().__init__(inputs, width, carried=1)
         self.layer = nn.GRU(inputs, width, batch_first=True)
 
-    def derive(self, product: type[Product]) -> CellProducts:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return CellProducts(product(W, input_bias), product(U, recurrent_bias))
+        return SimpleNamespace(inputs=product(W, input_bias), recurrent=product(U, recurrent_bias))
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
@@ -33,12 +33,6 @@ class GRU(Cell):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, last = self.layer(inputs, state[0][None].contiguous())
         return outputs, (last[0],)
-
-
-class ResetBeforeProducts(NamedTuple):
-    inputs: Product
-    gates: Product  # U h
-    candidate: Product  # U_n h
 
 
 class GRUResetBefore(Cell):
@@ -54,13 +48,15 @@ class GRUResetBefore(Cell):
         self.gates = nn.Linear(width, 2 * width, bias=False)
         self.candidate = nn.Linear(width, width, bias=False)
 
-    def derive(self, product: type[Product]) -> ResetBeforeProducts:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         inputs = product(self.input.weight, self.input.bias)
-        return ResetBeforeProducts(inputs, product(self.gates.weight), product(self.candidate.weight))
+        return SimpleNamespace(
+            inputs=inputs, gates=product(self.gates.weight), candidate=product(self.candidate.weight)
+        )
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
-        products: ResetBeforeProducts = self.derived()
-        r, z = sigmoid(products.gates(h, projected[:, :gates])).chunk(2, dim=-1)
-        n = torch.tanh(products.candidate(r * h, projected[:, gates:]))
+        d = self.derived()
+        r, z = sigmoid(d.gates(h, projected[:, :gates])).chunk(2, dim=-1)
+        n = torch.tanh(d.candidate(r * h, projected[:, gates:]))
         return (torch.lerp(widened(n), h, widened(z)),)

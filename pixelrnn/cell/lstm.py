@@ -1,21 +1,12 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000)."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.base import Cell, State
 from pixelrnn.products import Product
-
-
-class LSTMProducts(NamedTuple):
-    """Weights that include the gates' inner scale."""
-
-    inputs: Product
-    recurrent: Product
-    scale: Tensor
-    shift: Tensor
 
 
 class LSTM(Cell):
@@ -36,16 +27,18 @@ class LSTM(Cell):
         self.register_buffer("scale", gate_scale(width), persistent=False)
         self.register_buffer("shift", 1 - self.scale, persistent=False)
 
-    def derive(self, product: type[Product]) -> LSTMProducts:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        rows, bias = self.scale[:, None], self.scale * (input_bias + recurrent_bias)
-        return LSTMProducts(product(rows * W, bias), product(rows * U), self.scale, self.shift)
+        rows, bias = self.scale[:, None], self.scale * (input_bias + recurrent_bias)  # with the gates' inner scale
+        return SimpleNamespace(
+            inputs=product(rows * W, bias), recurrent=product(rows * U), scale=self.scale, shift=self.shift
+        )
 
     def recur(self, projected: Tensor, state: State) -> State:
         h, c = state
-        products: LSTMProducts = self.derived()
-        arguments = products.recurrent(h, projected, out=None if torch.is_grad_enabled() else projected)
-        return lstm_gates(arguments, c, products.scale, products.shift)
+        d = self.derived()
+        arguments = d.recurrent(h, projected, out=None if torch.is_grad_enabled() else projected)
+        return lstm_gates(arguments, c, d.scale, d.shift)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (h, c) = self.layer(inputs, tuple(part[None].contiguous() for part in state))

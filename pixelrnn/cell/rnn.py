@@ -1,9 +1,11 @@
 """The plain recurrent network (Elman 1990)."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell.base import Cell, CellProducts, State, sigmoid
+from pixelrnn.cell.base import Cell, State, sigmoid
 from pixelrnn.products import Product
 
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
@@ -18,9 +20,9 @@ class RNN(Cell):
         # Holds the weights even if φ is the sigmoid, which torch's fused layer does not offer.
         self.layer = nn.RNN(inputs, width, batch_first=True, nonlinearity="relu" if nonlinearity == "relu" else "tanh")
 
-    def derive(self, product: type[Product]) -> CellProducts:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return CellProducts(product(W, input_bias + recurrent_bias), product(U))
+        return SimpleNamespace(inputs=product(W, input_bias + recurrent_bias), recurrent=product(U))
 
     def recur(self, projected: Tensor, state: State) -> State:
         return (NONLINEARITIES[self.nonlinearity](self.derived().recurrent(state[0], projected)),)

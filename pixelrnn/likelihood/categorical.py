@@ -1,7 +1,8 @@
 """Any number of levels, each with a probability of its own."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from types import SimpleNamespace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +11,6 @@ from torch import Generator, Tensor, nn
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood, gumbel
 from pixelrnn.products import Product, widened
-
-
-class Products(NamedTuple):
-    hidden: Product  # of all channels
-    logits: list[Product]  # of each channel
 
 
 class Categorical(Likelihood):
@@ -33,9 +29,9 @@ class Categorical(Likelihood):
         # embeddings[c - 1] tells channel c of the channels before it.
         self.embeddings = nn.ModuleList([nn.Embedding(c * levels, hidden) for c in range(1, channels)])
 
-    def derive(self, product: type[Product]) -> Products:
-        hidden, layers = product(self.hidden.weight, self.hidden.bias), cast(Iterable[nn.Linear], self.logits)
-        return Products(hidden, [product(layer.weight, layer.bias) for layer in layers])
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        logits = [product(layer.weight, layer.bias) for layer in cast(Iterable[nn.Linear], self.logits)]
+        return SimpleNamespace(hidden=product(self.hidden.weight, self.hidden.bias), logits=logits)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.derived().hidden(features)

@@ -1,7 +1,7 @@
 """The inputs of a sequence model at each step: the previous pixel, the place of the next one, and its known surroundings."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +13,6 @@ from pixelrnn.model.orders import OrderCursor, Path
 from pixelrnn.products import Packable, Product
 
 
-class WindowTables(NamedTuple):
-    """What CausalWindow uses along the current order; its tables are (pixels, places)."""
-
-    values: Product
-    neighbours: Tensor  # int64: where on the canvas a step's neighbours lie, 0 if unknown
-    factors: Tensor  # scale the levels of known neighbours to [0, 2], and other values to 0
-    known: Tensor  # 1 if the neighbour is visited before the step, else 0
-
-
 class CausalWindow(Packable):
     """A linear map of the known part of each pixel's side × side neighbourhood: the field's masked convolution.
 
@@ -30,9 +21,9 @@ class CausalWindow(Packable):
     same row. Places that are never known at any step have no weights.
     """
 
-    neighbours: Tensor  # these three are those of WindowTables for every order: (orders, pixels, places)
-    known: Tensor
-    factors: Tensor
+    neighbours: Tensor  # int64 (orders, pixels, places): where on the canvas a step's neighbours lie, 0 if unknown
+    known: Tensor  # (orders, pixels, places): 1 if the neighbour is visited before the step, else 0
+    factors: Tensor  # scale the levels of known neighbours to [0, 2], and other values to 0
 
     def __init__(self, shape: Shape, levels: int, cursor: OrderCursor, paths: Sequence[Path], side: int, outputs: int):
         super().__init__()
@@ -50,23 +41,24 @@ class CausalWindow(Packable):
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
         """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
-        tables: WindowTables = self.derived()
+        d = self.derived()
         if stop - start == 1:
-            return tables.values(self.seen(canvas, start))[:, None]
-        places = tables.neighbours[start:stop]
+            return d.values(self.seen(canvas, start))[:, None]
+        places = d.neighbours[start:stop]
         values = canvas.flatten(2).index_select(2, places.flatten()).unflatten(2, places.shape)  # (B, C, T, places)
-        values = values * tables.factors[start:stop] - tables.known[start:stop]
-        return tables.values(values.transpose(1, 2).flatten(2))
+        values = values * d.factors[start:stop] - d.known[start:stop]
+        return d.values(values.transpose(1, 2).flatten(2))
 
     def seen(self, canvas: Tensor, t: int | Tensor) -> Tensor:
         """The scaled values around the pixel of one step: (batch, channels · places)."""
-        tables: WindowTables = self.derived()
-        values = canvas.flatten(2).index_select(2, at_step(tables.neighbours, t).select(0, 0))
-        return (values * at_step(tables.factors, t)).sub_(at_step(tables.known, t)).flatten(1)
+        d = self.derived()
+        values = canvas.flatten(2).index_select(2, at_step(d.neighbours, t).select(0, 0))
+        return (values * at_step(d.factors, t)).sub_(at_step(d.known, t)).flatten(1)
 
-    def derive(self, product: type[Product]) -> WindowTables:
-        values, order = product(self.values.weight, self.values.bias), self.cursor.index
-        return WindowTables(values, self.neighbours[order], self.factors[order], self.known[order])
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        order = self.cursor.index
+        tables = {"neighbours": self.neighbours[order], "factors": self.factors[order], "known": self.known[order]}
+        return SimpleNamespace(values=product(self.values.weight, self.values.bias), **tables)
 
     def places(self) -> Tensor:
         """The part of which neighbours are known, the same for all images: (pixels, outputs)."""

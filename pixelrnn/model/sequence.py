@@ -7,7 +7,8 @@ asked, an encoder reads all observed pixels, also those that come later.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,6 @@ from pixelrnn.products import Packable, Product
 from pixelrnn.registry import lookup
 
 SequenceState = tuple[list[State], Shared | None]
-
-
-class StepTables(NamedTuple):
-    """The first layer's products with everything that does not depend on a draw, so that a step only looks them up."""
-
-    values: Tensor  # of each value: (values, gates)
-    places: Tensor  # of each step's place: (pixels, gates)
-    window: Product | None  # with the window's values
-    inputs: Product  # with any other input: the encoder's
 
 
 class SequenceRNN(Model, Packable):
@@ -82,20 +74,20 @@ class SequenceRNN(Model, Packable):
     def step(self, canvas: Tensor, t: int | Tensor, state: SequenceState) -> tuple[Tensor, SequenceState]:
         """As in all models; for CUDA graphs t may be a tensor (1,), but not of step 0."""
         states, encoded = state
-        tables: StepTables = self.derived()
+        d = self.derived()
         if isinstance(t, int) and t == 0:
-            projected = tables.places[:1].repeat(len(canvas), 1)
-        elif self.shape[0] == 1 and len(tables.values) < len(canvas):  # the smaller sum first
-            projected = self.inputs.look_up(tables.values + at_step(tables.places, t), self._before(canvas, t))
+            projected = d.places[:1].repeat(len(canvas), 1)
+        elif self.shape[0] == 1 and len(d.values) < len(canvas):  # the smaller sum first
+            projected = self.inputs.look_up(d.values + at_step(d.places, t), self._before(canvas, t))
         else:
-            projected = self.inputs.look_up(tables.values, self._before(canvas, t)).add_(at_step(tables.places, t))
-        if tables.window and self.inputs.window:
-            projected = tables.window(self.inputs.window.seen(canvas, t), projected)
+            projected = self.inputs.look_up(d.values, self._before(canvas, t)).add_(at_step(d.places, t))
+        if d.window and self.inputs.window:
+            projected = d.window(self.inputs.window.seen(canvas, t), projected)
         if encoded is None:
             features, states = self.stack.step(projected, states)
             return self.likelihood(features), (states, None)
         below, above = self._split(at_step(encoded.rows.transpose(0, 1), t)[0][encoded.index])
-        features, states = self.stack.step(tables.inputs(below, projected), states)
+        features, states = self.stack.step(d.inputs(below, projected), states)
         return self.likelihood(features + above), (states, encoded)
 
     def _before(self, canvas: Tensor, t: int | Tensor) -> Tensor:
@@ -105,7 +97,8 @@ class SequenceRNN(Model, Packable):
             return flat.select(2, self.cursor.visits[t - 1])
         return flat.index_select(2, self.order.index_select(0, t - 1)).select(2, 0)
 
-    def derive(self, product: type[Product]) -> StepTables:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        """The first layer's products with everything that does not depend on a draw, so that a step only looks them up."""
         first = cast(Cell, self.stack.layers[0])
         weight = self.inputs.value.weight
         bias = first.project(weight.new_zeros(1, first.inputs))
@@ -114,7 +107,12 @@ class SequenceRNN(Model, Packable):
         if self.inputs.window:
             values = self.inputs.window.values
             places, window = places + values.bias, product((values.weight.t() @ matrix).t())
-        return StepTables(weight @ matrix, places @ matrix + bias, window, product(matrix.t()))
+        return SimpleNamespace(
+            values=weight @ matrix,  # (channels · levels, gates)
+            places=places @ matrix + bias,  # (pixels, gates)
+            window=window,  # of the window's values
+            inputs=product(matrix.t()),  # of any other input: the encoder's
+        )
 
     def _run(self, canvas: Tensor, start: int, stop: int, state: SequenceState) -> tuple[Tensor, SequenceState]:
         """Features (batch, steps, width) of steps start to stop, in one pass, and the state after them."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 @dataclass(frozen=True)
@@ -16,28 +17,18 @@ class Shared:
 
 def pick(state: Any, index: Tensor) -> Any:
     """Select batch members of a state by index, int64 (new batch,); an index may repeat."""
-    if isinstance(state, Tensor):
-        return state.index_select(0, index)
-    if state is None:
-        return None
-    if isinstance(state, Shared):
-        return Shared(state.rows, state.index[index])
-    return type(state)(pick(part, index) for part in state)
+
+    def select(part: Tensor | Shared) -> Tensor | Shared:
+        return Shared(part.rows, part.index[index]) if isinstance(part, Shared) else part.index_select(0, index)
+
+    return tree_map_only((Tensor, Shared), select, state)
 
 
 def leaves(state: Any) -> list[Tensor]:
     """List the tensors of a state that change from step to step."""
-    if isinstance(state, Tensor):
-        return [state]
-    if state is None or isinstance(state, Shared):
-        return []
-    return [leaf for part in state for leaf in leaves(part)]
+    return [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
 
 
 def detached(state: Any) -> Any:
     """The same state with its changing tensors detached, so that no gradient flows back through them."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if state is None or isinstance(state, Shared):
-        return state
-    return type(state)(detached(part) for part in state)
+    return tree_map_only(Tensor, Tensor.detach, state)

@@ -8,7 +8,7 @@ here (pixelrnn/model/paper/raster.py).
 """
 
 from functools import cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -19,14 +19,6 @@ from pixelrnn.model.paper.layers import Layer, LineState, pack, unpack
 from pixelrnn.model.paper.lines import Line, run_lines
 from pixelrnn.model.paper.raster import RasterModel
 from pixelrnn.products import Product
-
-
-class Products(NamedTuple):
-    step: Product  # of both directions with x, and of the first one with h before
-    above: Product  # of the first direction with h above
-    second_own: Product  # of the second direction with h before
-    second_above: Product  # and with h above
-    bias: Tensor  # of the gates of both directions
 
 
 class DiagonalBiLSTMLayer(Layer):
@@ -71,23 +63,28 @@ class DiagonalBiLSTMLayer(Layer):
         above = h[:, None].expand(-1, columns, -1).clone()
         return gates, h.clone(), cell.clone(), above, torch.zeros_like(above)
 
-    def derive(self, product: type[Product]) -> Products:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         scale, width = self.scale[:, None], self.width
         own, above = (self.state_to_state.transpose(1, 2) * scale).split(width, -1)  # (2, 4·width, width) each
         inputs = self.input_to_state.weight * scale.repeat(2, 1)
         step = torch.cat([inputs, F.pad(own[0], (0, 0, 0, 4 * width))], 1)
-        bias = self.input_to_state.bias * self.scale.repeat(2)
-        return Products(product(step), product(above[0]), product(own[1]), product(above[1]), bias)
+        return SimpleNamespace(
+            step=product(step),  # both directions' x, and the first one's h before
+            above=product(above[0]),  # the first direction's h above
+            second_own=product(own[1]),  # the second direction's h before
+            second_above=product(above[1]),
+            bias=self.input_to_state.bias * self.scale.repeat(2),
+        )
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         gates, _, _, h, moved = state
-        products: Products = self.derived()
+        d = self.derived()
         batch, columns, _ = h.shape
         if row:
             above = self.initial[0, 1].expand(batch, columns, -1) if row == 1 else moved
-            moved = self._second_direction(gates[..., 4 * self.width :] + products.second_above(above))
-        gates = (products.bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
-        gates[..., : 4 * self.width] += products.above(h)
+            moved = self._second_direction(gates[..., 4 * self.width :] + d.second_above(above))
+        gates = (d.bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
+        gates[..., : 4 * self.width] += d.above(h)
         _, own_h, own_cell, _, _ = self.begin(batch, columns)
         return gates, own_h, own_cell, h, moved
 

@@ -1,7 +1,8 @@
 """The network of the paper's two-dimensional models (Table 1): first convolution, residual blocks, head."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, cast
+from types import SimpleNamespace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,6 @@ from pixelrnn.model.paper.layers import Layer, LineState, ResidualBlock
 from pixelrnn.products import Packable, Product
 
 FIRST = 7  # the side of the first convolution
-
-
-class NetworkTables(NamedTuple):
-    places: Tensor  # (pixels, 2·width): the part of the first convolution that depends on the step alone
-    head: Product
 
 
 class Network(Packable):
@@ -87,11 +83,11 @@ class Network(Packable):
             features = features + skip(output)
         return torch.relu(features)
 
-    def derive(self, product: type[Product]) -> NetworkTables:
-        places = self.first.places()
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        places = self.first.places()  # (pixels, 2·width): the part that depends on the step alone
         if self.which_order:
             places = places + self.which_order.weight[self.cursor.index]
-        return NetworkTables(places, product(self.head.weight, self.head.bias))
+        return SimpleNamespace(places=places, head=product(self.head.weight, self.head.bias))
 
     @torch.no_grad()  # the states are written in place
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:

@@ -4,7 +4,7 @@ The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees a growi
 spot of stacked masked convolutions. Where we differ: as all models here (pixelrnn/model/paper/raster.py).
 """
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,6 @@ from torch import Tensor, nn
 from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, windows
 from pixelrnn.model.paper.raster import RasterModel
 from pixelrnn.products import Product
-
-
-class Products(NamedTuple):
-    above: Product  # of the convolution with the row above
-    own_row: Product  # and with the pixel's own row
-    down: Product
 
 
 class PixelCNNLayer(Layer):
@@ -41,9 +35,10 @@ class PixelCNNLayer(Layer):
         bias = self.conv.bias
         return bias.new_zeros(batch, columns, self.width), bias.new_zeros(batch, columns + 2, self.width)
 
-    def derive(self, product: type[Product]) -> Products:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         above, own_row = self.conv.matrices()
-        return Products(product(above, self.conv.bias), product(own_row), product(self.down.weight, self.down.bias))
+        down = product(self.down.weight, self.down.bias)
+        return SimpleNamespace(above=product(above, self.conv.bias), own_row=product(own_row), down=down)
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, line = state
@@ -51,10 +46,10 @@ class PixelCNNLayer(Layer):
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         above, line = state
-        products: Products = self.derived()
-        torch.clamp_min(products.down(torch.relu(inputs)), 0, out=line[:, column + 1])
+        d = self.derived()
+        torch.clamp_min(d.down(torch.relu(inputs)), 0, out=line[:, column + 1])
         seen = line[:, column : column + 2].flatten(1)
-        return products.own_row(seen, above[:, column]).relu_()
+        return d.own_row(seen, above[:, column]).relu_()
 
 
 class PixelCNN(RasterModel):

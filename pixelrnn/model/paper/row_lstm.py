@@ -6,7 +6,7 @@ triangle above it. Where we differ: outside the image the states are the learned
 models here (pixelrnn/model/paper/raster.py).
 """
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,6 @@ from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, pack, unpa
 from pixelrnn.model.paper.lines import Line, run_lines
 from pixelrnn.model.paper.raster import RasterModel
 from pixelrnn.products import Product
-
-
-class Products(NamedTuple):
-    input_to_state: Product  # with the pixel and those to its left
-    state_to_state: Product  # with h of the row above
 
 
 class RowLSTMLayer(Layer):
@@ -67,10 +62,11 @@ class RowLSTMLayer(Layer):
         inputs = h.new_zeros(batch, self.reach + columns, 2 * self.width)
         return gates, inputs, h.clone(), cell.clone()
 
-    def derive(self, product: type[Product]) -> Products:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         _, own_row = self.input_to_state.matrices()
-        column, bias = self.scale[:, None], self.input_to_state.bias * self.scale
-        return Products(product(own_row * column), product(self.state_to_state.t() * column, bias))
+        scale, bias = self.scale[:, None], self.input_to_state.bias * self.scale
+        state_to_state = product(self.state_to_state.t() * scale, bias)
+        return SimpleNamespace(input_to_state=product(own_row * scale), state_to_state=state_to_state)
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, inputs, h, cell = state
