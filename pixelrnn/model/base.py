@@ -95,12 +95,12 @@ class Model(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def broken_weight(self) -> str | None:
-        """The name of a weight that holds a value that is not finite; None if there is no such weight."""
+        """The name of the first weight that is not finite everywhere, or None."""
         weights = self.state_dict().items()
         return next((name for name, weight in weights if not bool(torch.isfinite(weight).all())), None)
 
     def remember(self, digests: Tensor | None) -> None:
-        """Add digests of training images, uint8 (images, 16), to those that the model has."""
+        """Add digests of training images, uint8 (images, 16), to train_digests."""
         if digests is not None:
             known = digests if self.train_digests is None else torch.cat([self.train_digests, digests])
             self.train_digests = known.unique(dim=0)
@@ -146,7 +146,7 @@ class Model(nn.Module, ABC):
     def read(self, canvas: Tensor, start: int, stop: int, state: Any) -> tuple[Tensor, Any]:
         """Steps start to stop over pixels that are on the canvas already: parameters (batch, steps, K), and the state.
 
-        It goes step by step unless the model has a faster way.
+        Runs step by step unless the model has a faster way.
         """
         outputs = []
         for t in range(start, stop):
@@ -155,7 +155,7 @@ class Model(nn.Module, ABC):
         return torch.stack(outputs, 1), state
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """log p(x_t | what is known at step t) of every pixel: (batch, pixels) nats, in the order of the visit."""
+        """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit."""
         check_images(images, self.shape, self.levels)
         with self.cursor.lock:
             return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))

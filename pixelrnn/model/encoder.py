@@ -16,7 +16,7 @@ class Encoder(nn.Module):
 
     Its inputs are the sum of embeddings of the values, of the row and of the column, and with window = k of a k × k
     convolution of the observed values and of a map that tells which are observed. Its features are inputs and outputs side
-    by side, so that the decoder's step sees what is observed around its pixel and the stack's summary of the rest.
+    by side, so that the decoder's step sees the observed surroundings of its pixel and the stack's summary of the rest.
 
     A hidden value is replaced by the token, and in the convolution by 0, before anything else: no feature depends on it.
     """

@@ -70,12 +70,10 @@ class PixelInputs(Packable):
 
     - an embedding of the value of the previous pixel, order[t-1] (nothing at t = 0), one for each channel;
     - embeddings of the row and the column of order[t];
-    - with window = k > 0, its causal k×k neighbourhood. In a raster sequence the pixel above is a whole row back; here
-      it is at hand;
+    - with window = k > 0, its causal k×k neighbourhood, because in a raster sequence the pixel above is a whole row back;
     - with several orders, an embedding of the current one.
 
-    Rows, columns and neighbourhoods are taken in each path's frame, so that an order which is another one mirrored shares
-    its weights on the mirrored image.
+    Rows, columns and neighbourhoods are those of each path's frame (docs/orders.md).
     """
 
     offsets: Tensor  # (channels,): where each channel's embeddings begin

@@ -42,11 +42,11 @@ class ModelOptions:
                 raise UserError(f"{name}={value}: it is at least 1")
 
     def build_orders(self, shape: Shape) -> Tensor:
-        """int64 (orders, pixels)"""
+        """The orders, int64 (orders, pixels), each once; the first is the default."""
         return orderings.build_all(self.ordering, self.orders, shape[1], shape[2])
 
     def build_likelihood(self, features: int, shape: Shape, levels: int) -> Likelihood:
-        """The likelihood of one pixel given so many features."""
+        """A likelihood of one pixel given a number of features."""
         return configure("likelihood", self.likelihood, LIKELIHOODS)(features, shape[0], levels)
 
 

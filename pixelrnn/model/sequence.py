@@ -1,9 +1,9 @@
 """SequenceRNN: a stacked recurrent network over the pixels in any order.
 
 After van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016), sections 2 and 3, in its
-simplest form: the image is one sequence of pixels. Where it differs: the order is free; each step is told the place of
-the pixel it predicts and, if asked, the known pixels around it; a pixel's channels are predicted inside one step; and if
-asked, an encoder reads all observed pixels, also those that come later.
+simplest form: the image is one sequence of pixels. Where it differs: the order is free; each step gets the place of the
+pixel it predicts and, with a window, the known pixels around it; a pixel's channels are predicted inside one step; and a
+bidirectional model has an encoder that reads all observed pixels, also those that come later.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class SequenceRNN(Model, Packable):
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         shape, o = check_form(shape, levels), SequenceOptions(**options)
         orders, make_cell = o.build_orders(shape), lookup("cell", o.cell, CELLS)
-        # An order that is the first one through the mirrored or turned image shares its weights.
+        # If an order is a symmetry of the first one, its frame lets both share all weights.
         image = symmetries(*shape[1:])[0]
         paths = [path_like(order, orders[0], *shape[1:]) or Path(image, order) for order in orders]
         super().__init__(shape, levels, o, paths)
