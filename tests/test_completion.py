@@ -10,8 +10,9 @@ import torch
 from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
 
 from pixelrnn.cell import CELLS
-from pixelrnn.completion import complete, complete_in_detail, is_exact, noises, sample
+from pixelrnn.completion import complete, complete_in_detail, is_exact, sample
 from pixelrnn.completion.describe import how_drawn
+from pixelrnn.completion.parts import noises
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
@@ -186,7 +187,9 @@ def test_a_chosen_order_is_followed():
     model = tiny_model((1, 4, 4), orders="symmetries")
     images, hidden = random_images(3, model.shape, 2), occlude("half", 4, 4).expand(3, -1, -1)
     for order in range(len(model.orders)):
-        drawn = complete_in_detail(model, images, hidden, 2, "ancestral", generator=generator(1), order=order)
+        drawn = complete_in_detail(
+            model, images, hidden, generator=generator(1), count=2, strategy="ancestral", order=order
+        )
         assert torch.equal(drawn.images, naive(model, images, hidden, 2, 1.0, generator(1), order))
         assert drawn.orders == [order] * 3
         with model.along(order):
@@ -224,8 +227,10 @@ def test_a_chosen_order_is_followed():
 )
 def test_words_say_what_the_numbers_support(side, options, how, words):
     model, hidden = tiny_model((1, 4, 4), gain=0.5).float(), occlude({"name": "half", "side": side}, 4, 4)[None]
-    drawn = complete_in_detail(model, random_images(1, model.shape, 2), hidden, 2, generator=generator(), **options)
-    said = how_drawn(model, drawn, hidden, slice(0, 1))
+    drawn = complete_in_detail(
+        model, random_images(1, model.shape, 2), hidden, generator=generator(), count=2, **options
+    )
+    said = how_drawn(model, drawn, slice(0, 1))
     assert (said["how"], said["exact"]) == (how, how == "exact") and words in said["caption"]
     assert drawn.exact == [how == "exact"]
     told = " ".join([*said["lines"], *said["notes"]])
@@ -373,7 +378,14 @@ def test_so_many_are_drawn_at_a_time(strategy, particles, most, monkeypatch):
     for count in (1, 3, 12):
         rows.clear()
         drawn = complete_in_detail(
-            model, images, hidden, count, strategy, generator=generator(), particles=particles, batch_size=5
+            model,
+            images,
+            hidden,
+            generator=generator(),
+            count=count,
+            strategy=strategy,
+            particles=particles,
+            batch_size=5,
         )
         assert max(rows) <= most
         assert torch.equal(drawn.images[:, :, 0, 2:], images[:, None, 0, 2:].expand(-1, count, -1, -1))

@@ -185,7 +185,7 @@ def test_a_model_of_dark_strokes_on_a_light_ground_gets_them(tmp_path):
 @pytest.mark.parametrize("name", pretrained.names())
 def test_bundled_models_know_what_is_typical(name):
     made = pixelrnn.load(name)
-    typical, images = Typical.known(made), pretrained.examples(name)
+    typical, images = Typical.of_model(made), pretrained.examples(name)
     assert typical.ground == (None if name == "cifar10_subset" else 0)
     said = []
     with notes_to(said.append):
@@ -208,4 +208,4 @@ def test_bundled_models_know_what_is_typical(name):
 def test_a_stranger_s_nonsense_is_left_alone(typical, model):
     made = tiny_model((1, 4, 4), 2)
     made.trained_on["typical"] = typical
-    assert Typical.known(made) is None
+    assert Typical.of_model(made) is None

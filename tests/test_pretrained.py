@@ -88,7 +88,7 @@ def test_a_bundled_model_keeps_its_promises(name):
     pixelrnn.verify(model)
     picture = pixelrnn.sample(model, 1, generator=generator())
     hidden = occlusions.build("half", *model.shape[1:])
-    drawn = complete_in_detail(model, picture, hidden, 1, generator=generator())
+    drawn = complete_in_detail(model, picture, hidden, generator=generator())
     assert drawn.exact == [True] and torch.equal(drawn.images[0, 0][:, ~hidden], picture[0][:, ~hidden])
 
 

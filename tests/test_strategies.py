@@ -162,7 +162,7 @@ def test_each_image_has_its_own_best_order():
     best = model.best_orders(hidden).tolist()
     assert len(set(best)) == 4 and best[4] == best[1]
     images = random_images(5, model.shape, 2)
-    drawn = complete_in_detail(model, images, hidden, 2, generator=generator())
+    drawn = complete_in_detail(model, images, hidden, generator=generator(), count=2)
     assert drawn.orders == best and drawn.exact == [True] * 5 and drawn.strategies == ["ancestral"] * 5
     assert torch.equal(
         drawn.images.masked_fill(hidden[:, None, None], 0),
@@ -173,7 +173,7 @@ def test_each_image_has_its_own_best_order():
         torch.testing.assert_close(
             together, torch.cat([model.log_prob(images[i : i + 1], hidden[i]) for i in range(5)])
         )
-        torch.testing.assert_close(log_probs(model, drawn, hidden)[:, 0], model.log_prob(drawn.images[:, 0], hidden))
+        torch.testing.assert_close(log_probs(model, drawn)[:, 0], model.log_prob(drawn.images[:, 0], hidden))
 
 
 def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
@@ -295,7 +295,7 @@ def test_the_estimate_of_p_observed_is_unbiased(number, case):
         same = ((images == image) | hidden).flatten(1).all(1)
         expected = float(model.log_prob(images).exp()[same].sum())
     estimates = complete_in_detail(
-        model, image[None], hidden, 2000, "particles", generator=generator(number), particles=8
+        model, image[None], hidden, generator=generator(number), count=2000, strategy="particles", particles=8
     )
     values = estimates.log_observed[0].exp()
     error = float(values.std()) / math.sqrt(len(values))
@@ -314,7 +314,7 @@ def test_with_the_hidden_pixels_last_particles_are_the_plain_fill(model):
         for strategy in ("ancestral", "particles", "auto")
     ]
     assert torch.equal(draws[0], draws[1]) and torch.equal(draws[0], draws[2])
-    detail = complete_in_detail(model, images, hidden, 3, "particles", generator=generator(4))
+    detail = complete_in_detail(model, images, hidden, generator=generator(4), count=3, strategy="particles")
     assert detail.strategies == ["ancestral"] * 2 and detail.exact == [True] * 2
 
 
@@ -323,11 +323,13 @@ def test_particles_keep_the_observed_pixels_and_the_seed(model):
     model, images = tiny_model((3, 3, 4), 4, model=model), random_images(3, (3, 3, 4), 4)
     hidden = torch.stack([occlude({"name": "random_pixels", "seed": seed}, 3, 4) for seed in range(3)])
     reports = []
-    first = complete_in_detail(model, images, hidden, 2, "auto", 1.0, generator(), lambda *now: reports.append(now), 16)
+    first = complete_in_detail(
+        model, images, hidden, generator=generator(), progress=lambda *now: reports.append(now), count=2, particles=16
+    )
     assert reports[-1][0] == reports[-1][1] and [done for done, *_ in reports] == sorted(done for done, *_ in reports)
-    again = complete(model, images, hidden, 2, "auto", 1.0, generator(), None, 16)
+    again = complete(model, images, hidden, 2, "auto", 1.0, generator(), particles=16)
     assert torch.equal(first.images, again)
-    assert not torch.equal(again, complete(model, images, hidden, 2, "auto", 1.0, generator(1), None, 16))
+    assert not torch.equal(again, complete(model, images, hidden, 2, "auto", 1.0, generator(1), particles=16))
     observed = ~hidden[:, None, None].expand_as(again)
     assert torch.equal(again[observed], images[:, None].expand_as(again)[observed])
     assert set(first.strategies) == {"particles"} and first.exact == [False] * 3
@@ -342,7 +344,7 @@ def test_particles_are_added_where_too_few_are_effective():
     def draw(particles):
         report = lambda *now: reports.append(now[:2])  # noqa: E731
         return complete_in_detail(
-            model, images, top, 2, generator=generator(), progress=report, particles=particles, batch_size=512
+            model, images, top, generator=generator(), progress=report, count=2, particles=particles, batch_size=512
         )
 
     fixed, auto = draw(64), draw("auto")
@@ -364,8 +366,17 @@ def test_the_nats_of_particles(temperature):
     """At another temperature the weights estimate no log p(observed), and none is told."""
     model, images = tiny_model((1, 3, 3), gain=3.0), random_images(2, (1, 3, 3), 2)
     hidden = occlude({"name": "box", "top": 0, "left": 0, "rows": 1, "columns": 2}, 3, 3)
-    detail = complete_in_detail(model, images, hidden, 4, "particles", temperature, generator(), particles=8)
-    nats, joint = log_probs(model, detail, hidden), model.log_prob(detail.images.flatten(0, 1)).detach().view(2, 4)
+    detail = complete_in_detail(
+        model,
+        images,
+        hidden,
+        generator=generator(),
+        count=4,
+        strategy="particles",
+        temperature=temperature,
+        particles=8,
+    )
+    nats, joint = log_probs(model, detail), model.log_prob(detail.images.flatten(0, 1)).detach().view(2, 4)
     if temperature == 1:
         assert float((joint - nats).std(1).max()) < 1e-6, "what an image's completions are weighed by is one number"
         estimate = detail.log_observed.exp().mean(1).log()
@@ -380,9 +391,10 @@ def test_the_nats_of_particles(temperature):
 def test_reading_a_run_at_once_is_the_same_as_in_parts(monkeypatch):
     model, images = tiny_model((1, 5, 5), window=3), random_images(2, (1, 5, 5), 2)
     hidden = occlude({"name": "half", "side": "top"}, 5, 5)
-    whole = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
+    asked = {"count": 2, "strategy": "particles", "particles": 4}
+    whole = complete_in_detail(model, images, hidden, generator=generator(), **asked)
     monkeypatch.setattr("pixelrnn.completion.fill.ROW_STEPS", 32)
-    parts = complete_in_detail(model, images, hidden, 2, "particles", generator=generator(), particles=4)
+    parts = complete_in_detail(model, images, hidden, generator=generator(), **asked)
     assert torch.equal(whole.images, parts.images)
     torch.testing.assert_close(whole.log_observed, parts.log_observed)
 

@@ -296,7 +296,9 @@ def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkey
     subject = example(given, 1)
     *frames, last = watch(lambda: Request(given, subject, hidden, choice), Errand())
     assert frames and all("Drawing: " in view.line and view.pictures.count("<img") == 4 for view in frames)
-    expected = pixelrnn.complete_in_detail(given.model, subject.image[None], hidden, 3, strategy, 1.0, generator(4))
+    expected = pixelrnn.complete_in_detail(
+        given.model, subject.image[None], hidden, generator=generator(4), count=3, strategy=strategy
+    )
     with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
         names = archive.namelist()
         report = json.loads(archive.read("completions.json"))

@@ -16,8 +16,8 @@ def test_marginals_are_those_of_the_enumerated_conditional(options, side):
     model, images = tiny_model((1, 2, 2), **options), all_images(1, 2, 2, 2)
     hidden = build({"name": "half", "side": side}, 2, 2)
     image = images[9:10]
-    drawn = complete_in_detail(model, image, hidden, 2000, "auto", 1.0, generator(), None, 64)
-    found = marginals(model, drawn, hidden)
+    drawn = complete_in_detail(model, image, hidden, generator=generator(), count=2000, particles=64)
+    found = marginals(model, drawn)
     same = ((images == image) | hidden).flatten(1).all(1)
     with model.along(drawn.orders[0]), torch.no_grad():
         weights = model.fill_log_prob(images, hidden).exp() if drawn.exact[0] else model.log_prob(images).exp()
@@ -37,7 +37,7 @@ def test_exact_draws_know_more_than_their_frequencies():
     """Of two completions each pixel has a distribution, not two of two or one of two."""
     model, images = tiny_model((3, 4, 4), 5), random_images(2, (3, 4, 4), 5)
     hidden = build("half", 4, 4)
-    found = marginals(model, complete_in_detail(model, images, hidden, 2, generator=generator()), hidden)
+    found = marginals(model, complete_in_detail(model, images, hidden, generator=generator(), count=2))
     assert found.shape == (2, 3, 4, 4, 5)
     torch.testing.assert_close(found.sum(-1), torch.ones(2, 3, 4, 4))
     assert bool((found[:, :, hidden] > 0).all())

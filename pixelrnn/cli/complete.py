@@ -1,15 +1,15 @@
 """pixelrnn complete"""
 
-import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Generator, Tensor
 
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
@@ -18,7 +18,8 @@ from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
-from pixelrnn.completion.fill import Completions, complete_in_detail, log_probs
+from pixelrnn.completion.fill import complete_in_detail, log_probs
+from pixelrnn.completion.parts import Completions
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.files.atomic import write_json, write_whole
@@ -29,76 +30,53 @@ from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
 
+OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
+
+
+@dataclass(frozen=True)
+class Work:
+    """Images to complete, each with each mask."""
+
+    originals: Tensor  # uint8 (images, channels, height, width)
+    masks: dict[str, Tensor]  # bool (height, width), by their names
+    own: OwnPicture | None = None  # the user's picture, if that is completed
+    fine: tuple[Tensor, ...] = ()  # its masks at its own size
+
+    def names(self) -> list[tuple[int, str, str]]:
+        """For each completed image: the original's index, the mask's name, and the part of its file names."""
+        parts = _file_names(self.masks) if len(self.masks) > 1 else {}
+        images = range(len(self.originals))
+        return [(i, name, f"{i:03d}-{parts[name]}" if parts else f"{i:03d}") for i in images for name in self.masks]
+
 
 def run(cfg: DictConfig) -> None:
-    asked = {option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}
-    if len(asked) > 1:
-        raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     model = load_checkpoint(cfg)
-    own, hidden = from_file(cfg.image, model, cfg.fit, cfg.invert, _mask_file(cfg)) if cfg.image else (None, None)
-    if own and hidden is None and not asked:
-        raise UserError(
-            f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
-            "occlusion=half, centre, strokes, …; a transparent part is completed too"
-        )
-    masks = _masks(cfg, model, own, hidden if own and not asked - {"mask"} else None)
-    originals = own.image[None] if own else limited(load_data(cfg, model).test, cfg.limit)
+    work = _work(cfg, model)
     device = model.order.device
-    images = originals.repeat_interleave(len(masks), 0).to(device)  # each with each mask
-    hidden = torch.stack([mask for _, mask in masks.values()]).repeat(len(originals), 1, 1).to(device)
-    _print_what_is_completed(cfg, model, own, masks, is_default=not (asked or own))
-    generator = torch.Generator(device).manual_seed(cfg.seed)
+    images = work.originals.repeat_interleave(len(work.masks), 0).to(device)
+    hidden = torch.stack(list(work.masks.values())).repeat(len(work.originals), 1, 1).to(device)
+    generator, options = Generator(device).manual_seed(cfg.seed), {name: cfg[name] for name in OPTIONS}
     with pixel_bar("completing") as progress:
-        drawn = complete_in_detail(
-            model,
-            images,
-            hidden,
-            cfg.count,
-            cfg.strategy,
-            cfg.temperature,
-            generator,
-            progress,
-            cfg.particles,
-            cfg.order,
-            cfg.batch_size,
-        )
-    about = {name: how_drawn(model, drawn, hidden, slice(i, None, len(masks))) for i, name in enumerate(masks)}
-    for name, found in about.items():
-        of = f" ({name})" if len(masks) > 1 else ""
-        for line in found.pop("lines"):
-            print(f"{line}{of}")
-        for line in found.pop("notes"):
-            note(f"{line}{of}")
-        if cfg.strategy == "particles" and found["strategy"] != "particles":
-            note(f"the plain fill is exact here, so it is used instead of particles{of}")
-
-    if own:
+        drawn = complete_in_detail(model, images, hidden, generator=generator, progress=progress, **options)
+    about = {name: how_drawn(model, drawn, slice(i, None, len(work.masks))) for i, name in enumerate(work.masks)}
+    _tell_how(cfg, about)
+    if work.own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
-    folder = output_folder()
-    nats = log_probs(model, drawn, hidden)
-    rows = [(i, name) for i in range(len(originals)) for name in masks]
-    called = _file_names(masks)
-    stems = [f"{i:03d}" if len(masks) == 1 else f"{i:03d}-{called[name]}" for i, name in rows]
-    records = []
-    for row, (i, name) in enumerate(rows):
-        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
-            path = folder / "completions" / f"{stems[row]}-{k:03d}.png"
-            values = own.paste(completion.cpu(), masks[name][0]) if own else requantise(completion, model.levels, 256)
-            save_picture(values, path)
-            records.append({"file": path.relative_to(folder).as_posix(), "image": i, "occlusion": name, **facts})
-    # Nobody knows what a picture of the user's own hides; a data set's test image is known.
-    known = None if own and len(masks) == 1 else images
-    if len(masks) == 1:
-        figure = figures.completions(
-            known, hidden, drawn.images, model.levels, caption=next(iter(about.values()))["caption"]
-        )
-    else:
-        hides, completed = (tensor.unflatten(0, (-1, len(masks))) for tensor in (hidden, drawn.images))
-        figure = figures.by_occlusion(originals, hides, completed, model.levels, list(masks))
+
+    folder, nats = output_folder(), log_probs(model, drawn)
+    records = _write_pictures(model, work, drawn, nats, folder)
+    known = None if work.own and len(work.masks) == 1 else images  # nobody knows what is under a user's mask
     picture = folder / f"completions.{cfg.figures}"
+    if len(work.masks) == 1:
+        caption = next(iter(about.values()))["caption"]
+        figure = figures.completions(known, hidden, drawn.images, model.levels, caption=caption)
+    else:
+        hides, completed = (tensor.unflatten(0, (-1, len(work.masks))) for tensor in (hidden, drawn.images))
+        figure = figures.by_occlusion(work.originals, hides, completed, model.levels, list(work.masks))
     figures.save_figure(figure, picture)
     if cfg.maps:
-        _write_maps(model, drawn, hidden, known, nats.argmax(1), stems, folder, cfg.figures)
+        best = drawn.images[torch.arange(len(drawn.images)), nats.argmax(1)]
+        _write_maps(model, work, drawn, best, known, folder / f"maps.{cfg.figures}")
     settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
@@ -107,103 +85,123 @@ def run(cfg: DictConfig) -> None:
     print(f"written    {folder / 'completions.json'}")
 
 
-def _print_what_is_completed(
-    cfg: DictConfig, model: Model, own: OwnPicture | None, masks: dict[str, tuple[Tensor, Tensor]], is_default: bool
-) -> None:
+def _work(cfg: DictConfig, model: Model) -> Work:
+    """Choose the images and the masks, and print what they are."""
+    asked = {option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}
+    if len(asked) > 1:
+        raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
+    if cfg.image:
+        work = _own_picture(cfg, model, asked)
+    else:
+        specs = _occlusions(cfg)
+        masks = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in specs.items()}
+        work = Work(limited(load_data(cfg, model).test, cfg.limit), masks)
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
-    if own and own.changed:
+    if (own := work.own) and own.changed:
         height, width = own.picture.shape[1:]
         stretched = "stretched to" if not own.frame and height * model.shape[2] != width * model.shape[1] else "as"
         print(
             f"picture    {cfg.image} is {width}x{height} pixels; the model sees it {stretched} "
             f"{describe(model.shape, model.levels)}, and its completion is pasted back at the picture's size"
         )
-    for name, (mask, _) in masks.items():
-        part = f"{int(mask.sum()):,} of {mask.numel():,} pixels"
-        print(f"hidden     {part}: {name}{', the default' if is_default else ''}")
+    for name, mask in zip(work.masks, work.fine or work.masks.values(), strict=True):
+        default = "" if asked or own else ", the default"
+        print(f"hidden     {int(mask.sum()):,} of {mask.numel():,} pixels: {name}{default}")
         if own and bool(mask.all()):
             note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
+    return work
 
 
-def _mask_file(cfg: DictConfig) -> str | None:
-    """The one mask file that is given, if there is one."""
-    if cfg.mask or cfg.occlusions:
-        return cfg.mask
-    return (cfg.occlusion.path or None) if cfg.occlusion.name == "mask" else None
-
-
-def _masks(
-    cfg: DictConfig, model: Model, own: OwnPicture | None, given: Tensor | None
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """What is hidden, bool, at the picture's own size and at the model's, by its name.
-
-    `given` is what the picture's mask file or its transparency hides.
-    """
-    if own and given is not None:
-        path = _mask_file(cfg)
-        name = f"mask {path}" if path else f"the transparent part of {cfg.image}"
-        return {name: (given, own.reduce(given))}
-    if cfg.mask:
-        chosen = {f"mask {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
-    elif cfg.occlusions == "halves_and_centre":
-        chosen = occlusions.HALVES_AND_CENTRE
-    elif cfg.occlusions:
-        specs = [{"name": spec} if isinstance(spec, str) else spec for spec in plain(cfg.occlusions)]
-        chosen = {describe_occlusion(spec): spec for spec in specs}
+def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
+    """The user's picture, and what its mask file, its transparency or the occlusions hide."""
+    path = cfg.mask
+    if not path and not cfg.occlusions and cfg.occlusion.name == "mask":
+        path = cfg.occlusion.path or None
+    own, given = from_file(cfg.image, model, cfg.fit, cfg.invert, path)
+    if given is not None and (path or not asked):
+        fine = {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
+    elif not asked:
+        raise UserError(
+            f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
+            "occlusion=half, centre, strokes, …; a transparent part is completed too"
+        )
     else:
-        chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)}
-    of = " of what the model sees" if own and own.frame else ""
-    also = " and the transparent part" if own and own.transparent is not None else ""
-    return {f"{name}{of}{also}": _hidden(spec, model, own) for name, spec in chosen.items()}
+        of = " of what the model sees" if own.frame else ""
+        also = "" if own.transparent is None else " and the transparent part"
+        fine = {f"{name}{of}{also}": _fine(spec, model, own) for name, spec in _occlusions(cfg).items()}
+    masks = {name: own.reduce(mask) for name, mask in fine.items()}
+    return Work(own.image[None], masks, own, tuple(fine.values()))
 
 
-def _hidden(spec: dict[str, Any], model: Model, own: OwnPicture | None) -> tuple[Tensor, Tensor]:
-    if not own:
-        hidden = occlusions.build(spec, *model.shape[1:])
-        return hidden, hidden
+def _fine(spec: dict[str, Any], model: Model, own: OwnPicture) -> Tensor:
+    """What an occlusion hides at the picture's own size, with the transparent part."""
     path = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
     hidden = own.mask(path) if path else own.enlarge(occlusions.build(spec, *model.shape[1:]))
-    if own.transparent is not None:
-        hidden = hidden | own.transparent
-    return hidden, own.reduce(hidden)
+    return hidden if own.transparent is None else hidden | own.transparent
+
+
+def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """The occlusions that are asked for, by their names."""
+    if cfg.mask:
+        return {f"mask {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
+    if cfg.occlusions == "halves_and_centre":
+        return occlusions.HALVES_AND_CENTRE
+    specs = [{"name": spec} if isinstance(spec, str) else spec for spec in plain(cfg.occlusions) or ()]
+    return {describe_occlusion(spec): spec for spec in specs or [plain(cfg.occlusion)]}
+
+
+def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
+    """Print how the completions were drawn. The printed words are taken out of `about`."""
+    for name, found in about.items():
+        mask = f" ({name})" if len(about) > 1 else ""
+        for line in found.pop("lines"):
+            print(f"{line}{mask}")
+        for line in found.pop("notes"):
+            note(f"{line}{mask}")
+        if cfg.strategy == "particles" and found["strategy"] != "particles":
+            note(f"the plain fill is exact here, so it is used instead of particles{mask}")
+
+
+def _write_pictures(model: Model, work: Work, drawn: Completions, nats: Tensor, folder: Path) -> list[dict[str, Any]]:
+    """Write each completion as a picture, at the user's picture's own size, and return a record of each."""
+    records = []
+    for row, (i, name, stem) in enumerate(work.names()):
+        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
+            path = folder / "completions" / f"{stem}-{k:03d}.png"
+            if work.own:
+                save_picture(work.own.paste(completion.cpu(), work.fine[row]), path)
+            else:
+                save_picture(requantise(completion, model.levels, 256), path)
+            records.append({"file": path.relative_to(folder).as_posix(), "image": i, "occlusion": name, **facts})
+    return records
 
 
 def _file_names(names: Iterable[str]) -> dict[str, str]:
-    """Each name as a part of a file's: no path, not too long, and no two alike, also where case does not count."""
+    """A part of a file name for each name: no path, not too long, and no two alike if upper and lower case are the same."""
     found: dict[str, str] = {}
-    taken, numbers = set(), itertools.count(2)
     for name in names:
         part = plainly = re.sub(r"[^\w.]+", "-", name, flags=re.ASCII).strip("-.")[:60]
-        while part.lower() in taken:
-            part = f"{plainly}-{next(numbers)}"
-        taken.add(part.lower())
+        number = 1
+        while part.lower() in map(str.lower, found.values()):
+            number += 1
+            part = f"{plainly}-{number}"
         found[name] = part
     return found
 
 
-def _write_maps(
-    model: Model,
-    drawn: Completions,
-    hidden: Tensor,
-    original: Tensor | None,
-    most_probable: Tensor,
-    stems: list[str],
-    folder: Path,
-    kind: str,
-) -> None:
-    """The figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
-    mean, entropy = uncertainty.maps(model, drawn, hidden)
-    best = drawn.images[torch.arange(len(drawn.images)), most_probable]
-    picture = folder / f"maps.{kind}"
-    figures.save_figure(figures.maps(hidden, best, mean, entropy, original, model.levels), picture)
+def _write_maps(model: Model, work: Work, drawn: Completions, best: Tensor, known: Tensor | None, path: Path) -> None:
+    """Write the figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
+    mean, entropy = uncertainty.maps(model, drawn)
+    figures.save_figure(figures.maps(drawn.hidden, best, mean, entropy, known, model.levels), path)
     most = float(entropy.max()) or 1.0
-    for i in range(len(mean)):
-        save_picture(in_8_bits(mean[i], model.levels - 1), folder / "maps" / f"{stems[i]}-mean.png")
-        save_picture(in_8_bits(entropy[i], most)[None], folder / "maps" / f"{stems[i]}-entropy.png")
+    for i, (_, _, stem) in enumerate(work.names()):
+        save_picture(in_8_bits(mean[i], model.levels - 1), path.parent / "maps" / f"{stem}-mean.png")
+        save_picture(in_8_bits(entropy[i], most)[None], path.parent / "maps" / f"{stem}-entropy.png")
 
-    def save(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=hidden.cpu().numpy())
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=drawn.hidden.cpu().numpy())
 
-    write_whole(folder / "maps.npz", save)
-    print(f"maps       {picture}; mean level and entropy in bits: {folder / 'maps.npz'}")
+    numbers = path.parent / "maps.npz"
+    write_whole(numbers, save)
+    print(f"maps       {path}; mean level and entropy in bits: {numbers}")

@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
-    """Prints and keeps one row of the table."""
+    """Print one row of the table, and keep it in the report."""
     nats = with_error(result.nats, result.nats_error)
     bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
     words = "" if how == "exact" else HOW[how]
@@ -100,7 +100,7 @@ def _complete(
     generator: Generator,
     report: dict[str, Any],
 ) -> None:
-    """Completes a few images, and prints and keeps how near to the originals that comes."""
+    """Complete a few images, and print and keep their PSNR and SSIM."""
     images, rows = images.to(model.order.device), []
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
@@ -108,7 +108,9 @@ def _complete(
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)
-        drawn = complete(model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, None, cfg.particles)
+        drawn = complete(
+            model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, particles=cfg.particles
+        )
         found = quality(images, drawn, mask, model.levels)
         print(
             f"{name:<28}{found.psnr:>20.2f}{found.best_psnr:>8.2f}{found.ssim:>12.3f}{found.best_ssim:>8.3f}",

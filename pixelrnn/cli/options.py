@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pixelrnn.completion.fill import LEAST_TEMPERATURE, STRATEGIES
+from pixelrnn.completion.parts import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files.atomic import FIGURES
 from pixelrnn.own_picture.picture import FITS

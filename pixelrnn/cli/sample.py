@@ -43,8 +43,8 @@ def run(cfg: DictConfig) -> None:
 
 
 def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
-    """cfg.count images, uint8, on the CPU: batch by batch, each with a seed of its own, and so the same ones on any number
-    of processes, of which each draws its share of the batches."""
+    """Draw cfg.count images, uint8 on the CPU. Each batch has its own seed, so any number of processes, which share the
+    batches, draws the same images."""
     counts = [len(rows) for rows in torch.arange(cfg.count).split(cfg.batch_size)]
     images = torch.zeros((cfg.count, *model.shape), dtype=torch.uint8)
     for i in distributed.share(torch.arange(len(counts))).tolist():
@@ -52,4 +52,4 @@ def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
         with pixel_bar(f"sampling {i + 1}/{len(counts)}" if len(counts) > 1 else "sampling") as progress:
             drawn = sample(model, counts[i], cfg.temperature, generator, progress)
         images[i * cfg.batch_size :][: len(drawn)] = drawn.cpu()
-    return distributed.total(images)  # each is 0 but where it was drawn
+    return distributed.total(images)  # an image is 0 in the processes that did not draw it

@@ -1,31 +1,14 @@
 """Completing images: the sampling loop, and what is known about its draws.
 
 fill.py         the one sampling loop: complete, sample
-parts.py        what is drawn at a time; Completions, the result
+parts.py        its options, the parts it draws at a time, and Completions, the result
 particles.py    sequential Monte Carlo, for observed pixels that come later in the order
 cuda_graph.py   a step recorded as a CUDA graph
 uncertainty.py  mean and entropy of the hidden pixels
 describe.py     how completions were drawn, in words
 """
 
-from pixelrnn.completion.fill import (
-    STRATEGIES,
-    Completions,
-    complete,
-    complete_in_detail,
-    is_exact,
-    log_probs,
-    noises,
-    sample,
-)
+from pixelrnn.completion.fill import complete, complete_in_detail, is_exact, log_probs, sample
+from pixelrnn.completion.parts import STRATEGIES, Completions, Options
 
-__all__ = [
-    "STRATEGIES",
-    "Completions",
-    "complete",
-    "complete_in_detail",
-    "is_exact",
-    "log_probs",
-    "noises",
-    "sample",
-]
+__all__ = ["STRATEGIES", "Completions", "Options", "complete", "complete_in_detail", "is_exact", "log_probs", "sample"]

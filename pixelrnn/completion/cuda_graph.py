@@ -1,6 +1,6 @@
-"""A step that draws, recorded once as a CUDA graph and replayed at every position.
+"""A step of the sampling loop, recorded once as a CUDA graph and replayed at every position.
 
-On a GPU the sampling loop is bound by the launches of its many small operations; a replay launches them all at once.
+On a GPU the loop's time is that of launching many small kernels. A replay launches them all at once.
 """
 
 import logging
@@ -14,14 +14,14 @@ from pixelrnn.model.state import leaves, pick
 
 logger = logging.getLogger(__name__)
 
-FEWEST = 32  # steps for which a recording pays
+FEWEST = 32  # steps that make a recording worthwhile
 
 
 class DrawnStep:
-    """One step of the fill of a canvas, in which all that changes from step to step is a tensor at a fixed address:
+    """One step that fills a pixel of a canvas. Canvas, position, state and noise are tensors at fixed addresses.
 
-    the canvas, the position, the state and the noise. What it draws equals what the loop in completion.py draws. On a
-    CUDA device the first call records it; elsewhere each call runs it as it is.
+    It draws the same values as the loop in fill.py. On a CUDA device the first call records it; on other devices each call
+    runs it directly.
     """
 
     def __init__(self, model: Model, canvas: Tensor, hidden_at: Tensor, temperature: float):
@@ -33,14 +33,14 @@ class DrawnStep:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, t: int, state: Any, noise: Tensor) -> Any:
-        """Draws the pixels of step t > 0, with noise (batch, noise_size), and returns the next state."""
+        """Draw the pixels of step t > 0 with noise (batch, noise_size), and return the next state."""
         if self.state is None:
             everyone = torch.arange(len(self.canvas), device=self.canvas.device)
             self.state, self.noise = pick(state, everyone), noise.clone()
             if self.canvas.is_cuda:
                 self.t.fill_(t)
                 self._record()
-        elif state is not self.state:  # what was read in a pass meanwhile
+        elif state is not self.state:  # observed pixels were read in between
             _assign(self.state, state)
         self.t.fill_(t)
         self.noise.copy_(noise)
@@ -60,7 +60,7 @@ class DrawnStep:
         _assign(self.state, state)
 
     def _record(self) -> None:
-        """Runs the step on a stream of its own, as torch asks before a recording, puts back what that changed, records."""
+        """Run the step on a side stream, as torch requires before a capture; capture it; restore what the runs changed."""
         before = self.canvas.clone(), [leaf.clone() for leaf in leaves(self.state)]
         side = torch.cuda.Stream(self.canvas.device)
         side.wait_stream(torch.cuda.current_stream(self.canvas.device))
@@ -77,7 +77,7 @@ class DrawnStep:
 
 
 def records(model: Model, device: torch.device, steps: int) -> bool:
-    """Whether so many steps are drawn by a DrawnStep; the debug log says why not (hydra.verbose=true)."""
+    """Whether to draw so many steps by a DrawnStep. If not, the debug log says why (hydra.verbose=true)."""
     reasons = {
         f"no CUDA device but {device.type}": device.type != "cuda",
         f"{type(model).__name__} takes no position as a tensor": not model.position_as_tensor,
@@ -90,6 +90,6 @@ def records(model: Model, device: torch.device, steps: int) -> bool:
 
 
 def _assign(state: Any, values: Any) -> None:
-    """Copies a state into another of the same form."""
+    """Copy a state into another of the same form."""
     for leaf, value in zip(leaves(state), leaves(values), strict=True):
         leaf.copy_(value)

@@ -1,5 +1,6 @@
-"""What is drawn at a time, which bounds the memory: which completions, which steps, how much noise; and what they make."""
+"""Options and results of completions, and the parts in which they are drawn so that the memory is bounded."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,21 +9,52 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn.completion.particles import ENOUGH, Particles
+from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
 from pixelrnn.model.orders import hidden_span
 
-ROW_STEPS = 1 << 17  # of observed pixels that are read in one pass, at most
-NOISE = 1 << 22  # numbers that are drawn in one call, at most
+STRATEGIES = ("auto", "ancestral", "particles")
+LEAST_TEMPERATURE = 1e-6  # logits are divided by it in float32, and a smaller one overflows
+ROW_STEPS = 1 << 17  # observed pixels that are read in one pass, at most
+NOISE = 1 << 22  # random numbers that are drawn in one call, at most
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to draw completions: see completion.complete. Raises UserError for a value that is out of range."""
+
+    count: int = 1
+    strategy: str = "auto"
+    temperature: float = 1.0
+    particles: int | str = "auto"
+    order: int | None = None
+    batch_size: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UserError(f"count={self.count}: at least 1 completion")
+        if self.strategy not in STRATEGIES:
+            hint = nearest(self.strategy, STRATEGIES)
+            raise UserError(f"unknown strategy '{self.strategy}'{hint} (known: {', '.join(STRATEGIES)})")
+        if not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise UserError(
+                f"temperature={self.temperature}: it is at least {LEAST_TEMPERATURE:g}; 1 samples the model, less is more "
+                "cautious"
+            )
+        if self.particles != "auto" and (isinstance(self.particles, str) or self.particles < 1):
+            raise UserError(f"particles={self.particles}: auto, or at least 1 for each completion")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size={self.batch_size}: at least 1 completion at a time")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Completions that are drawn together: the steps first to last of some images, along one order."""
+    """Completions that are drawn together: steps first to last of some images, along one order."""
 
     order: int
     rows: Tensor  # which images
     completions: range  # which of each image's completions
-    particles: int  # for each; 0 is the plain fill
+    particles: int  # for each completion; 0 is the ancestral fill
     first: int
     last: int
 
@@ -33,30 +65,34 @@ class Part:
 
 @dataclass(frozen=True)
 class Completions:
-    """Completions, and how each image's were drawn; batch first in everything."""
+    """Completions, and how each image's were drawn. The batch comes first in everything."""
 
     images: Tensor  # uint8 (batch, count, channels, height, width)
+    hidden: Tensor  # bool (batch, height, width)
     orders: list[int]  # the index of the order that was followed
     strategies: list[str]  # "ancestral" or "particles"
-    exact: list[bool]  # whether they are draws from p(hidden | observed)
-    particles: Tensor  # int64 (batch, count), on the CPU; 0 where none were used
-    # Both float64 (batch, count), on the CPU; nan where no particles were used, the second also at a temperature other than 1.
-    effective: Tensor  # the least effective number of particles on the way
+    exact: list[bool]  # whether they are samples of p(hidden | observed)
+    particles: Tensor  # int64 (batch, count), on the CPU; 0 if none were used
+    # Both float64 (batch, count), on the CPU; nan if no particles were used, the second also at a temperature other than 1.
+    effective: Tensor  # the smallest effective number of particles along the order
     log_observed: Tensor  # the estimate of log p(observed)
-    # At another temperature nothing is an exact draw.
-    temperature: float = 1.0
+    temperature: float = 1.0  # at another one, no draw is exact
 
     @classmethod
-    def of(cls, images: Tensor, count: int, temperature: float) -> "Completions":
-        """The place for so many completions of each of these images, (batch, channels, height, width)."""
-        many, nan = len(images), torch.full((len(images), count), torch.nan, dtype=torch.float64)
-        blank, none = images.new_empty((many, count, *images.shape[1:])), torch.zeros(many, count, dtype=torch.long)
+    def blank(cls, images: Tensor, hidden: Tensor, asked: Options) -> "Completions":
+        """Room for the completions of images (batch, channels, height, width)."""
+        many, size = len(images), (len(images), asked.count)
+        nan, none = torch.full(size, torch.nan, dtype=torch.float64), torch.zeros(size, dtype=torch.long)
         how = [0] * many, ["ancestral"] * many, [False] * many
-        return cls(blank, *how, none, nan, nan.clone(), temperature)
+        return cls(
+            images.new_empty((*size, *images.shape[1:])), hidden, *how, none, nan, nan.clone(), asked.temperature
+        )
 
     def keep(self, part: Part, images: Tensor, cloud: Particles | None, sees: Tensor) -> Tensor:
-        """Takes in what was drawn, of images all of whose observed pixels were taken in where `sees`; returns which of the
-        images are worth more particles, bool (images,)."""
+        """Store a part that was drawn. Return which of its images are worth more particles, bool (images,).
+
+        sees, bool (images,), is True if the ancestral fill takes in all observed pixels of the image.
+        """
         rows, some = part.rows.cpu(), slice(part.completions.start, part.completions.stop)
         self.images[part.rows, some] = images
         for row, exact in zip(rows.tolist(), sees.tolist(), strict=True):
@@ -72,33 +108,32 @@ class Completions:
         return ((least < ENOUGH) & ~(least < 2 * before)).to(sees.device)  # before is nan if there was nothing
 
 
-def all_parts(
-    model: Model, hidden: Tensor, count: int, particles: int, order: int | None, batch_size: int
-) -> Iterator[Part]:
-    """All that is to be drawn, with particles where the plain fill is blind to observed pixels."""
+def all_parts(model: Model, hidden: Tensor, asked: Options, particles: int) -> Iterator[Part]:
+    """Everything there is to draw; with particles if the ancestral fill would ignore observed pixels."""
+    particles = 0 if asked.strategy == "ancestral" else particles
     everything = torch.arange(len(hidden), device=hidden.device)
-    for chosen, rows in model.by_best_order(hidden) if order is None else [(order, everything)]:
-        with model.along(chosen):
-            weighed = (model.unseen_count(hidden[rows]) > 0) & (particles > 0)
-            for some, few in ((rows[~weighed], 0), (rows[weighed], particles)):
-                yield from parts(model, hidden, some, range(count), few, batch_size)
+    for order, rows in model.by_best_order(hidden) if asked.order is None else [(asked.order, everything)]:
+        with model.along(order):
+            blind = (model.unseen_count(hidden[rows]) > 0) & (particles > 0)
+            for some, few in ((rows[~blind], 0), (rows[blind], particles)):
+                yield from parts(model, hidden, some, range(asked.count), few, asked)
 
 
 def parts(
-    model: Model, hidden: Tensor, rows: Tensor, completions: range, particles: int, batch_size: int
+    model: Model, hidden: Tensor, rows: Tensor, completions: range, particles: int, asked: Options
 ) -> Iterator[Part]:
-    """These completions of these images along the order that the model follows, up to batch_size of them at a time."""
-    each = max(1, batch_size // max(1, particles))
+    """These completions of these images along the current order, up to batch_size of them at a time."""
+    each = max(1, asked.batch_size // max(1, particles))
     for some in rows.split(max(1, min(each // len(completions), ROW_STEPS // model.pixels))) if len(rows) else ():
         first, last = hidden_span(hidden[some], model.order)
         if particles:
-            last = model.pixels  # what comes after the last hidden pixel weighs as well
+            last = model.pixels  # pixels after the last hidden one change the weights as well
         for start in range(0, len(completions), each):
             yield Part(model.cursor.index, some, completions[start : start + each], particles, first, last)
 
 
 def spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
-    """The steps from first to last, those that draw one by one, and of the others as many as lie together up to longest."""
+    """Split the steps from first to last: one by one if they draw (some[t]), others in stretches of up to `longest`."""
     for draws, run in groupby(range(first, last), some.__getitem__):
         steps, length = list(run), 1 if draws else longest
         for start in steps[::length]:
@@ -106,7 +141,7 @@ def spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tup
 
 
 def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:
-    """The chance of so many steps that draw, of each (batch, noise_size): drawn for many of them in one call."""
+    """The random numbers of each step that draws, (batch, noise_size); those of many steps are drawn in one call."""
     size = model.likelihood.noise_size
     like = next(model.likelihood.parameters())
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):

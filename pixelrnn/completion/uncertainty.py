@@ -1,4 +1,4 @@
-"""What a set of completions says about each hidden pixel: its distribution, its mean and its entropy."""
+"""The distribution of each hidden pixel as a set of completions shows it, its mean and its entropy."""
 
 import math
 from collections.abc import Iterator
@@ -7,36 +7,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelrnn.completion.fill import Completions
+from pixelrnn.completion.parts import Completions
 from pixelrnn.model import Model
 from pixelrnn.pixels import to_images, to_sequence
 
 CHUNK = 16  # completions whose distributions are held at once
 
 
-def marginals(model: Model, completions: Completions, hidden: Tensor) -> Tensor:
-    """p(x_c = level | observed) of every pixel, estimated: (batch, channels, height, width, levels).
+def marginals(model: Model, completions: Completions) -> Tensor:
+    """Estimate p(x_c = level | observed) of every pixel: (batch, channels, height, width, levels).
 
-    Where the completions are exact draws, it is the mean over them of the model's p(x_t | what is known at t), which
-    varies less than the levels drawn do (Rao-Blackwell); elsewhere how often each level was drawn. Observed pixels are certain.
+    If the completions are exact samples, it is the mean over them of the model's p(x_t | what is known at t), which
+    varies less than the levels drawn (Rao-Blackwell). Otherwise it is how often each level was drawn. Observed pixels are
+    certain.
     """
-    return torch.stack(list(_each(model, completions, hidden)))
+    return torch.stack(list(_each(model, completions)))
 
 
-def maps(model: Model, completions: Completions, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """mean() and entropy() of the marginals, on the CPU; of many images it holds those of one at a time."""
-    means, entropies = zip(
-        *((mean(of).cpu(), entropy(of).cpu()) for of in _each(model, completions, hidden)), strict=True
-    )
+def maps(model: Model, completions: Completions) -> tuple[Tensor, Tensor]:
+    """mean() and entropy() of the marginals, on the CPU; the marginals of one image at a time are in memory."""
+    means, entropies = zip(*((mean(of).cpu(), entropy(of).cpu()) for of in _each(model, completions)), strict=True)
     return torch.stack(means), torch.stack(entropies)
 
 
-def _each(model: Model, completions: Completions, hidden: Tensor) -> Iterator[Tensor]:
+def _each(model: Model, completions: Completions) -> Iterator[Tensor]:
     """The marginals of one image after the other."""
-    hidden = hidden.expand(len(completions.images), *model.shape[1:])
-    for drawn, mask, order, exact in zip(
-        completions.images, hidden, completions.orders, completions.exact, strict=True
-    ):
+    each = zip(completions.images, completions.hidden, completions.orders, completions.exact, strict=True)
+    for drawn, mask, order, exact in each:
         with model.evaluating(), model.along(order):
             sums = [_predicted(model, part, mask) if exact else _one_hot(part, model) for part in drawn.split(CHUNK)]
         yield torch.where(mask[..., None], torch.stack(sums).sum(0) / len(drawn), _one_hot(drawn[:1], model))

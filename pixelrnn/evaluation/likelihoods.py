@@ -9,12 +9,13 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn import distributed
-from pixelrnn.completion.fill import check_strategy, complete_in_detail, is_exact
+from pixelrnn.completion.fill import complete_in_detail, is_exact
+from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 
 LN2 = math.log(2)
-# How evaluate_conditional found a number, in words.
+# How evaluate_conditional found a number.
 HOW = {
     "exact": "exact",
     "fill": "by the plain fill, not conditioned on observed pixels that come later",
@@ -26,19 +27,19 @@ HOW = {
 class Likelihoods:
     """Mean -log p over images: nats per image, and bits per dimension = nats / (dimensions · ln 2).
 
-    dimensions counts the channel values that are predicted, of a conditional the hidden ones; ± is the standard error
-    of the mean over the images.
+    dimensions is the number of predicted values: all channels of all pixels, or of the hidden ones. The error is the
+    standard error of the mean over the images.
     """
 
     images: int
     dimensions: float
     nats: float
     nats_error: float
-    effective_particles: float = math.nan  # the least on the way, the mean over the images, where particles were used
+    effective_particles: float = math.nan  # the smallest number along the order, averaged over the images
 
     @classmethod
     def of(cls, log_probs: Tensor, dimensions: float) -> "Likelihoods":
-        """Of log p of each image: float64 (N,) nats."""
+        """From log p of each image: float64 (N,) nats."""
         error = float(log_probs.std() / math.sqrt(len(log_probs))) if len(log_probs) > 1 else math.nan
         return cls(len(log_probs), dimensions, -float(log_probs.mean()), error)
 
@@ -51,7 +52,7 @@ class Likelihoods:
         return self.nats_error / (self.dimensions * LN2)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no nan: of a single image there is no error."""
+        """Plain values for JSON, which has no nan: a single image has no error."""
         values = {**asdict(self), "bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
@@ -64,20 +65,21 @@ class Likelihoods:
 
 
 def with_error(value: float, error: float, digits: int = 2, sign: str = "") -> str:
-    """A mean and its standard error in words; the mean alone where there is no error, as for a single image."""
+    """A mean with its standard error, such as "79.34 ± 0.36"; the mean alone if the error is nan."""
     return f"{value:{sign}.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def evaluate(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Likelihoods:
-    """-log p(x) of uint8 images (N, channels, height, width), or with hidden, bool (height, width) or (N, height, width),
-    of the hidden pixels given the observed ones, where that is exact (else UserError).
+    """-log p(x) of images, uint8 (N, channels, height, width); with hidden, -log p(hidden | observed).
+
+    hidden bool (height, width) or (N, height, width). Raises UserError if the model has no exact value for it.
     """
     dimensions = model.dimensions if hidden is None else _hidden_dimensions(model, hidden)
     return Likelihoods.of(log_probs(model, images, hidden, batch_size), dimensions)
 
 
 def evaluate_ensemble(model: Model, images: Tensor, batch_size: int = 100) -> Likelihoods:
-    """-log of the mean of p(x) over the model's orders: an average of probabilities, and so one itself."""
+    """-log of the mean of p(x) over the model's orders. A mean of distributions is a distribution."""
     count = len(model.orders)
     if count == 1:
         raise UserError(
@@ -99,15 +101,16 @@ def evaluate_conditional(
     generator: Generator | None = None,
     batch_size: int = 100,
 ) -> tuple[Likelihoods, str]:
-    """-log p(hidden | observed) of the true pixels that hidden, bool (height, width), hides; and how it was found:
+    """-log p(hidden | observed) of the true values under hidden, bool (height, width), and how it was found.
 
-    "exact" where the model allows it. Else with strategy "ancestral" the "fill": the probability with which the plain
-    fill draws the true pixels, in the order that leaves the fewest observed ones ahead, without a look at these. Else
-    "particles", an estimate: log p(x) - log p(observed) in that order, the latter by sequential Monte Carlo. Its p(observed)
-    is unbiased for a fixed number of them, so the logarithm is on average too low, and so are the nats, the less the more
-    particles there are.
+    - "exact" if the model has an exact value.
+    - "fill" with strategy "ancestral": the probability with which the ancestral fill draws the true values, along the
+      order that leaves the fewest observed pixels ahead, and without looking at these.
+    - "particles" otherwise: log p(x) - log p(observed) along that order, the second by sequential Monte Carlo. The estimate
+      of p(observed) is unbiased for a fixed number of particles. Its logarithm, and so the nats, are too low on average,
+      the less so the more particles there are.
     """
-    check_strategy(strategy)
+    Options(strategy=strategy)  # raises UserError for an unknown one
     if is_exact(model, hidden.to(model.order.device)):
         return evaluate(model, images, hidden, batch_size), "exact"
     how, effective = "fill" if strategy == "ancestral" else "particles", torch.zeros(2, dtype=torch.float64)
@@ -115,7 +118,8 @@ def evaluate_conditional(
     def estimate(batch: Tensor, masks: Tensor) -> Tensor:
         if how == "fill":
             return model.fill_log_prob(batch, masks)
-        drawn = complete_in_detail(model, batch, masks, 1, "particles", generator=generator, particles=particles)
+        asked: dict[str, Any] = {"strategy": "particles", "particles": particles}
+        drawn = complete_in_detail(model, batch, masks, generator=generator, **asked)
         effective.add_(torch.stack([drawn.effective.sum(), torch.tensor(float(len(batch)))]))
         return model.log_prob(batch).cpu().double() - drawn.log_observed[:, 0]
 
@@ -127,7 +131,7 @@ def evaluate_conditional(
 
 
 def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Tensor:
-    """model.log_prob of many images, which may lie on another device than the model: float64 (N,) nats."""
+    """model.log_prob of many images, which may be on another device than the model: float64 (N,) nats."""
     if hidden is None:
         everything = torch.ones(model.shape[1:], dtype=torch.bool)
         return _in_batches(model, images, everything, batch_size, lambda batch, _: model.log_prob(batch))
@@ -137,9 +141,9 @@ def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_
 def _in_batches(
     model: Model, images: Tensor, hidden: Tensor, batch_size: int, function: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """function of batches of images and their masks, on the model's device without gradients: float64 (N,).
+    """Apply a function to batches of images and masks on the model's device, without gradients: float64 (N,).
 
-    Of several processes each does its share, and all have the result.
+    Several processes share the batches, and each of them gets the whole result.
     """
     device, found = model.order.device, [torch.empty(0, dtype=torch.float64)]
     hidden = hidden.expand(len(images), *model.shape[1:])
@@ -151,5 +155,5 @@ def _in_batches(
 
 
 def _hidden_dimensions(model: Model, hidden: Tensor) -> float:
-    """How many values a mask hides, of several masks on average."""
+    """How many values a mask hides; the mean of several masks."""
     return model.shape[0] * float(hidden.sum()) / (len(hidden) if hidden.ndim == 3 else 1)

@@ -1,4 +1,4 @@
-"""Does a model keep its promises? The contracts that a user can check on any checkpoint, trained or not."""
+"""Check that a model keeps its contract. A user can do so with any checkpoint, trained or not."""
 
 from collections.abc import Iterator
 
@@ -17,16 +17,15 @@ TOLERANCE = 1e-4
 
 
 class VerificationError(UserError):
-    """A model breaks a contract; the message says which, and where."""
+    """A model breaks its contract; the message says how, and where."""
 
 
 def verify(model: Model, seed: int = 0) -> list[str]:
-    """Checks the model on random images and returns one line for each contract that holds.
+    """Check the model on random images, along each of its orders, and return one line for each property that holds.
 
-    Raises VerificationError with the first violation: weights that are not finite, an order that is no permutation,
-    parameters that look at a pixel not yet visited, levels whose probabilities do not sum to 1, channels that look
-    ahead, steps that disagree with the parallel pass, an observed pixel that is changed, in a model that sees ahead a
-    hidden pixel that it looks at. Of several orders, each is checked.
+    Raises VerificationError at the first violation: weights are not finite, an order is not a permutation, a distribution
+    depends on a pixel not yet visited, the probabilities of the levels do not sum to 1, a channel depends on a later one,
+    a step differs from the parallel pass, a completion changes an observed pixel, or an encoder sees a hidden pixel.
     """
     with model.evaluating():
         for index in reversed(range(len(model.orders))):
@@ -134,7 +133,7 @@ def _observed_pixels_are_kept(model: Model, images: Tensor) -> str:
     hidden = torch.zeros(model.pixels, dtype=torch.bool)
     hidden[model.order.cpu()[-max(1, model.pixels // 16) :]] = True  # the last sixteenth of the visit
     hidden = hidden.view(model.shape[1:]).to(images.device)
-    completed = complete(model, images, hidden, generator=torch.Generator(images.device).manual_seed(0))[:, 0]
+    completed = complete(model, images, hidden, generator=Generator(images.device).manual_seed(0))[:, 0]
     if not torch.equal(completed.masked_fill(hidden, 0), images.masked_fill(hidden, 0)):
         raise VerificationError("a completion changed an observed pixel")
     return "a completion keeps the observed pixels"

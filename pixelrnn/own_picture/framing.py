@@ -1,14 +1,14 @@
-"""Strokes on plain paper, such as a photographed digit: where they are, and how light paper and ink are."""
+"""Strokes on plain paper, such as a photographed digit: find them, and find how light the paper and the ink are."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-INK, PAPER = 64, 32  # a value is ink, or paper, if it differs from the median by so much of 255
-PLAIN = 0.6  # share of the pixels that must be paper
-TALL = 1.35  # the usual height of a digit, of its width
-REST = 1.8  # the size of what is partly hidden, of its visible part, at least
+INK, PAPER = 64, 32  # a value is ink if it differs from the median by at least 64 of 255, paper if by less than 32
+PLAIN = 0.6  # at least this share of the pixels is paper
+TALL = 1.35  # the usual height of a digit divided by its width
+REST = 1.8  # the size of a partly hidden digit divided by its visible part, at least
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Frame:
     width: int
 
     def cut(self, picture: Tensor, fill: Tensor) -> Tensor:
-        """This part of a picture (channels, height, width), filled with `fill`, (channels,), beyond its border."""
+        """Cut this part out of a picture (channels, height, width); beyond its border it has the value `fill`, (channels,)."""
         part = fill[:, None, None].expand(-1, self.height, self.width).clone()
         inside, outside = self._overlap(*picture.shape[1:])
         part[(slice(None), *inside)] = picture[(slice(None), *outside)]
@@ -35,7 +35,7 @@ class Frame:
         return picture
 
     def _overlap(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where frame and picture overlap, in the frame and in the picture."""
+        """The rows and columns in which frame and picture overlap: counted in the frame, and in the picture."""
         top, bottom = max(0, self.top), max(0, min(height, self.top + self.height))
         left, right = max(0, self.left), max(0, min(width, self.left + self.width))
         inside = slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Tone:
-    """The values, one for each channel, that a model sees as black, 0, and as white, 255."""
+    """The values, one for each channel, that the model sees as black (0) and as white (255)."""
 
     black: tuple[float, ...] = (0.0,)
     white: tuple[float, ...] = (255.0,)
@@ -54,7 +54,7 @@ class Tone:
         return sum(self.black) > sum(self.white)
 
     def apply(self, picture: Tensor) -> Tensor:
-        """What the model sees: 8 bits (channels, height, width)."""
+        """The picture as the model sees it: uint8 (channels, height, width)."""
         black, white = self._tensors()
         return ((picture - black) * (255 / (white - black))).clamp(0, 255).round().to(torch.uint8)
 
@@ -71,7 +71,7 @@ INVERTED = Tone((255.0,), (0.0,))
 
 
 def find_ink(grey: Tensor, visible: Tensor) -> Tensor | None:
-    """Where a picture, uint8 (height, width), has ink; None if it is not strokes on plain paper."""
+    """Find the ink of a picture, uint8 (height, width): bool (height, width); None if it is not strokes on plain paper."""
     if not visible.any():
         return None
     distance = (grey.int() - int(grey[visible].median())).abs()
@@ -82,10 +82,10 @@ def find_ink(grey: Tensor, visible: Tensor) -> Tensor | None:
 def find_tone(
     picture: Tensor, ink: Tensor, visible: Tensor, dark_ground: bool, invert: bool | str, contrast: bool
 ) -> Tone:
-    """How a model whose images have a dark ground, or a light one, is to see strokes on paper.
+    """Find the tone in which a model, whose images have a dark ground or a light one, sees strokes on paper.
 
-    picture uint8 (channels, height, width). invert "auto" inverts what is light where the model is used to dark. contrast
-    makes the ground plain and the strokes full where they are not nearly that.
+    picture uint8 (channels, height, width). invert "auto" inverts a picture whose paper is light if the model's ground is
+    dark, or the other way round. With contrast, faint strokes on grey paper become full strokes on a plain ground.
     """
     paper, strokes = picture[:, visible & ~ink].float().median(1).values, picture[:, ink].float().median(1).values
     swapped = bool(paper.mean() < strokes.mean()) != dark_ground
@@ -99,10 +99,10 @@ def find_tone(
 
 
 def find_frame(ink: Tensor, hidden: Tensor, extent: float, tolerance: float) -> Frame | None:
-    """The square in which the ink takes the share `extent` of the side, in the middle; None if the picture is that, but for
-    a share of the side, `tolerance`.
+    """Find the square with the ink in its middle, as large as the share `extent` of the side.
 
-    Ink that ends where the picture is hidden goes on there: the frame makes room for the rest.
+    None if the picture is that square already, within `tolerance`, a share of the side. If the ink ends at a hidden part, the
+    frame makes room for the rest of it.
     """
     spans = [(int(lines.min()), int(lines.max()) + 1) for lines in (ink.any(d).nonzero() for d in (1, 0))]
     (top, bottom), (left, right) = spans
@@ -121,7 +121,7 @@ def find_frame(ink: Tensor, hidden: Tensor, extent: float, tolerance: float) -> 
 
 
 def _extended(first: int, last: int, hidden: Tensor, near: int, wanted: float) -> tuple[int, int]:
-    """A span of lines, made as long as wanted if there are hidden lines to go on into, at either end."""
+    """Lengthen a span of lines at either end, up to the wanted length, as far as there are hidden lines."""
     before, after = hidden[:first].flip(0), hidden[last:]
     room = [len(lines) if lines[:near].any() else 0 for lines in (before, after)]
     missing = min(max(0.0, wanted - (last - first)), sum(room))

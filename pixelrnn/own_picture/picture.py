@@ -1,4 +1,4 @@
-"""A user's own picture of any size: brought to the model's size, and the completion pasted back into it."""
+"""The user's own picture: resized for the model, and the completion pasted back into it at its own size."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,20 +18,20 @@ from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import requantise
 
 FITS = ("auto", "stretch", "none")
-TINT = 16  # mean distance of the channels from grey, of a picture that counts as grey, such as one of cream paper
-# How far from the middle and from the usual size strokes may be and stay as they are: in a picture of the model's size, and
-# in another one.
+TINT = 16  # a picture counts as grey, such as cream paper, if its channels differ from grey by less on average
+# Strokes stay as they are if their distance from the middle, and from the usual size, is at most this share of the side. The
+# first value holds for a picture of the model's size, the second for other pictures.
 SAME_SIZE, OTHER_SIZE = 0.25, 0.05
 
 
 @dataclass(frozen=True)
 class OwnPicture:
-    """A picture at its own size, and what the model sees of it."""
+    """A picture at its own size, and as the model sees it."""
 
     picture: Tensor  # 8 bits (channels, height, width), at its own size
-    image: Tensor  # in the model's levels and size
+    image: Tensor  # at the model's size and in its levels
     levels: int
-    frame: Frame | None = None  # the part of the picture that the model sees; None: all of it
+    frame: Frame | None = None  # the part of the picture that the model sees; None is all of it
     tone: Tone = field(default_factory=Tone)
     file: Picture | None = None
     ground: int = 0  # the 8-bit value of plain paper, as the model sees it
@@ -42,33 +42,33 @@ class OwnPicture:
 
     @property
     def changed(self) -> bool:
-        """Whether the model sees another picture than this: of another size, or in other levels."""
+        """Whether the model sees another size or other values."""
         return self.resized or not torch.equal(requantise(self.image, self.levels, 256), self.picture)
 
     @property
     def transparent(self) -> Tensor | None:
-        """The transparent part, bool (height, width), at the picture's own size; None if there is none."""
+        """The transparent part, bool (height, width) at the picture's own size; None if there is none."""
         return transparent_part(self.file) if self.file else None
 
     @property
     def paper(self) -> Tensor:
-        """The picture's own value of plain paper, float (channels or 1, 1, 1)."""
+        """The value of plain paper in the picture, float (channels or 1, 1, 1)."""
         return self.tone.undo(torch.full((1, 1, 1), float(self.ground)))
 
     def mask(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-        """What a mask file hides: bool (height, width), at the picture's own size. UserError if it has another size."""
+        """Read a mask file: bool (height, width) at the picture's own size. Raises UserError if it has another size."""
         hidden = read_mask(path, max_pixels, self.file)
         height, width = self.picture.shape[1:]
         check_size(hidden, path, height, width, of="picture")
         return hidden
 
     def reduce(self, hidden: Tensor) -> Tensor:
-        """A mask, bool (height, width), at the model's size: a pixel is hidden if any part of it is."""
+        """Bring a mask to the model's size; a pixel is hidden if any part of it is."""
         part = self._frame.cut(hidden[None].float(), torch.zeros(1))
         return F.adaptive_max_pool2d(part, self.image.shape[1:])[0] > 0
 
     def enlarge(self, hidden: Tensor) -> Tensor:
-        """A mask of the model's size at the picture's own: a pixel of a smaller picture is hidden if any part of it is."""
+        """Bring a mask of the model's size to the picture's; a pixel of a smaller picture is hidden if any part of it is."""
         size = self._frame.height, self._frame.width
         if size[0] < hidden.shape[0] or size[1] < hidden.shape[1]:
             part = F.adaptive_max_pool2d(hidden.float()[None], size)
@@ -77,25 +77,22 @@ class OwnPicture:
         return self._frame.put(part, torch.zeros(1, *self.picture.shape[1:]))[0] > 0
 
     def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
-        """enlarge(hidden), but where a fine mask, of the picture's own size, hides a part of a pixel, that part alone."""
+        """enlarge(hidden), except that of a pixel which `fine`, a mask at the picture's size, hides in part, that part is
+        hidden."""
         if fine is None:
             return self.enlarge(hidden)
         return (fine & self.enlarge(hidden)) | self.enlarge(hidden & ~self.reduce(fine))
 
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
-        """The picture with its hidden pixels, bool at its own size, taken from a completion in the model's levels.
+        """Replace the hidden pixels, bool at the picture's size, by a completion in the model's levels.
 
-        Hidden pixels outside the frame become plain ground.
+        Hidden pixels outside the frame become plain paper.
         """
-        values = requantise(completed, self.levels, 256).float()
-        values = F.interpolate(values[None], (self._frame.height, self._frame.width), mode="nearest-exact")[0]
-        values = self.tone.undo(values).expand(len(self.picture), -1, -1)
-        return (
-            self._frame.put(values, self.paper.expand(self.picture.shape))
-            .round()
-            .to(torch.uint8)
-            .where(hidden, self.picture)
-        )
+        seen = requantise(completed, self.levels, 256).float()
+        seen = F.interpolate(seen[None], (self._frame.height, self._frame.width), mode="nearest-exact")[0]
+        values = self.tone.undo(seen).expand(len(self.picture), -1, -1)
+        whole = self._frame.put(values, self.paper.expand(self.picture.shape))
+        return whole.round().to(torch.uint8).where(hidden, self.picture)
 
     @property
     def _frame(self) -> Frame:
@@ -110,11 +107,12 @@ def from_file(
     mask: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[OwnPicture, Tensor | None]:
-    """A picture for a model, and what its mask file, or else its transparency, hides: bool at its own size, or None.
+    """Read a picture for a model, and its mask: the mask file, else the transparent part, bool at its own size, or None.
 
-    fit "auto" crops to the ink and centres it, for a model of strokes on a plain ground; invert "auto" inverts dark strokes
-    on light paper for it. "stretch" brings the whole picture to the model's size; "none" takes a picture of that size alone.
-    A line says what was changed. Raises UserError for a picture that cannot serve, see pictures.py.
+    For a model of strokes on a plain ground, such as digits, fit "auto" crops to the strokes and centres them, and invert
+    "auto" inverts the picture if its ground is light and the model's is dark, or the other way round. fit "stretch" resizes
+    the whole picture; "none" accepts only a picture of the model's size. Notes say what was changed. Raises UserError for a
+    file that is no picture, or too large (see files/pictures.py).
     """
     file = read_picture(path, max_pixels)
     if file.orientation > 1:
@@ -129,7 +127,7 @@ def from_file(
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool) if hidden is None else ~hidden
     framed = _framed(own, model, visible, fit, invert)
     inside = framed.enlarge(torch.ones(model.shape[1:], dtype=torch.bool))
-    if hidden is not None and not (hidden & inside).any():  # what is to be completed is not near the strokes
+    if hidden is not None and not (hidden & inside).any():  # the hidden part is not near the strokes
         framed, hidden_outside = _framed(own, model, visible, "stretch", invert), 0
     else:
         hidden_outside = 0 if hidden is None else int((hidden & ~inside).sum())
@@ -149,14 +147,14 @@ def from_file(
 
 
 def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bool | str) -> OwnPicture:
-    """The picture with what the model sees of it."""
+    """Find the frame and the tone in which the model sees the picture, and make the model's image."""
     assert own.file
     (channels, height, width), size, name = model.shape, own.picture.shape[1:], own.file.name
     if fit == "none" and size != (height, width):
         raise UserError(
             f"fit=none: {name} is {size[1]}x{size[0]} and the model's images are {width}x{height}: use fit=auto"
         )
-    typical, ink = Typical.known(model), None
+    typical, ink = Typical.of_model(model), None
     if typical and typical.ground is not None:  # a model of strokes on a plain ground
         own, ink = replace(own, ground=typical.ground), find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
@@ -184,8 +182,9 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
 
 
 def _full_strokes(image: Tensor, ink: Tensor, hidden: Tensor, ground: int) -> Tensor:
-    """Plain ground where an image, 8 bits, has no ink, bool (height, width); and strokes thinner than a pixel, which are
-    grey, made as strong as others, so that something of them is left in few levels."""
+    """Make the ground of an 8-bit image plain if there is no ink, bool (height, width), and make faint strokes strong.
+
+    Strokes thinner than a pixel become grey when a picture is resized; a model of few levels would not see them."""
     image = image.where(ink | hidden, ground).float() - ground
     strokes = image[:, ink & ~hidden].abs()
     typical = float(strokes.median()) if strokes.numel() else 255.0

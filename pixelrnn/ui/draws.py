@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
-from pixelrnn.completion.fill import Completions, Progress, complete_in_detail, log_probs
+from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
+from pixelrnn.completion.parts import Completions
 from pixelrnn.notes import notes_to
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.ui.plan import Choice, Plan, plan
@@ -58,19 +59,19 @@ def fulfil(request: Request, progress: Progress) -> Drawn:
         model,
         image[None].to(device),
         hidden,
-        choice.count,
-        choice.strategy,
-        choice.temperature,
-        Generator(device).manual_seed(choice.seed),
-        progress,
+        generator=Generator(device).manual_seed(choice.seed),
+        progress=progress,
+        count=choice.count,
+        strategy=choice.strategy,
+        temperature=choice.temperature,
         order=request.plan.order,
     )
-    facts = of_completions(completions, 0, log_probs(model, completions, hidden))
-    how = how_drawn(model, completions, hidden[None], slice(0, 1))
+    facts = of_completions(completions, 0, log_probs(model, completions))
+    how = how_drawn(model, completions, slice(0, 1))
     if request.subject and request.subject.own:
         with notes_to(how["notes"].append):
             say_if_unlike(model, "your picture", completions.images[0])
     if not request.subject:
         return Drawn(request, completions, facts, how, None, None)
-    mean, entropy = uncertainty.maps(model, completions, hidden)
+    mean, entropy = uncertainty.maps(model, completions)
     return Drawn(request, completions, facts, how, mean[0], entropy[0])

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from pixelrnn.completion.describe import in_words, manner
-from pixelrnn.completion.fill import STRATEGIES
+from pixelrnn.completion.parts import STRATEGIES
 from pixelrnn.errors import UserError
 from pixelrnn.model.orders import best_orders, observed_ahead
 from pixelrnn.ui.shelf import Offer
