@@ -25,7 +25,7 @@ class LSTM(Cell):
             input_bias = self.layer.all_weights[0][2]
             input_bias[width : 2 * width] = 1.0
         self.register_buffer("scale", gate_scale(width), persistent=False)
-        self.register_buffer("shift", 1 - self.scale, persistent=False)
+        self.register_buffer("shift", gate_shift(width), persistent=False)
 
     def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
@@ -51,6 +51,11 @@ def gate_scale(width: int) -> Tensor:
     gates = scale · tanh(scale · x) + shift with shift = 1 - scale. On a CPU it is several times as fast as sigmoid.
     """
     return torch.tensor([0.5, 0.5, 1.0, 0.5]).repeat_interleave(width)
+
+
+def gate_shift(width: int) -> Tensor:
+    """1 - gate_scale(width). A subtraction on torch's meta device would import its compiler (pixelrnn/checkpoint)."""
+    return torch.tensor([0.5, 0.5, 0.0, 0.5]).repeat_interleave(width)
 
 
 def lstm_gates(scaled: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         self.which_order = which_order(len(paths), embedding)
         self.window = nn.Conv2d(channels + 1, embedding, window, padding=window // 2, bias=False) if window else None
         self.stack = Bidirectional(cell, embedding, o.encoder_width, o.encoder_depth, o.dropout)
-        self.register_buffer("offsets", torch.arange(channels) * (levels + 1), persistent=False)
+        self.register_buffer("offsets", torch.arange(channels, device="cpu") * (levels + 1), persistent=False)
         self.register_buffer("pixels", torch.stack([path.frame.pixels for path in paths]), persistent=False)
         self.register_buffer("places", torch.stack([path.places for path in paths]), persistent=False)
 

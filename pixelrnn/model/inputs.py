@@ -91,7 +91,7 @@ class PixelInputs(Packable):
         self.which_order = which_order(len(paths), width)
         rows = torch.stack([path.places // path.frame.columns for path in paths])
         columns = torch.stack([path.places % path.frame.columns for path in paths])
-        self.register_buffer("offsets", torch.arange(shape[0]) * levels, persistent=False)
+        self.register_buffer("offsets", torch.arange(shape[0], device="cpu") * levels, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
         self.window = CausalWindow(shape, levels, cursor, paths, window, width) if window else None

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell.lstm import gate_scale, lstm_gates
+from pixelrnn.cell.lstm import gate_scale, gate_shift, lstm_gates
 from pixelrnn.errors import UserError
 from pixelrnn.model.options import RowLSTMOptions
 from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, pack, unpack, windows
@@ -35,7 +35,7 @@ class RowLSTMLayer(Layer):
         self.state_to_state = nn.Parameter(nn.Linear(kernel * width, 4 * width).weight.detach().t().contiguous())
         self.initial = nn.Parameter(torch.zeros(2, width))
         self.register_buffer("scale", gate_scale(width), persistent=False)
-        self.register_buffer("shift", 1 - self.scale, persistent=False)
+        self.register_buffer("shift", gate_shift(width), persistent=False)
         with torch.no_grad():  # the forget gate stays open until it has learned to close
             self.input_to_state.bias[width : 2 * width] = 1.0
 
