@@ -5,7 +5,7 @@ BIN = .venv/bin
 RUN = $(BIN)/pixelrnn
 SUDO = $(shell [ `id -u` = 0 ] || command -v sudo)
 
-.PHONY: demo test test-browser crash-test soak fuzz slow-test gpu-test lint types docs benchmark clean
+.PHONY: demo test test-browser crash-test soak fuzz slow-test gpu-test lint types docs benchmark size clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -25,23 +25,24 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests notebooks
 
-# The page in Debian's Chromium, headless, which is installed if it is not there.
+# Tests the page in Debian's headless Chromium, and installs Chromium if it is missing.
 test-browser: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
 	command -v chromium || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 	$(BIN)/pytest -m browser
 
-# Fifty kills of a training run; two thousand requests to the page; ten minutes of mutated files.
+# Kills a training run fifty times; sends two thousand requests to the page; reads mutated files for ten minutes.
 crash-test: .venv/installed
-	$(BIN)/python tests/crash.py kills=50
+	$(BIN)/python -m stress.crash kills=50
 
 soak: .venv/installed
-	$(BIN)/python tests/soak.py requests=2000
+	$(BIN)/python -m stress.soak requests=2000
 
 fuzz: .venv/installed
-	$(BIN)/python tests/fuzz.py minutes=10
+	$(BIN)/python -m stress.fuzz minutes=10
 
-# A hundred images of each bundled model's data; $$PIXELRNN_DATA, and for pictures $$PIXELRNN_PICTURES, say where these lie.
+# Evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES for the pictures, to
+# the folders of the data.
 slow-test: .venv/installed
 	$(BIN)/pytest -m slow
 
@@ -60,6 +61,10 @@ docs: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python -m benchmarks --table docs/results.md
+
+# Lines, long functions, and how much of the package one command runs.
+size: .venv/installed
+	$(BIN)/python -m benchmarks.size
 
 clean:
 	rm -rf .venv

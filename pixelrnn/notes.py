@@ -1,4 +1,4 @@
-"""The one way in which the library says what it left out, changed or assumed."""
+"""Notes: one line to the user about what the library left out, changed or assumed."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ _listener: ContextVar[Callable[[str], object] | None] = ContextVar("listener", d
 
 
 def note(text: str) -> None:
-    """Tell the user one line: to the listener of this context if there is one, else as a Python warning."""
+    """Pass one line to the listener of this context; without a listener, issue a Python warning."""
     if listener := _listener.get():
         listener(text)
     else:
@@ -18,7 +18,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def notes_to(listener: Callable[[str], object]) -> Iterator[None]:
-    """Context manager: notes of this thread go to listener(text)."""
+    """Context manager: pass the notes of this thread to listener(text)."""
     before = _listener.set(listener)
     try:
         yield

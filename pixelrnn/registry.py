@@ -5,35 +5,28 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from pixelrnn.errors import UserError, nearest
+from pixelrnn.errors import UserError, nearest, printable
 
 T = TypeVar("T")
 LONGEST = 80  # characters of a name or a value in a message
 
 
-def shown(value: object, most: int = 4096) -> str:
-    """What a stranger may have written, for a message: at most so many characters in one line, none of which controls a
-    terminal."""
-    text = str(value)
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
-    return line if len(text) <= most else f"{line}…"
-
-
 def lookup(family: str, name: str, members: Mapping[str, T]) -> T:
-    """The member of a family that has this name; UserError with the nearest name if none has."""
+    """Return the member of a family with this name. Raise UserError with the nearest name if there is none."""
     if not isinstance(name, str) or name not in members:
-        name = shown(name, LONGEST)
+        name = printable(name, LONGEST)
         raise UserError(f"unknown {family} '{name}'{nearest(name, members)} (known: {', '.join(members)})")
     return members[name]
 
 
 def configure(family: str, spec: str | Mapping[str, Any], members: Mapping[str, Callable[..., T]]) -> Callable[..., T]:
-    """The member named by `spec`, a name or {"name": …, option: value}, with its options bound.
+    """Return the member named by `spec`, a name or {"name": …, option: value}, with its options bound.
 
-    Raises UserError for an unknown name or option, with the nearest one, and for a value of another kind than the default.
+    Raises UserError for an unknown name or option, with the nearest one, and for a value of another type than the
+    option's default.
     """
     if not isinstance(spec, str | Mapping):
-        raise UserError(f"{family}={shown(spec, LONGEST)}: it is a name, or a name with options")
+        raise UserError(f"{family}={printable(spec, LONGEST)}: it is a name, or a name with options")
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = str(options.pop("name", None))
     function = lookup(family, name, members)
@@ -42,23 +35,25 @@ def configure(family: str, spec: str | Mapping[str, Any], members: Mapping[str, 
 
 
 def check_options(family: str, name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """UserError for an option that is none of the defaults', with the nearest one, and for a value of another kind."""
+    """Raise UserError for an option that has no default, with the nearest one, and for a value of another type."""
     for key, value in options.items():
         if key not in defaults:
-            known, key = ", ".join(defaults) or "none", shown(key, LONGEST)
+            known, key = ", ".join(defaults) or "none", printable(key, LONGEST)
             raise UserError(f"{family} '{name}' has no option '{key}'{nearest(key, defaults)} (options: {known})")
         _check_type(f"{family}.{key}", value, defaults[key])
 
 
 def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """What has a default is an option; what has none (a size, an image) comes from the caller."""
+    """The options of a function: its parameters with a default. The caller passes the others, such as a size."""
     parameters = inspect.signature(function).parameters.items()
     return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
-    """UserError where the default is a number, a word or a truth value, and the value of another kind, or null; of a null
-    in place of a word, those who take it know more to say."""
+    """Raise UserError if the value's type differs from that of a default that is a number, a word or a truth value.
+
+    A null in place of a word is left to the function, whose message is more specific.
+    """
     if not isinstance(default, bool | int | float | str):
         return
     if isinstance(default, str) and not isinstance(value, bool | int | float | str | list):
@@ -66,5 +61,5 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     allowed: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
     if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, allowed):
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(default)]
-        given = "null" if value is None else shown(value, LONGEST)
+        given = "null" if value is None else printable(value, LONGEST)
         raise UserError(f"{name}={given}: it must be {kind}, such as {default}")

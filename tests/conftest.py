@@ -1,21 +1,29 @@
-"""What the test files share: small images, small models with strong random weights, and combinations of options."""
+"""Shared by the test files: commands, small training runs, images and models, and combinations of options."""
 
 import importlib.util
+import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from itertools import combinations, product
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from pixelrnn import SequenceRNN
+from pixelrnn.data import Dataset
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS, Model
 from pixelrnn.registry import option_defaults
+from pixelrnn.training import Settings, train
 
 os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)  # the workers of pytest -n share the cores
@@ -41,6 +49,82 @@ def pytest_collection_modifyitems(items):
 def seeded():
     """Every test draws the same numbers, whatever ran before it."""
     torch.manual_seed(0)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+SMALL = ["model.width=16", "model.depth=1", "training.epochs=1", "data.limit=64", "training.samples=4"]
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """call("train", "data=digits", …) runs a command in an empty folder and returns (exit code, stdout, stderr)."""
+    from pixelrnn import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pixelrnn", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def picture(path, values):
+    Image.fromarray(np.asarray(values, dtype=np.uint8)).save(path)
+    return path
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+# --- training runs ----------------------------------------------------------------------------------------------------
+
+FAST = {"epochs": 4, "batch_size": 8, "validate_every": 10, "warmup_steps": 2, "samples": 0}
+
+
+def stripes(dynamic: bool = False) -> Dataset:
+    """Images whose rows are all 0 or all 1: a quarter of a bit a pixel is all they hold."""
+    rows = torch.randint(2, (60, 1, 4, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = rows.expand(60, 1, 4, 4).contiguous()
+    return Dataset("stripes", 2, images[:40] * (255 if dynamic else 1), images[40:50], images[50:], dynamic)
+
+
+def new_model(**options) -> SequenceRNN:
+    torch.manual_seed(1)
+    return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
+
+
+def run(folder, model=None, data=None, **settings):
+    folder.mkdir(exist_ok=True)
+    return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def failing(at, times=1):
+    """A model whose loss is not finite at these calls of its training."""
+    model, calls = new_model(), [0]
+    forward = model.forward
+
+    def fails(images, hidden=None):
+        calls[0] += model.training
+        return forward(images, hidden) * (torch.nan if model.training and at <= calls[0] < at + times else 1.0)
+
+    model.forward = fails
+    return model
+
+
+# --- images and models ------------------------------------------------------------------------------------------------
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -111,10 +111,17 @@ def fill_errors(model):
 
 
 def strong(case):
-    """Of ten models, the one that goes most wrong where it ignores the observed pixels ahead."""
+    """Return a model that goes far wrong where it ignores the observed pixels ahead: the first, or worst, of ten."""
     gain = 1.5 if "model" in case else 3.0  # a relu may make an image impossible, 0 / 0, the more so in PixelCNN
-    models = [make(case, seed=seed, gain=gain) for seed in range(10)]
-    return max(models, key=lambda model: fill_errors(model).max().nan_to_num(0))
+    worst, most = None, -1.0
+    for seed in range(10):
+        model = make(case, seed=seed, gain=gain)
+        error = float(fill_errors(model).max().nan_to_num(0))
+        if error > most:
+            worst, most = model, error
+        if most > 0.3:
+            break
+    return worst
 
 
 @pytest.mark.parametrize("case", BINARY)

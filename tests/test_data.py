@@ -1,7 +1,6 @@
-"""Datasets: splits, levels, binarisations, and what is refused, on small files made here and without the network."""
+"""Data sets: splits, levels, binarisations and refusals, on small files made here and without the network."""
 
 import hashlib
-import inspect
 import os
 import pickle
 import re
@@ -18,9 +17,10 @@ import torchvision
 import yaml
 from PIL import Image
 
-from pixelrnn.data import DATASETS, Dataset, digests, downloaded, load
+from pixelrnn.data import DATASETS, Dataset, Options, digests, downloaded, load
 from pixelrnn.errors import UserError
 from pixelrnn.pixels import requantise
+from pixelrnn.registry import option_defaults
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
 COUNTS = (30, 10, 10)
@@ -100,7 +100,7 @@ def cifar_root(tmp_path, monkeypatch):
 def test_the_yaml_lists_every_option(name):
     options = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
     assert options.pop("name") == name
-    assert list(options) == list(inspect.signature(DATASETS[name]).parameters)
+    assert list(options) == list(option_defaults(Options))
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -110,7 +110,7 @@ def test_the_yaml_lists_every_option(name):
         ({"size": 0}, "data.size=0: .* at least 1"),
         ({"size": 14.5}, "data.size=14.5: .* whole number"),
         ({"size": "big"}, "data.size=big"),
-        ({"channels": 2}, r"data.channels=2: set 1 \(grey\), 3 \(RGB\)"),
+        ({"channels": 2}, r"data.channels=2: it must be 1 \(grey\), 3 \(RGB\)"),
         ({"channels": True}, "data.channels=True"),
         ({"levels": 1}, "data.levels=1: .* from 2 to 256"),
         ({"levels": 257}, "data.levels=257"),
@@ -228,26 +228,40 @@ def test_cifar10(cifar_root):
     assert torch.equal(grey.test[0, 0], torch.from_numpy(np.array(pillow)))
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "binarized_mnist"])
+@pytest.mark.parametrize("name", DATASETS)
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        (
-            {"levels": 2, "binarization": None},
-            r"binarization=.*dynamic or threshold|binarization=None: .* fixed, dynamic",
-        ),
-        ({"levels": 2, "binarization": "random"}, "data.binarization=random"),
-        ({"levels": 4, "binarization": "dynamic"}, "4 levels: .* set data.levels=2|data.levels=4: .* use data=mnist"),
+        ({"levels": 2, "binarization": "random"}, "data.binarization=random: it must be dynamic, threshold"),
+        ({"levels": 4, "binarization": "dynamic"}, "data.levels=4 .*=dynamic: .* set data.levels=2, or .*=null"),
     ],
 )
-def test_a_binarisation_must_be_chosen_and_fit(name, options, pattern):
+def test_a_binarisation_must_fit(name, options, pattern):
     refused(pattern, name=name, **options)
 
 
-def test_the_fixed_binarisation_is_a_dataset_of_its_own():
-    refused("read with data=binarized_mnist", name="mnist", binarization="fixed", levels=2)
-    refused("MNIST only; set data.binarization=dynamic", name="fashion_mnist", binarization="fixed", levels=2)
-    refused("data.levels=256: .* use data=mnist", name="binarized_mnist", levels=256)
+def test_the_binarisation_of_mnist_must_be_chosen():
+    for name in ("mnist", "fashion_mnist"):
+        refused("data.levels=2 without data.binarization: .* cannot be compared", name=name, levels=2)
+
+
+def test_images_are_binarised_by_threshold_or_dynamically(idx_root, cifar_root):
+    for name in ("mnist", "fashion_mnist", "cifar10", "digits"):
+        spec = {"name": name, "root": str(idx_root)}
+        data = load({**spec, "binarization": "threshold"})
+        assert "binarised by threshold" in data.name
+        if "mnist" not in name:
+            assert same(data, load({**spec, "levels": 2}))
+        grey, dynamic = load({**spec, "levels": 256}), load({**spec, "binarization": "dynamic"})
+        assert torch.equal(data.train, (grey.train >= 128).to(torch.uint8))
+        assert dynamic.dynamic and dynamic.levels == 2 and torch.equal(dynamic.train, grey.train)
+        assert set(dynamic.valid.unique().tolist()) == {0, 1}
+
+
+def test_the_fixed_binarisation_is_a_data_set_of_its_own(idx_root):
+    for name in ("mnist", "fashion_mnist", "digits"):
+        refused("fixed needs data=binarized_mnist", name=name, root=str(idx_root), binarization="fixed", levels=2)
+    refused("data.levels=256 .* data set other than binarized_mnist", name="binarized_mnist", levels=256)
 
 
 @pytest.mark.parametrize(
@@ -258,11 +272,11 @@ def test_the_fixed_binarisation_is_a_dataset_of_its_own():
         ("cifar10", "CIFAR-10 is not in .*put data_batch_1, .*test_batch, batches.meta there, or set data.root"),
         (
             "binarized_mnist",
-            r"binarized_mnist_train.amat is not in .* from http://www.cs.toronto.*put .*_test.amat there",
+            r"_train.amat of http://www.cs.toronto.* is not in .*put .*_test.amat there, or set data.root",
         ),
     ],
 )
-def test_what_cannot_be_downloaded_is_asked_for(name, pattern, tmp_path):
+def test_missing_files_are_asked_for(name, pattern, tmp_path):
     refused(pattern, name=name, root=str(tmp_path / "root"))
 
 

@@ -1,7 +1,7 @@
-"""A folder of the user's own pictures: parts and splits, sizes, colour, and what is refused."""
+"""A folder of the user's own pictures: parts and splits, sizes, colour and refusals."""
 
+import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,12 +101,12 @@ def test_copies_of_a_picture_are_in_one_part(tmp_path):
 
 def test_a_small_folder_has_a_picture_in_each_part_and_says_that_they_may_move(tmp_path):
     pictures(tmp_path, 3, 4, 4)
-    with pytest.warns(UserWarning, match=r"too few pictures to fill (valid|test|test and valid) by"):
+    with pytest.warns(UserWarning, match=r"too few pictures to fill (valid|test) by"):
         assert counts(read(tmp_path)) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["val", "Validation", "dev", "VALID", "val2017", "valid_set", "val-images"])
-def test_parts_have_the_names_that_people_use(name, tmp_path):
+def test_parts_have_several_names(name, tmp_path):
     pictures(tmp_path / "Training", 5, 4, 4)
     pictures(tmp_path / name, 2, 4, 4, start=5)
     pictures(tmp_path / "testset", 3, 4, 4, start=7)
@@ -121,7 +121,7 @@ def test_a_folder_for_valid_that_is_added_leaves_test_as_it_is(tmp_path):
     assert rows(read(tmp_path).test) == rows(before.test)
 
 
-def test_parts_that_lie_deeper_are_told(tmp_path):
+def test_parts_in_a_deeper_folder_are_reported(tmp_path):
     pictures(tmp_path / "unpacked" / "train" / "cats", 60, 4, 4)
     pictures(tmp_path / "unpacked" / "val" / "cats", 6, 4, 4, start=60)
     with pytest.warns(UserWarning, match="is split anew: train and val lie in a folder below"):
@@ -142,7 +142,7 @@ def left_out(root):
     return sum(counts(data)), line.split(": ", 1)[1]
 
 
-def test_what_is_left_out_is_counted_by_kind(tmp_path):
+def test_files_left_out_are_counted_by_kind(tmp_path):
     pictures(tmp_path, 40, 4, 4)
     (tmp_path / "old.png").mkdir()  # only its name is a picture's
     pictures(tmp_path / "old.png", 1, 4, 4, start=40)
@@ -154,7 +154,7 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path):
     assert count == 41
     assert sorted(line.split(", ")) == [
         "1 .db",
-        "1 .heic (not read here: save as PNG or JPEG)",
+        "1 .heic",
         "1 without suffix",
         "2 .txt",
         "2 hidden",
@@ -162,12 +162,12 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path):
         "3 in @eaDir/",
         "3 in __MACOSX/",
     ]
-    for i in range(20):
-        (tmp_path / f"x.{i:02}").touch()
-    assert left_out(tmp_path)[1].endswith(", 18 of other kinds")
+    for i in range(100):
+        (tmp_path / f"x.{i:03}").touch()
+    assert len(left_out(tmp_path)[1]) == 501 and left_out(tmp_path)[1].endswith("…")
 
 
-def test_what_lies_beside_the_parts_is_counted(tmp_path):
+def test_pictures_beside_the_parts_are_counted(tmp_path):
     pictures(tmp_path / "train", 60, 4, 4)
     pictures(tmp_path / "test", 3, 4, 4)
     pictures(tmp_path / "extra" / "more", 4, 4, 4)
@@ -178,14 +178,14 @@ def test_what_lies_beside_the_parts_is_counted(tmp_path):
 def test_a_folder_that_may_not_be_listed_is_counted(tmp_path, monkeypatch):
     pictures(tmp_path, 40, 4, 4)
     pictures(tmp_path / "private", 2, 4, 4)
-    listed = Path.iterdir
+    scan = os.scandir
 
-    def iterdir(path):
-        if path.name == "private":
-            raise PermissionError(13, "Permission denied")
-        return listed(path)
+    def scandir(path):
+        if str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     assert left_out(tmp_path) == (40, "1 folder private/ (Permission denied)")
 
 
@@ -200,7 +200,10 @@ def test_links_are_followed_once(tmp_path):
     (photos / "dogs" / "up").symlink_to(photos)
     (photos / "gone.png").symlink_to("nowhere")
     count, line = left_out(photos)
-    assert count == 50 and sorted(line.split(", ")) == ["1 behind a broken link", "3 reached a second time by a link"]
+    assert count == 50 and sorted(line.split(", ")) == [
+        "1 behind a broken link",
+        "3 reached a second time by a link",
+    ]
 
 
 def test_a_limit_takes_some_and_decodes_no_others(tmp_path, monkeypatch):
@@ -311,8 +314,8 @@ def test_pictures_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
     refused("10 pictures of 4x4 take .* GiB of memory, .* set data.size", tmp_path, channels=3)
 
 
-def test_what_was_changed_in_the_pictures_is_counted(tmp_path):
-    """Of one kind each: cropped, enlarged, transparent, turned, and grey among coloured ones."""
+def test_changed_pictures_are_counted(tmp_path):
+    """One picture each is cropped, enlarged, transparent, turned, and grey among coloured ones."""
     exif = Image.Exif()
     exif[0x0112] = 6
     colour = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import run
+from conftest import run
 
 import pixelrnn
 from pixelrnn import distributed
@@ -178,8 +178,7 @@ def test_when_a_process_dies_the_others_say_so(tmp_path):
 SEPARATE = """
 import sys, torch
 from pathlib import Path
-from test_saving import failing
-from test_training import new_model, run, stripes
+from conftest import failing, new_model, run, stripes
 from pixelrnn import UserError, distributed
 
 distributed.begin()

@@ -14,7 +14,6 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from test_cli import call  # noqa: F401
 
 from pixelrnn.cli import COMMANDS
 
@@ -97,7 +96,7 @@ def commands(path):
             yield command, arguments
 
 
-def test_the_quick_start_shows_what_is_printed(call):  # noqa: F811
+def test_the_quick_start_shows_what_is_printed(call):
     _, out, err = call("complete", "checkpoint=digits", "occlusion=strokes", "limit=1", "count=1")
     shown = re.search(r"^strategy .*$", text(ROOT / "docs" / "quick_start.md"), re.M)[0]
     assert shown in out, err

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SMALL, files, picture
 from PIL import Image
-from test_cli import SMALL, call, files, picture  # noqa: F401  # call is a fixture
 
 import pixelrnn
 from pixelrnn.cli.quoting import quoted
@@ -96,9 +96,10 @@ def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
 def test_a_backend_that_a_notebook_left_in_the_environment_is_not_needed(tmp_path, backend):
     """matplotlib itself refuses to be imported where the backend is unknown."""
     code = "import pixelrnn; pixelrnn.figures.save_figure(pixelrnn.figures.draw_ordering('snake'), 'order.png')"
-    for line in (f'{sys.executable} -c "{code}"', "$PIXELRNN sample checkpoint=digits count=1 hydra.run.dir=s"):
-        done = shell(line, tmp_path, MPLBACKEND=backend, DISPLAY=None)
-        assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
+    code += "; from pixelrnn import cli; cli.main()"
+    line = f'{sys.executable} -c "{code}" sample checkpoint=digits count=1 hydra.run.dir=s'
+    done = shell(line, tmp_path, MPLBACKEND=backend, DISPLAY=None)
+    assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
     assert {"order.png", "s/samples.png"} <= files(tmp_path)
 
 
@@ -136,7 +137,7 @@ def test_a_name_that_the_locale_cannot_print_works(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["größe 図", "a=b (1), [x]", """it's "x" {1}""", "1e3", " #$%&;~!"])
-def test_any_name_of_a_file_will_do(call, tmp_path, monkeypatch, name):  # noqa: F811
+def test_any_name_of_a_file_will_do(call, tmp_path, monkeypatch, name):
     folder = tmp_path / STRANGE
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -153,7 +154,7 @@ def test_any_name_of_a_file_will_do(call, tmp_path, monkeypatch, name):  # noqa:
 
 
 @pytest.mark.filterwarnings("error:Glyph")
-def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatch):  # noqa: F811
+def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatch):
     folder = tmp_path / STRANGE / "a=b (1), [x]"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -198,7 +199,7 @@ def test_a_sweep_over_names_stays_one():
     assert quoted(["-m", "init=größe,b"]) == ["-m", "init='größe','b'"]
 
 
-def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):  # noqa: F811
+def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):
     """A shell does not replace each one: bash leaves that of hydra.run.dir=~/run."""
     home, work = tmp_path / "home", tmp_path / "work"
     for folder in (home / "photos", home / "mine" / "ordering", work):
@@ -248,7 +249,7 @@ def test_a_leading_tilde_in_python(tmp_path, monkeypatch):
     assert data_folder(None) == tmp_path / "data" and data_folder("~/x") == tmp_path / "x"
 
 
-def test_a_tilde_that_names_nobody_stays_as_it_is(call, monkeypatch):  # noqa: F811
+def test_a_tilde_that_names_nobody_stays_as_it_is(call, monkeypatch):
     code, _, err = call("complete", "checkpoint=~nobody of this name/run")
     assert code == 2 and "checkpoint ~nobody of this name/run: no such folder" in err
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where nobody knows the home folder
@@ -256,7 +257,7 @@ def test_a_tilde_that_names_nobody_stays_as_it_is(call, monkeypatch):  # noqa: F
     assert data_folder(None).is_absolute()
 
 
-def test_another_option_s_special_characters_get_a_line_that_says_how(call):  # noqa: F811
+def test_another_option_s_special_characters_get_a_line_that_says_how(call):
     code, _, err = call("complete", "checkpoint=digits", "strategy=größe")
     assert code == 2 and len(err.splitlines()) == 1 and "'strategy=\"größe\"'" in err
     code, _, err = call("complete", "checkpoint=digits", 'strategy="größe"')
@@ -314,7 +315,7 @@ def now(monkeypatch):
     monkeypatch.setattr("pixelrnn.cli.app.time.strftime", lambda *_: "now")
 
 
-def test_sweeps_have_their_own_folders_too(call, now):  # noqa: F811
+def test_sweeps_have_their_own_folders_too(call, now):
     for _ in range(2):
         code, _, err = call("train", "-m", "seed=0,1", *SMALL)
         assert code == 0, err
@@ -338,20 +339,20 @@ def test_sweeps_have_their_own_folders_too(call, now):  # noqa: F811
     ],
     ids="-".join,
 )
-def test_no_empty_folder_is_left(call, tmp_path, arguments):  # noqa: F811
+def test_no_empty_folder_is_left(call, tmp_path, arguments):
     call(*arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["serve", "port=0"], ["models", "name=nothing"]], ids=["serve", "models"])
-def test_the_folder_it_was_called_in_stays(call, tmp_path, arguments):  # noqa: F811
+def test_the_folder_it_was_called_in_stays(call, tmp_path, arguments):
     """These two write nothing, and their run folder is the working folder: here an empty one."""
     code, _, err = call(*arguments)
     assert code == 2 and len(err.splitlines()) == 1
     assert tmp_path.is_dir() and not list(tmp_path.iterdir())
 
 
-def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):  # noqa: F811
+def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):
     (tmp_path / "outputs" / "complete" / "now").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "note.txt").touch()
@@ -377,7 +378,7 @@ def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):  # noqa: 
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_a_folder_that_cannot_be_made_gets_one_line(call, tmp_path, arguments, says):  # noqa: F811
+def test_a_folder_that_cannot_be_made_gets_one_line(call, tmp_path, arguments, says):
     (tmp_path / "file").touch()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / ".hydra").touch()
@@ -388,14 +389,14 @@ def test_a_folder_that_cannot_be_made_gets_one_line(call, tmp_path, arguments, s
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_file_in_the_place_of_outputs_gets_one_line(call, tmp_path):  # noqa: F811
+def test_a_file_in_the_place_of_outputs_gets_one_line(call, tmp_path):
     (tmp_path / "outputs").touch()
     code, _, err = call("sample", "checkpoint=digits", "count=1")
     assert code == 2 and len(err.splitlines()) == 1 and "Not a directory" in err
 
 
 @pytest.mark.parametrize("call_that_fails", ["mkdir", "write"])
-def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch, call_that_fails):  # noqa: F811
+def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch, call_that_fails):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", "outputs/sample/now")
 
@@ -408,7 +409,7 @@ def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_while_at_work_is_not_the_folder_s(call, tmp_path, monkeypatch):  # noqa: F811
+def test_a_failure_while_at_work_is_not_the_folder_s(call, tmp_path, monkeypatch):
     def broken(*_):
         raise OSError(5, "a bug")
 
@@ -462,7 +463,7 @@ def offline(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mnist_binary", "mnist_grey", "cifar10_subset"])
-def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):  # noqa: F811
+def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):
     few = ["limit=1", "threads=1", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={name}", "count=1", "strategy=ancestral", *few)
     assert code == 0, err
@@ -473,7 +474,7 @@ def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):
         assert code == 2 and "examples" not in err
 
 
-def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):  # noqa: F811
+def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):
     line = ["evaluate", "checkpoint=mnist_binary", "occlusion=half", "completions=0", "hydra.run.dir=e"]
     code, out, err = call(*line)
     assert code == 0, err
@@ -483,7 +484,7 @@ def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):  # noq
     assert code == 2 and "could not be downloaded" in err
 
 
-def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):  # noqa: F811
+def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):
     (tmp_path / "data").mkdir()
     for part in ("train", "valid", "test"):
         (tmp_path / "data" / f"binarized_mnist_{part}.amat").write_text("0 1")

@@ -1,4 +1,4 @@
-"""Mask files: what each kind hides, and that a line says so where there is room for doubt."""
+"""Mask files: what each kind hides, and the note about it if its meaning is in doubt."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def two_colours():
     return Image.fromarray(values)
 
 
-KINDS = {  # a file that hides HOLE, and what is said of it
+KINDS = {  # a file that hides HOLE, and the note about it
     "black and white": (Image.fromarray(HOLE.astype(np.uint8) * 255), ""),
     "opaque, with an alpha channel": (Image.fromarray(HOLE.astype(np.uint8) * 255).convert("RGBA"), ""),
     "white layer": (layer((255, 255, 255)), "the strokes are hidden"),
@@ -76,7 +76,7 @@ def test_what_a_mask_file_hides(kind, tmp_path):
 
 
 @pytest.mark.parametrize("colours", [PICTURE, np.zeros((8, 8, 3), np.uint8)], ids=["colours", "one colour"])
-def test_with_the_picture_known_a_copy_is_told_from_strokes(colours, tmp_path):
+def test_a_copy_of_a_known_picture_is_not_taken_for_strokes(colours, tmp_path):
     colours = colours.copy()
     colours[2, 2:4] = 125  # few colours, as of a digit
     Image.fromarray(colours).save(tmp_path / "picture.png")
@@ -115,7 +115,7 @@ def test_a_mask_is_turned_with_its_picture(orientation, tmp_path):
     Image.fromarray(hole).save(tmp_path / "mask.png")
     Image.fromarray(hole).save(tmp_path / "turned.png", exif=exif)
     of, said = read_picture(tmp_path / "picture.png"), []
-    expected = torch.from_numpy(np.asarray(of.colours)[..., 0] > 0)
+    expected = torch.from_numpy(np.asarray(of.colours.convert("L")) > 0)
     with notes_to(said.append):
         assert torch.equal(read_mask(tmp_path / "turned.png", of=of), expected) and not said
         found = read_mask(tmp_path / "mask.png", of=of)

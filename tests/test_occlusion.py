@@ -16,7 +16,7 @@ SEEDED = [name for name, function in OCCLUSIONS.items() if "seed" in inspect.sig
 
 @pytest.fixture
 def spec(tmp_path):
-    """An occlusion by name, with the options that it can't do without."""
+    """An occlusion by name, with the options that it requires."""
 
     def with_options(name, height, width):
         if name != "mask":
@@ -93,7 +93,7 @@ def test_a_mask_file_hides_what_is_white(tmp_path):
     assert hidden.tolist() == [[False, False, True], [True, False, True]]
 
 
-def test_mask_files_that_do_not_serve(tmp_path):
+def test_invalid_mask_files_are_refused(tmp_path):
     Image.new("L", (3, 2), "white").save(tmp_path / "white.png")
     Image.new("L", (3, 2), "black").save(tmp_path / "black.png")
     (tmp_path / "text.png").write_text("not a picture")

@@ -1,4 +1,4 @@
-"""The models that ship: small, whole, described by their cards, and as good as these say."""
+"""The bundled models: small, complete, described by their cards, and as good as these say."""
 
 import os
 
@@ -9,13 +9,13 @@ from conftest import generator
 import pixelrnn
 from pixelrnn import data, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.evaluate import STANDARD
 from pixelrnn.cli.models import card
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.completion.describe import describe
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
+from pixelrnn.occlusion import STANDARD
 from pixelrnn.pixels import check_images
 
 NAMES = pretrained.names()
@@ -36,7 +36,7 @@ FACTS = {
 FACTS |= {"completes", "evaluation", "typical", "hundred"}
 
 
-def test_all_that_is_promised_ships_and_is_small():
+def test_the_bundled_models_are_small_and_complete():
     sizes = {name: (pretrained.FOLDER / name / "model.safetensors").stat().st_size for name in NAMES}
     assert {"digits", "mnist_binary", "mnist_grey", "cifar10_subset"} <= set(sizes)
     assert max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
@@ -46,22 +46,21 @@ def test_all_that_is_promised_ships_and_is_small():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_examples_are_images_it_knows(name):
-    """Likelier than the same images upside down, by a model of such images."""
+def test_the_examples_are_likelier_than_upside_down(name):
     model, images = pixelrnn.load(name), pretrained.examples(name)
     assert images.shape == (16, *model.shape)
     check_images(images, model.shape, model.levels)
     assert log_probs(model, images).mean() > log_probs(model, images.flip(-2)).mean()
 
 
-def test_another_name_has_no_examples():
+def test_examples_refuse_an_unknown_name():
     assert torch.equal(pixelrnn.examples("digits"), pretrained.examples("digits"))
     with pytest.raises(UserError, match="unknown bundled model 'digit'; did you mean 'digits'"):
         pixelrnn.examples("digit")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_card_tells_what_the_model_is(name):
+def test_a_card_agrees_with_its_model(name):
     model, facts = pixelrnn.load(name), card(name)
     assert set(facts) == FACTS
     assert facts["form"] == describe(model.shape, model.levels)
@@ -93,7 +92,7 @@ def test_a_bundled_model_keeps_its_promises(name):
 
 
 def held_out(name):
-    """A hundred test images of the bundled model's data, which lie at $PIXELRNN_DATA or are downloaded; or a skip."""
+    """A hundred test images of the model's data, from $PIXELRNN_DATA or downloaded; skip the test without them."""
     spec = pixelrnn.load(name).trained_on["data"]
     if spec["name"] == "folder":
         spec = {**spec, "root": os.environ.get("PIXELRNN_PICTURES")}

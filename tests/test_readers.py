@@ -1,4 +1,4 @@
-"""What a stranger's file can do: be read, or be refused in one line, in little time and memory. tests/fuzz.py finds more."""
+"""Files from strangers are read, or refused in one line, in little time and memory. make fuzz finds more."""
 
 import json
 import os
@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_model
-from fuzz import READERS, Target, tried
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import pixelrnn
-from pixelrnn import UserError, occlusion, pretrained
-from pixelrnn.checkpoint import CONFIG, WEIGHTS, budget
+from pixelrnn import UserError, occlusion
+from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.data import folder
 from pixelrnn.data import load as load_data
 from pixelrnn.files import pictures
 from pixelrnn.files.masks import read_mask
 from pixelrnn.files.pictures import open_picture, to_tensor
+from stress.fuzz import READERS, Target, failure_of
 
 CORPUS = Path(__file__).parent / "corpus"
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
@@ -63,17 +63,17 @@ def values(path):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_was_found_stays_mended(reader, tmp_path):
+def test_files_that_once_broke_a_reader_are_refused_or_read(reader, tmp_path):
     files = sorted((CORPUS / reader).glob("*"))
     target = Target(reader, tmp_path) if files else None
     for file in files:
-        assert tried(target, int(file.name.split("-")[0]), file.read_bytes()) == "", file
+        assert failure_of(target, int(file.name.split("-")[0]), file.read_bytes()) == "", file
 
 
 # Pictures
 
 
-def test_few_bytes_are_read(tmp_path, monkeypatch):
+def test_a_large_file_is_refused(tmp_path, monkeypatch):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
     monkeypatch.setattr(pictures, "MAX_BYTES", path.stat().st_size)
     assert values(path) == [GREY.tolist()]
@@ -86,14 +86,14 @@ def test_only_regular_files_are_read(read, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    refused("no regular file", read, tmp_path / "pipe.png")
-    refused("no regular file", read, "/dev/zero")
+    refused("is not a regular file", read, tmp_path / "pipe.png")
+    refused("is not a regular file", read, "/dev/zero")
     refused("is a folder", read, tmp_path)
-    refused("cannot be read", read, tmp_path / "loop.png")
+    refused("no such file", read, tmp_path / "loop.png")
     refused("no such file", read, tmp_path / "gone.png")
     refused("no such file", read, tmp_path / "a\n\x1b[2Jb.png")
-    refused("cannot be the name", read, "a\0.png")
-    refused("cannot be read", read, "a" * 300 + ".png")
+    refused("no such file", read, "a\0.png")
+    refused("no such file", read, "a" * 300 + ".png")
 
 
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA", "PCX", "JPEG2000", "SGI", "IM", "DDS"])
@@ -180,7 +180,7 @@ def test_transparency_of_any_mode_is_white(read, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "RGBX", "HSV"])
-def test_rare_modes_have_a_way_to_eight_bits(mode):
+def test_rare_modes_are_converted_to_eight_bits(mode):
     whole = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (6, 4), 255)])
     picture = whole.convert("RGBA").convert("RGBa") if mode == "RGBa" else whole.convert("RGB").convert("HSV")
     picture = whole.convert("La") if mode == "La" else whole.convert("PA") if mode == "PA" else picture
@@ -208,7 +208,7 @@ def test_a_camera_held_askew(kind, orientation, tmp_path):
     assert read.shape == upright.shape and np.abs(read - upright).max() < 6
 
 
-def test_of_a_phone_s_pictures_the_first_is_read(tmp_path):
+def test_the_first_of_a_phone_s_pictures_is_read(tmp_path):
     first, second = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
     path = written(tmp_path / "a.jpg", first, "MPO", save_all=True, append_images=[second])
     assert open_picture(path).getpixel((5, 5))[0] > 200
@@ -224,18 +224,16 @@ def test_several_pictures_in_a_file_are_refused(kind, tmp_path):
     refused("holds several pictures", read_mask, path)
 
 
-def test_forms_that_are_slow_to_read_must_be_small(tmp_path):
+def test_pictures_in_text_are_read(tmp_path):
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P2 3 1 9\n0 9 9\n")
     assert values(path) == [[[0, 255, 255]]]
     path.write_bytes(b"P2 3000 3000 9\n0 9 9\n")
-    refused("slow to read", open_picture, path)
-    path.write_bytes(b"P6 3000 3000 99\n")
-    refused("slow to read", open_picture, path)
+    refused("is it truncated", open_picture, path)
 
 
 @pytest.mark.parametrize("error", DAMAGED)
-def test_whatever_pillow_raises_becomes_a_line(error, tmp_path, monkeypatch):
+def test_every_error_of_pillow_becomes_one_line(error, tmp_path, monkeypatch):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
 
     def fail(*_, **__):
@@ -281,7 +279,7 @@ def test_masks_are_refused_in_one_line(tmp_path):
     path = written(tmp_path / "a.png", Image.fromarray(GREY))
     refused("needs a file", occlusion.build, {"name": "mask"}, 4, 6)
     refused("the same size", occlusion.build, {"name": "mask", "path": str(path)}, 6, 4)
-    refused("no regular file", occlusion.build, {"name": "mask", "path": "/dev/zero"}, 6, 4)
+    refused("is not a regular file", occlusion.build, {"name": "mask", "path": "/dev/zero"}, 6, 4)
     refused("must be a word", occlusion.build, {"name": "mask", "path": [1]}, 6, 4)
     refused("is a name, or a name with options", occlusion.build, ["mask"], 6, 4)
 
@@ -316,6 +314,7 @@ PROBE = """
 import resource, sys, time, pixelrnn
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pixelrnn.load("mnist_binary_raster")
+assert "torch._dynamo" not in sys.modules  # seconds of every command
 for folder in sys.argv[1:]:
     before, began = peak(), time.process_time()
     try:
@@ -325,8 +324,8 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_what_asks_for_gigabytes_is_refused_at_once(saved):
-    """In a process of its own, whose memory and time tell."""
+def test_options_for_a_huge_model_are_refused_at_once(saved):
+    """In a process of its own, to measure its memory and time."""
     folders = []
     for option, value in HUGE.items():
         folders.append(shutil.copytree(saved, saved / option, ignore=lambda *_: set(HUGE)))
@@ -343,7 +342,7 @@ def test_what_asks_for_gigabytes_is_refused_at_once(saved):
         ({"width": "6"}, "model.width=6: it must be a whole number"),
         ({"width": True}, "it must be a whole number"),
         ({"width": [6]}, "it must be a whole number"),
-        ({"width": 10**400}, "it is at most"),
+        ({"width": 10**400}, "do not fit together"),
         ({"width": None}, "do not fit together"),
         ({"width": 0}, "at least 1"),
         ({"dropout": "much"}, "it must be a number"),
@@ -355,16 +354,16 @@ def test_what_asks_for_gigabytes_is_refused_at_once(saved):
         ({"likelihood": ["categorical"]}, "model.likelihood"),
         ({"likelihood": {"name": "nothing"}}, "unknown likelihood"),
         ({"likelihood": {"name": "categorical", "hidden": "1"}}, "whole number"),
-        ({"levels": 3.0}, "levels a whole number"),
-        ({"levels": True}, "levels a whole number"),
-        ({"shape": "144"}, "shape is a list"),
+        ({"levels": 3.0}, "model.levels=3.0: it must be a whole number"),
+        ({"levels": True}, "it must be a whole number"),
+        ({"shape": "144"}, "do not fit together"),
         ({"shape": [1, 4]}, "channels, height, width"),
-        ({"shape": [1, 4, "4"]}, "shape is a list"),
+        ({"shape": [1, 4, "4"]}, "do not fit together"),
         ({"shape": [1, -4, -4]}, "channels, height, width"),
         ({"ordering": 3}, "must be a word"),
-        ({"ordering": {}}, "it is a name"),
-        ({"ordering": {"name": "\x1b[2J"}}, "it is a name"),
-        ({"ordering": {"name": "raster", "transforms": [1]}}, "it is a name"),
+        ({"ordering": {}}, "do not fit together"),
+        ({"ordering": {"name": "\x1b[2J"}}, "is not printable"),
+        ({"ordering": {"name": "raster", "transforms": [1]}}, "do not fit together"),
         ({"orders": "all"}, "it is symmetries, or a list"),
         ({"orders": [None]}, "it is a name"),
         ({"orders": {"a": 1}}, "it is symmetries, or a list"),
@@ -380,29 +379,29 @@ def test_arguments_of_another_kind(changes, says, saved):
     [
         (b"[" * 100_000, "damaged"),
         (b'{"a":' * 100_000, "damaged"),
-        (b'{"format": NaN}', "damaged"),
+        (b'{"format": NaN}', "format version nan"),
         (b'{"format": ' + b"9" * 5000 + b"}", "damaged"),
         (b"\xff\xfe{}", "damaged"),
-        (b'"' + b"x" * (5 * 2**20) + b'"', "damaged .*MiB"),
+        (b'"' + b"x" * (5 * 2**20) + b'"', "damaged"),
         (b"null", "format version None"),
         (b'{"format": "' + b"2" * 500 + b'"}', "format version 22"),
         (b'{"format": 2, "model": ["SequenceRNN"]}', "unknown model"),
         (b'{"format": 2, "model": "\\u001b[2J\\n"}', "unknown model"),
         (b'{"format": 2, "model": "SequenceRNN"}', "needs 'arguments'"),
         (b'{"format": 2, "model": "SequenceRNN", "arguments": [1]}', "needs 'arguments'"),
-        (b'{"format": 2, "model": "SequenceRNN", "arguments": {}}', "shape is a list"),
-        (b'{"format": 2, "model": "SequenceRNN", "trained_on": [1]}', "names no data"),
-        (b'{"format": 2, "model": "SequenceRNN", "trained_on": {"data": {}}}', "names no data"),
+        (b'{"format": 2, "model": "SequenceRNN", "arguments": {}}', "do not fit together"),
+        (b'{"format": 2, "model": "SequenceRNN", "trained_on": [1]}', "must name its data"),
+        (b'{"format": 2, "model": "SequenceRNN", "trained_on": {"data": {}}}', "must name its data"),
     ],
 )
-def test_a_configuration_that_is_none(text, says, saved):
+def test_an_invalid_configuration_is_refused(text, says, saved):
     (saved / CONFIG).write_bytes(text)
     refused(says, pixelrnn.load, saved)
 
 
-def test_nan_is_no_option(saved):
+def test_nan_is_not_a_value_of_an_option(saved):
     edit(saved, dropout=float("nan"))
-    refused("NaN is no number", pixelrnn.load, saved)
+    refused("dropout=nan: it is in", pixelrnn.load, saved)
 
 
 class Code:
@@ -431,12 +430,12 @@ def test_a_pickle_is_not_run(saved):
         [],
     ],
 )
-def test_a_header_that_lies(lie, saved):
+def test_a_header_that_lies_is_refused(lie, saved):
     header = json.dumps({"orders": lie}).encode()
     (saved / WEIGHTS).write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    refused("damaged|the orders are", pixelrnn.load, saved)
+    refused("damaged|is not a complete model", pixelrnn.load, saved)
     (saved / WEIGHTS).write_bytes((2**62).to_bytes(8, "little") + header)
-    refused("header", pixelrnn.load, saved)
+    refused("damaged", pixelrnn.load, saved)
 
 
 @pytest.mark.parametrize(
@@ -448,22 +447,21 @@ def test_a_header_that_lies(lie, saved):
             "likelihood.hidden.bias",
         ),
         ("likelihood.hidden.bias", lambda w: w.double() * 1e300 + 1e300, "likelihood.hidden.bias holds .* not finite"),
-        ("likelihood.hidden.bias", lambda w: w.int(), "likelihood.hidden.bias is torch.int32"),
-        ("likelihood.hidden.bias", lambda w: w.to(torch.float8_e4m3fn), "float8"),
-        ("likelihood.hidden.bias", lambda w: w[1:], "size mismatch"),
-        ("more", lambda w: torch.zeros(1), "more"),
-        ("train_digests", lambda w: torch.zeros(2, 16), "train_digests are torch.float32 of shape"),
-        ("train_digests", lambda w: torch.zeros(2, 15).byte(), "train_digests are torch.uint8 of shape"),
-        ("orders", lambda w: w.float(), "the orders are torch.float32"),
-        ("orders", lambda w: w[0], "the orders are"),
-        ("orders", lambda w: w[:0], "the orders are"),
+        ("likelihood.hidden.bias", lambda w: w[1:], r"likelihood.hidden.bias is \(127,\) in .*, and \(128,\) in"),
+        ("more", lambda w: torch.zeros(1), r"more is \(1,\) in .* and missing in the model"),
+        ("likelihood.more", lambda w: torch.zeros(2**20), "likelihood.more"),
+        ("train_digests", lambda w: torch.zeros(2, 16), "train_digests must be uint8"),
+        ("train_digests", lambda w: torch.zeros(2, 15).byte(), "train_digests must be uint8"),
+        ("orders", lambda w: w.float(), "int64"),
+        ("orders", lambda w: w[0], "int64"),
+        ("orders", lambda w: w[:0], "do not fit together"),
         ("orders", lambda w: w.clamp(max=3), "must visit each of the 16 pixels"),
         ("orders", lambda w: w - 1, "must visit each of the 16 pixels"),
-        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "visits the pixels in another order"),
-        ("orders", lambda w: w[[0] * 2000], "at most 1,000 orders"),
+        ("orders", lambda w: w.flip(0)[[0, 0, 1]], "do not fit together"),
+        ("orders", lambda w: w[[0] * 2000], "do not fit together"),
     ],
 )
-def test_weights_that_are_none(name, change, says, saved):
+def test_invalid_weights_are_refused(name, change, says, saved):
     weights = load_file(saved / WEIGHTS)
     weights[name] = change(weights.get(name)).contiguous()
     save_file(weights, saved / WEIGHTS)
@@ -474,10 +472,3 @@ def test_half_precision_is_read(saved):
     weights = {name: w if name == "orders" else w.half() for name, w in load_file(saved / WEIGHTS).items()}
     save_file(weights, saved / WEIGHTS)
     assert pixelrnn.load(saved).orders.shape == (8, 16)
-
-
-@pytest.mark.parametrize("name", pretrained.names())
-def test_the_budget_leaves_room_for_what_ships(name, monkeypatch):
-    for room in ("ROOM", "SPARE"):
-        monkeypatch.setattr(f"pixelrnn.checkpoint.budget.{room}", getattr(budget, room) // 16)
-    pixelrnn.load(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import new_model, records, run
+from conftest import failing, new_model, records, run
 
 from pixelrnn import UserError, load
 from pixelrnn.errors import TrainingDiverged
@@ -21,9 +21,9 @@ def state(folder):
 
 
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been():
-    """tests/crash.py kills=50 is the long form."""
-    command = [sys.executable, str(Path(__file__).parent / "crash.py"), "kills=4", "seed=1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    """make crash-test kills more often."""
+    command = [sys.executable, "-m", "stress.crash", "kills=4", "seed=1"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("4 kills")
 
@@ -38,10 +38,10 @@ def full(*_, **__):
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_failing_write_leaves_what_was_there(call, tmp_path, monkeypatch):
     path = tmp_path / "values.json"
-    write_json(path, [1], durable=True)
+    write_json(path, [1])
     monkeypatch.setattr(os, call, full)
     with pytest.raises(UserError, match=r"values\.json cannot be written \(No space left on device\)"):
-        write_json(path, [2], durable=True)
+        write_json(path, [2])
     assert [p.name for p in tmp_path.iterdir()] == ["values.json"] and path.read_text() == "[\n  1\n]\n"
 
 
@@ -77,7 +77,7 @@ def test_a_disk_that_is_really_full(tmp_path):
 @pytest.mark.parametrize(
     "write", [lambda p: write_json(p, 1), lambda p: append(p, "x"), lambda p: write_whole(p, Path.touch)]
 )
-def test_a_place_that_cannot_be_written_is_said(write, tmp_path):
+def test_a_path_that_cannot_be_written_is_refused(write, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write(tmp_path / "file" / "below.json")
@@ -92,10 +92,14 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
     assert run(tmp_path).step == 20
 
 
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / "last").mkdir()
-    (tmp_path / "last" / ".training.pt.123.tmp").write_bytes(b"half")
-    others = [tmp_path / "mine" / ".training.pt.123.tmp", tmp_path / ".notes.tmp", tmp_path / ".cache.1.tmp" / "file"]
+    (tmp_path / "last" / ".training.pt.pixelrnn-123.tmp").write_bytes(b"half")
+    others = [
+        tmp_path / "mine" / ".training.pt.pixelrnn-123.tmp",
+        tmp_path / ".notes.tmp",
+        tmp_path / ".cache.1.tmp" / "file",
+    ]
     for path in others:  # of another run below this folder, and the user's
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
@@ -104,19 +108,6 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 
 # Losses that are not finite
-
-
-def failing(at, times=1):
-    """A model whose loss is not finite at these calls of its training."""
-    model, calls = new_model(), [0]
-    forward = model.forward
-
-    def fails(images, hidden=None):
-        calls[0] += model.training
-        return forward(images, hidden) * (torch.nan if model.training and at <= calls[0] < at + times else 1.0)
-
-    model.forward = fails
-    return model
 
 
 @pytest.mark.parametrize(("at", "back_to"), [(15, 10), (3, 0)])
@@ -134,7 +125,7 @@ def test_it_goes_back_to_the_last_state_with_half_the_learning_rate(at, back_to,
 
 
 def test_the_smaller_learning_rate_survives_a_kill(tmp_path):
-    """What is saved right after a recovery has it."""
+    """The state that is saved right after a recovery holds it."""
     model = failing(15, times=100)
     with pytest.raises(TrainingDiverged):
         run(tmp_path, model, recoveries=2)
@@ -164,11 +155,11 @@ def test_weights_that_are_not_finite_are_never_saved(after, tmp_path, monkeypatc
     assert run(tmp_path).step == 20
 
 
-# States and records of a stranger's
+# States and records from a stranger
 
 
 @pytest.mark.parametrize("step", [None, "3", [3], 3.5, True, {}])
-def test_a_state_of_another_kind_is_refused(step, tmp_path):
+def test_a_state_with_a_wrong_type_is_refused(step, tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
     changed["progress"]["step"] = step
@@ -177,7 +168,7 @@ def test_a_state_of_another_kind_is_refused(step, tmp_path):
         run(tmp_path)
 
 
-def test_what_another_model_says_of_itself_stays_one_line(tmp_path):
+def test_the_options_of_another_model_stay_one_line(tmp_path):
     run(tmp_path)
     changed = state(tmp_path)
     changed["arguments"] = "\x1b[31m\n" * 5000
@@ -187,7 +178,7 @@ def test_what_another_model_says_of_itself_stays_one_line(tmp_path):
     assert str(error.value).isprintable() and len(str(error.value)) < 5000
 
 
-def test_lines_that_are_no_records_are_left_out(tmp_path):
+def test_invalid_lines_of_the_records_are_dropped(tmp_path):
     run(tmp_path, epochs=2)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('nonsense\n{"step": "3"}\n[]\n{}\n{"step": 5')

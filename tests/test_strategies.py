@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import SYMMETRIES, all_images, every_pair, generator, influence, random_images, tiny_model
-from test_training import run, stripes
+from conftest import SYMMETRIES, all_images, every_pair, generator, influence, random_images, run, stripes, tiny_model
 
 from pixelrnn import SequenceRNN, load
 from pixelrnn.cell import CELLS

@@ -1,16 +1,15 @@
 """Training learns, stops when it should, and goes on exactly where it stopped."""
 
 import copy
-import json
 import os
 import signal
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import random_images
+from conftest import FAST, new_model, random_images, records, run, stripes
 
-from pixelrnn import SequenceRNN, UserError, load
+from pixelrnn import UserError, load
 from pixelrnn.data import Dataset
 from pixelrnn.errors import TrainingDiverged
 from pixelrnn.evaluation import evaluate
@@ -19,29 +18,6 @@ from pixelrnn.notes import notes_to
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import train
 from pixelrnn.training.update import Settings, _draw_order, learning_rate, make_optimizer
-
-FAST = {"epochs": 4, "batch_size": 8, "validate_every": 10, "warmup_steps": 2, "samples": 0}
-
-
-def stripes(dynamic: bool = False) -> Dataset:
-    """Images whose rows are all 0 or all 1: a quarter of a bit a pixel is all they hold."""
-    rows = torch.randint(2, (60, 1, 4, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    images = rows.expand(60, 1, 4, 4).contiguous()
-    return Dataset("stripes", 2, images[:40] * (255 if dynamic else 1), images[40:50], images[50:], dynamic)
-
-
-def new_model(**options) -> SequenceRNN:
-    torch.manual_seed(1)
-    return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
-
-
-def run(folder, model=None, data=None, **settings):
-    folder.mkdir(exist_ok=True)
-    return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
-
-
-def records(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])

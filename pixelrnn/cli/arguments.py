@@ -7,7 +7,7 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from pixelrnn.errors import UserError
-from pixelrnn.registry import LONGEST, shown
+from pixelrnn.registry import LONGEST, printable
 
 
 def arranged(arguments: list[str], command: str, known: Callable[[], list[str]]) -> list[str]:
@@ -44,8 +44,8 @@ def _no_option(word: str, following: str = "", *_: str, known: list[str]) -> str
     if not equals and not following.startswith("-") and "=" not in following:
         value = following
     option = nearest_option(name.replace("-", "_"), known)
-    example = f", such as {option}={shown(value, LONGEST) or '<value>'}" if option else ""
-    return f"{shown(word, LONGEST)}: options are name=value{example}"
+    example = f", such as {option}={printable(value, LONGEST) or '<value>'}" if option else ""
+    return f"{printable(word, LONGEST)}: options are name=value{example}"
 
 
 def nearest_option(name: str, known: list[str]) -> str:

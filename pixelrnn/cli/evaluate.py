@@ -29,16 +29,12 @@ from pixelrnn.model import Model
 from pixelrnn.notes import note
 from pixelrnn.own_picture.typical import Typical
 
-STANDARD: dict[str, dict[str, Any]] = {
-    **occlusions.HALVES_AND_CENTRE,
-    **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
-    "strokes": {"name": "strokes"},
-}
-
 
 def run(cfg: DictConfig) -> None:
     model = load_checkpoint(cfg)
-    chosen = {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else STANDARD
+    chosen = (
+        {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else occlusions.STANDARD
+    )
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
     data = load_data(cfg, model, cfg.part)
     images = limited(getattr(data, cfg.part), cfg.limit)

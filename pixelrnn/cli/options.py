@@ -12,7 +12,7 @@ from pixelrnn.completion.parts import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.files.atomic import FIGURES
 from pixelrnn.own_picture.picture import FITS
-from pixelrnn.registry import LONGEST, shown
+from pixelrnn.registry import LONGEST, printable
 
 GROUPS = ("data", "model", "ordering", "likelihood", "occlusion")
 
@@ -105,7 +105,7 @@ def _check(name: str, value: Any, rule: Rule) -> None:
 def written(value: Any) -> str:
     """A value for a message, as the command line has it: null, true."""
     text = value if isinstance(value, str | float) else json.dumps(value, ensure_ascii=False, default=str)
-    return shown(text, LONGEST)
+    return printable(text, LONGEST)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -96,7 +96,7 @@ def accept() -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    write_whole(path, lambda temporary: temporary.write_bytes(content), durable=True)
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def _make_folder(place: DictConfig, records: str) -> None:

@@ -1,20 +1,25 @@
-"""Datasets. Each is a function of options -> Dataset: levels, and the images of train, valid and test.
+"""Data sets. Each is a function that reads images and hands them to `prepare`, which applies the options.
 
-This table is the only registry: a new dataset is one function, one name here and one file in conf/data/.
+dataset.py      Dataset: train, valid and test
+prepare.py      the options, and the one way from raw images to a Dataset
+digits.py, downloaded.py, larochelle.py    readers of published data
+folder.py, listing.py                      the user's own pictures
+
+DATASETS is the only registry: a new data set is one function, one name here and one file in conf/data/.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixelrnn.data.base import Dataset, digests
-from pixelrnn.data.binarized_mnist import binarized_mnist
+from pixelrnn.data.dataset import Dataset, digests
 from pixelrnn.data.digits import digits
 from pixelrnn.data.downloaded import cifar10, fashion_mnist, mnist
 from pixelrnn.data.folder import folder
-from pixelrnn.data.prepare import limited
+from pixelrnn.data.larochelle import binarized_mnist
+from pixelrnn.data.prepare import Options, limited
 from pixelrnn.registry import configure
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
+DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "digits": digits,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
@@ -25,12 +30,13 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
 
 
 def load(spec: str | Mapping[str, Any]) -> Dataset:
-    """The dataset of a name or of {"name": …, option: value}.
+    """Load a data set by name, or by {"name": …, option: value}.
 
-    Raises UserError for an unknown name or option, with the nearest one, a value out of range, and files that are
-    damaged, or absent and cannot be downloaded.
+    Raises UserError for an unknown name or option, with the nearest one; a value out of range; and files that are
+    damaged, or missing and cannot be downloaded.
     """
-    return configure("dataset", spec, DATASETS)()
+    options = configure("dataset", spec, dict.fromkeys(DATASETS, Options))()  # all data sets have the same options
+    return DATASETS[spec if isinstance(spec, str) else spec["name"]](options)
 
 
-__all__ = ["DATASETS", "Dataset", "digests", "limited", "load"]
+__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load"]

@@ -1,8 +1,10 @@
-"""What the datasets share: options checked, images resized and quantised, parts chosen and named."""
+"""The options of a data set, and the one way from raw images to a Dataset."""
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,117 +12,127 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pixelrnn.data.base import Dataset
-from pixelrnn.errors import UserError
+from pixelrnn.data.dataset import Dataset
+from pixelrnn.errors import DataMissing, UserError
 from pixelrnn.files.atomic import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise
 
-CHUNK = 2**22  # values converted at a time: on the way they take up to 24 bytes each
+CHUNK = 2**22  # values converted at a time; a value needs up to 24 bytes on the way
+GREY = torch.tensor([19595, 38470, 7471]).view(1, 3, 1, 1)  # Pillow's weights of R, G and B, of 65,536
+RULES = {
+    "size": (range(1, sys.maxsize), "a whole number of at least 1, or null for the native size"),
+    "channels": ((1, 3), "1 (grey), 3 (RGB), or null for the native channels"),
+    "levels": (range(2, MAX_LEVELS + 1), f"a whole number from 2 to {MAX_LEVELS}, or null for the native levels"),
+    "binarization": (("dynamic", "threshold", "fixed"), "dynamic, threshold, null, or (data=binarized_mnist) fixed"),
+    "limit": (range(1, sys.maxsize), "a whole number of at least 1, or null for all images"),
+}
 
 
-def check_options(size: int | None, channels: int | None, levels: int | None, limit: int | None) -> None:
-    """UserError unless each is None or a whole number in its range."""
-    _check("size", size, 1, None, "pixels, or null for the native size")
-    _check("levels", levels, 2, MAX_LEVELS, "or null for the native levels")
-    _check("limit", limit, 1, None, "images of each part, or null for all")
-    if channels is not None and (channels not in (1, 3) or isinstance(channels, bool)):
-        raise UserError(f"data.channels={channels}: set 1 (grey), 3 (RGB), or null for the native ones")
+@dataclass(frozen=True)
+class Options:
+    """The options of every data set; conf/data/ explains them. Raises UserError for a value that RULES excludes."""
+
+    root: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    levels: int | None = None
+    binarization: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for option, (allowed, rule) in RULES.items():
+            value = getattr(self, option)
+            if value is not None and (type(value) is not type(allowed[0]) or value not in allowed):
+                raise UserError(f"data.{option}={value}: it must be {rule}")
+        if self.binarization and self.levels not in (None, 2):
+            raise UserError(
+                f"data.levels={self.levels} with data.binarization={self.binarization}: a binary image has 2 levels; "
+                "set data.levels=2, or data.binarization=null and a data set other than binarized_mnist"
+            )
 
 
-def _check(option: str, value: int | None, low: int, high: int | None, rest: str) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is not None and not (whole and low <= value and (high is None or value <= high)):
-        span = f"from {low} to {high}" if high else f"of at least {low}"
-        raise UserError(f"data.{option}={value}: it must be a whole number {span}, {rest}")
+def prepare(
+    options: Options, title: str, native: int, parts: Sequence[Tensor], how: str = "", totals: Sequence[int] = ()
+) -> Dataset:
+    """Make a Dataset from raw train, valid and test images: apply limit, channels, size, and levels or binarisation.
+
+    parts: uint8 (images, channels, height, width) with values in [0, native). title: the data set's name in reports.
+    how: the binarisation for the name, if the images are binary already. totals: the number of images of each part, if
+    the reader has already applied the limit.
+    """
+    if options.binarization == "fixed" and not how:
+        raise UserError(
+            "data.binarization=fixed needs data=binarized_mnist; set data.binarization=dynamic or threshold"
+        )
+    dynamic = options.binarization == "dynamic"
+    levels = options.levels or (2 if options.binarization else native)
+    how = how or (
+        "dynamically binarised" if dynamic else "binarised by threshold" if levels == 2 else f"{levels} levels"
+    )
+    images, counts = [], []
+    for k, (part, raw) in enumerate(zip(("train", "valid", "test"), parts, strict=True)):
+        converted = _convert(limited(raw, options.limit), options, native, 256 if dynamic else levels)
+        if dynamic and part != "train":  # drawn here once, so that every run is measured on the same images
+            size = (len(raw), 1, *converted.shape[2:])
+            draws = torch.from_numpy(np.random.RandomState(k).randint(255, size=size, dtype=np.uint8))
+            converted = (limited(draws, options.limit) < converted).to(torch.uint8)
+        images.append(converted)
+        total = totals[k] if totals else len(raw)
+        counts.append(f"{part} {len(converted):,}" + (f" of {total:,}" if len(converted) < total else ""))
+    _, channels, height, width = images[0].shape
+    colour = " RGB" if channels == 3 else ""
+    name = f"{title} {height}x{width}{colour}, {how} ({' / '.join(counts)})"
+    return Dataset(name, levels, images[0], images[1], images[2], dynamic)
 
 
-def cache_folder() -> Path:
-    """Where data is kept unless data.root says otherwise: $PIXELRNN_DATA, else ~/.cache/pixelrnn."""
-    folder = expanded(os.environ.get("PIXELRNN_DATA") or "~/.cache/pixelrnn")
-    if folder.parts[:1] == ("~",):  # nobody knows the home folder
-        return Path(tempfile.gettempdir()) / "pixelrnn"
-    return folder
+def _convert(images: Tensor, options: Options, levels: int, new_levels: int) -> Tensor:
+    """Images with the channels and the size of the options, and other levels."""
+    _, channels, height, width = images.shape
+    new_channels, size = options.channels or channels, (options.size or height, options.size or width)
+    if (new_channels, *size, new_levels) == (channels, height, width, levels):
+        return images
+    mode = "area" if size[0] <= min(height, width) else "bilinear"
 
+    def convert(part: Tensor) -> Tensor:
+        if new_channels < channels:
+            part = ((part * GREY).sum(1, keepdim=True) + 0x8000 >> 16).to(torch.uint8)
+        if size != (height, width):
+            part = (interpolate(part.float(), size, mode=mode) + 0.5).floor().to(torch.uint8)
+        return requantise(part, levels, new_levels).expand(-1, new_channels, -1, -1)
 
-def data_folder(root: str | None) -> Path:
-    """data.root, or the cache folder where it is None."""
-    return expanded(str(root)) if root else cache_folder()
-
-
-def meant_instead(root: Path, what: str, holds: Callable[[Path], bool]) -> str:
-    """A hint, if a folder up to two levels above or below data.root holds what is not in it; else the empty string."""
-    near = (*root.absolute().parents[:2], *sorted(root.glob("*")), *sorted(root.glob("*/*")))
-    found = next((folder for folder in near if holds(folder)), None)
-    return f"; {found} holds {what}: is data.root={found} meant?" if found else ""
+    return torch.cat([convert(part) for part in images.split(max(1, CHUNK // images[0].numel()))])
 
 
 def shuffled(count: int) -> Tensor:
     """A permutation of `count` images, int64, the same at every call, on every machine and in every release."""
-    # From numpy's legacy generator, whose numbers are frozen: a split that moved with a new release of torch would
-    # train a resumed model on what were its test images.
+    # NumPy's legacy generator is frozen. If a split moved with a new release of torch, a resumed model would be trained
+    # on its own test images.
     return torch.from_numpy(np.random.RandomState(0).permutation(count)).long()
 
 
 def limited(images: Tensor, limit: int | None) -> Tensor:
-    """At most `limit` of the images, shuffled first because some files are sorted by class; None is all."""
+    """At most `limit` of the images, or all if it is None; shuffled first, because some files are sorted by class."""
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit}: at least 1 image, or null for all")
     return images if limit is None or len(images) <= limit else images[shuffled(len(images))[:limit]]
 
 
-def to_channels(images: Tensor, channels: int | None) -> Tensor:
-    """Grey from RGB with Pillow's weights, RGB from grey by repetition; None leaves them."""
-    if channels is None or channels == images.shape[1]:
-        return images
-    return images.repeat(1, 3, 1, 1) if channels == 3 else _in_chunks(_grey, images)
+def data_folder(root: str | None = None) -> Path:
+    """The folder data.root, else $PIXELRNN_DATA, else ~/.cache/pixelrnn, or a temporary one if no home is known."""
+    folder = expanded(str(root or os.environ.get("PIXELRNN_DATA") or "~/.cache/pixelrnn"))
+    return Path(tempfile.gettempdir()) / "pixelrnn" if folder.parts[:1] == ("~",) else folder
 
 
-def _grey(images: Tensor) -> Tensor:
-    weights = torch.tensor([19595, 38470, 7471]).view(1, 3, 1, 1)
-    return ((images * weights).sum(1, keepdim=True) + 0x8000 >> 16).to(torch.uint8)
+def data_missing(title: str, root: Path, place: str, names: Sequence[str], error: Exception) -> DataMissing:
+    """The error for files that are missing in root/place and cannot be downloaded; it hints at a better data.root."""
+    near = (*root.absolute().parents[:2], *sorted(root.glob("*")), *sorted(root.glob("*/*")))
+    found = next(((f, what) for f in near for what in (place, names[0]) if os.path.exists(f / what)), None)
+    hint = f"; {found[0]} holds {found[1]}: is data.root={found[0]} meant?" if found else ""
+    return DataMissing(
+        f"{title} is not in {root / place} and could not be downloaded ({in_one_line(error)}); put {', '.join(names)} "
+        f"there, or set data.root to the folder that holds {place}{hint}"
+    )
 
 
-def resized(images: Tensor, size: int | None) -> Tensor:
-    """Images (batch, channels, height, width) as size x size: the mean of the area where smaller, else bilinear."""
-    if size is None or tuple(images.shape[2:]) == (size, size):
-        return images
-    mode = "area" if size <= min(images.shape[2:]) else "bilinear"
-
-    def resize(part: Tensor) -> Tensor:
-        return (interpolate(part.float(), size=(size, size), mode=mode) + 0.5).floor().to(torch.uint8)
-
-    return _in_chunks(resize, images)
-
-
-def quantised(images: Tensor, levels: int, new_levels: int) -> Tensor:
-    """pixelrnn.pixels.requantise in little memory."""
-    return images if levels == new_levels else _in_chunks(lambda part: requantise(part, levels, new_levels), images)
-
-
-def _in_chunks(convert: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    return torch.cat([convert(part) for part in images.split(max(1, CHUNK // images[0].numel()))])
-
-
-def how_levels(levels: int) -> str:
-    """For the name of a dataset: two levels by rounding are a binarisation like any other, and must say so."""
-    return "binarised by threshold" if levels == 2 else f"{levels} levels"
-
-
-def assemble(
-    title: str,
-    how: str,
-    levels: int,
-    parts: Sequence[Tensor],
-    totals: Sequence[int],
-    dynamic: bool = False,
-) -> Dataset:
-    """The Dataset of three parts; `totals` are the images there were of each before data.limit."""
-    _, channels, height, width = parts[0].shape
-    counts = [
-        f"{key} {len(part):,}" + (f" of {total:,}" if len(part) < total else "")
-        for key, part, total in zip(("train", "valid", "test"), parts, totals, strict=True)
-    ]
-    colour = " RGB" if channels == 3 else ""
-    name = f"{title} {height}x{width}{colour}, {how} ({' / '.join(counts)})"
-    train, valid, test = parts
-    return Dataset(name, levels, train, valid, test, dynamic)
+def in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,6 +1,6 @@
-"""Files in and out.
+"""Files.
 
-atomic.py    files that are whole or not there, and the lock of a run's folder
-pictures.py  pictures of the user's, read and written
-masks.py     what a mask file hides
+atomic.py    write files that are complete or absent; lock a run's folder
+pictures.py  read and write pictures
+masks.py     read mask files
 """

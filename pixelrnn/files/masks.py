@@ -1,4 +1,4 @@
-"""Mask files: which pixels one hides, however it was made."""
+"""Mask files: which pixels they hide. There are several kinds, and a note says how a file was understood."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import MAX_PIXELS, Picture, read_picture, upright
 from pixelrnn.notes import note
 
-HALF = 128  # a pixel is opaque from this alpha on
-SAME = 0.9  # share of the opaque pixels that a copy of the picture has in common with it
+HALF = 128  # the least alpha of a pixel that counts as opaque
+SAME = 0.9  # the least share of its opaque pixels that a copy of the picture has in common with it
 
 
 def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS, of: Picture | None = None) -> Tensor:
-    """bool (height, width), True where a mask file hides a pixel: where it is white.
+    """bool (height, width), True for the hidden pixels of a mask file: the white ones.
 
-    Three other kinds of file are understood, and a line says so. In a file that is partly transparent the opaque strokes
-    are hidden, or, if it is a copy of the picture with a part erased, the transparent part. Of two values the lighter is
-    hidden. Of more values, those of at least half of white. `of` is the picture that the mask belongs to, if known; a mask
-    that has the size of that picture before it was turned upright is turned with it. Raises UserError if nothing is hidden.
+    Other kinds of file are understood, with a note. If the file is partly transparent, its opaque strokes are hidden; if
+    it is a copy of the picture with a part erased, that part. Of two values, the lighter is hidden; of more, those of at
+    least half of white. `of` is the picture that the mask belongs to, if known: a mask of the size that this picture had
+    before it was turned upright is turned with it. Raises UserError if nothing is hidden.
     """
     mask = read_picture(path, max_pixels)
     opaque = None if mask.alpha is None else mask.alpha >= HALF
@@ -45,58 +45,55 @@ def check_size(hidden: Tensor, path: str | Path, height: int, width: int, of: st
 
 
 def transparent_part(picture: Picture) -> Tensor | None:
-    """bool (height, width), True where a picture is transparent; None if it is so nowhere."""
+    """bool (height, width), True for the transparent pixels of a picture; None if it has none."""
     return None if picture.alpha is None or (picture.alpha >= HALF).all() else torch.from_numpy(picture.alpha < HALF)
 
 
 def _by_transparency(mask: Picture, opaque: np.ndarray, of: Picture | None) -> np.ndarray:
-    """What a partly transparent file hides; UserError if it is transparent everywhere."""
+    """The hidden pixels of a partly transparent file. Raise UserError if it is transparent everywhere."""
     if not opaque.any():
         raise UserError(f"mask {mask.name} hides nothing: it is less than half opaque everywhere")
-    colours = np.asarray(mask.colours.convert("RGB"))
-    drawn = colours[opaque]
-    one_colour = len(np.unique(drawn, axis=0)) <= 1
+    values = np.asarray(mask.colours.convert("RGB"))
+    colours = np.unique(values[opaque], axis=0).tolist()
     if of and of.colours.size == mask.colours.size:
         original = np.asarray(of.colours.convert("RGB"))[opaque]
-        alike = np.abs(drawn.astype(int) - original).max(1) <= 2
-        copied = bool(np.mean(alike) >= SAME)
+        copied = np.mean(np.abs(values[opaque].astype(int) - original).max(1) <= 2) >= SAME
     else:
-        copied = len(np.unique(drawn, axis=0)) > 2
-    if copied and not one_colour:
+        copied = len(colours) > 2
+    if copied and len(colours) > 1:
         note(f"mask {mask.name} is a picture that is partly transparent: the transparent part is hidden")
         return ~opaque
-    if not one_colour and {tuple(c) for c in np.unique(drawn, axis=0).tolist()} == {(0, 0, 0), (255, 255, 255)}:
+    if colours == [[0, 0, 0], [255, 255, 255]]:
         note(f"mask {mask.name} is white, black and transparent: white is hidden")
-        return np.asarray(opaque & (colours[..., 0] == 255))
+        return np.asarray(opaque & (values[..., 0] == 255))
     note(f"mask {mask.name} has strokes on a transparent ground: the strokes are hidden")
     return opaque
 
 
 def _by_lightness(mask: Picture) -> np.ndarray:
+    """The hidden pixels of an opaque file: its white ones, or the lighter ones."""
     values = np.asarray(mask.colours.convert("L")) if mask.deep is None else mask.deep
-    levels, counts = np.unique(values, return_counts=True)
     white = 255 if mask.deep is None else 1.0 if values.dtype.kind == "f" else 65535
-    if len(levels) == 2:
-        if levels.tolist() != [0, white]:
-            note(
-                f"mask {mask.name} holds {levels[0]:g} and {levels[1]:g} instead of 0 and {white:g}: the lighter is hidden"
-            )
-        return np.asarray(values == levels[1])
-    if len(levels) > 2:
+    levels, counts = np.unique(values, return_counts=True)
+    if len(levels) == 2 and levels.tolist() != [0, white]:
+        low, high = levels
+        note(f"mask {mask.name} holds {low:g} and {high:g} instead of 0 and {white:g}: the lighter is hidden")
+    elif len(levels) > 2:
         between = int(counts[(levels > 0) & (levels < white)].sum())
         note(
             f"mask {mask.name} has {len(levels)} levels, and {between:,} of its {values.size:,} pixels are neither black nor "
             "white: those of at least half the lightness of white are hidden"
         )
-    return np.asarray(values >= white / 2)
+    return np.asarray(values == levels[1] if len(levels) == 2 else values >= white / 2)
 
 
 def _turned(hidden: np.ndarray, mask: Picture, of: Picture) -> np.ndarray:
-    """The mask of a picture that was turned upright: turned with it if it has the size from before."""
+    """The mask of a picture that was turned upright, turned with it if it has the picture's size before that."""
     width, height = of.colours.size
-    if mask.orientation > 1 or (hidden.shape == (height, width) and width != height and of.orientation >= 5):
-        return hidden  # it says itself how it was stored, or was made for the upright picture
-    if hidden.shape == (width, height) and width != height and of.orientation >= 5:
+    sideways = of.orientation >= 5 and width != height  # the turn changed the picture's size
+    if mask.orientation > 1 or (sideways and hidden.shape == (height, width)):
+        return hidden  # turned by its own EXIF orientation, or made for the upright picture
+    if sideways and hidden.shape == (width, height):
         note(f"mask {mask.name} has the size of {of.name} before it was turned upright: the mask is turned too")
         return np.array(upright(Image.fromarray(hidden), of.orientation))
     note(f"mask {mask.name} is taken to belong to {of.name} as it is after it was turned upright")

@@ -14,7 +14,7 @@ from pixelrnn.likelihood import Likelihood
 from pixelrnn.model.options import ModelOptions, Shape
 from pixelrnn.model.orders import OrderCursor, Path, best_orders, in_order, observed_ahead
 from pixelrnn.pixels import check_hidden, check_images, to_sequence
-from pixelrnn.registry import LONGEST, shown
+from pixelrnn.registry import LONGEST, printable
 
 
 class Model(nn.Module, ABC):
@@ -89,7 +89,7 @@ class Model(nn.Module, ABC):
         if given is not None and not torch.equal(given.to(self.orders), self.orders):
             raise UserError(
                 f"{prefix}orders: these weights are of a model that visits the pixels in another order than this one, whose "
-                f"ordering is {shown(self.arguments['ordering'], LONGEST)}; make the model with their ordering and orders, or "
+                f"ordering is {printable(self.arguments['ordering'], LONGEST)}; make the model with their ordering and orders, or "
                 "load a saved one with pixelrnn.load"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,6 +1,9 @@
-"""Occlusions: which pixels are hidden. Each is a function (height, width) -> hidden, bool, True where hidden.
+"""Occlusions: functions (height, width) -> hidden, bool (height, width), True where a pixel is hidden.
 
-This table is the only registry: a new occlusion is one function, one name here and one file in conf/occlusion/.
+regions.py      halves, rectangles, everything, and the white pixels of a mask file
+scattered.py    drawn at random: pixels, boxes, strokes, and a mixture of all
+
+OCCLUSIONS is the only registry: a new occlusion is one function, one name here and one file in conf/occlusion/.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,21 +13,9 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.files.masks import check_size, read_mask
-from pixelrnn.occlusion.mixed import mixed
-from pixelrnn.occlusion.regions import box, centre, everything, half
-from pixelrnn.occlusion.scattered import random_boxes, random_pixels, strokes
+from pixelrnn.occlusion.regions import box, centre, everything, half, mask_file
+from pixelrnn.occlusion.scattered import mixed, random_boxes, random_pixels, strokes
 from pixelrnn.registry import configure, lookup, option_defaults
-
-
-def mask_file(height: int, width: int, path: str = "") -> Tensor:
-    """White pixels of a picture file of exactly this size."""
-    if not path:
-        raise UserError("occlusion=mask needs a file: occlusion.path=mask.png")
-    hidden = read_mask(path)
-    check_size(hidden, path, height, width)
-    return hidden
-
 
 OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "half": half,
@@ -38,14 +29,19 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "all": everything,
 }
 
-HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {  # the standard ones, by what people call them
+HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {
     **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
     "centre": {"name": "centre"},
+}
+STANDARD: dict[str, dict[str, Any]] = {  # the nine that models are evaluated on
+    **HALVES_AND_CENTRE,
+    **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
+    "strokes": {"name": "strokes"},
 }
 
 
 def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor:
-    """hidden, bool (height, width), of an occlusion's name or of {"name": …, option: value}.
+    """Build hidden, bool (height, width), from an occlusion's name or {"name": …, option: value}.
 
     Raises UserError for an unknown name or option, a value out of range, and an occlusion that hides nothing.
     """
@@ -56,9 +52,8 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
 
 
 def draw(occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-    """`count` masks of an occlusion, bool (count, height, width), each with a seed of its own where it has one."""
-    options = option_defaults(lookup("occlusion", occlusion, OCCLUSIONS))
-    if "seed" not in options:
+    """Draw `count` masks of an occlusion, bool (count, height, width), each with its own seed if it has that option."""
+    if "seed" not in option_defaults(lookup("occlusion", occlusion, OCCLUSIONS)):
         return build(occlusion, height, width).expand(count, -1, -1)
     seeds = torch.randint(2**31, (count,), generator=generator).tolist()
     return torch.stack([build({"name": occlusion, "seed": seed}, height, width) for seed in seeds])

@@ -1,9 +1,10 @@
-"""Occlusions by simple regions."""
+"""Occlusions by a simple region, or by a mask file."""
 
 import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.files.masks import check_size, read_mask
 
 
 def everything(height: int, width: int) -> Tensor:
@@ -12,7 +13,7 @@ def everything(height: int, width: int) -> Tensor:
 
 
 def half(height: int, width: int, side: str = "bottom") -> Tensor:
-    """One half of the image: top, bottom, left or right (of an odd side, the smaller part is hidden)."""
+    """One half of the image: top, bottom, left or right (of an odd number of rows or columns, the smaller part)."""
     hidden = torch.zeros(height, width, dtype=torch.bool)
     regions = {
         "top": hidden[: height // 2],
@@ -38,8 +39,17 @@ def box(height: int, width: int, top: int = 0, left: int = 0, rows: int = 4, col
 
 
 def centre(height: int, width: int, fraction: float = 0.5) -> Tensor:
-    """A rectangle in the middle that takes `fraction` of each side."""
+    """A rectangle in the middle; `fraction` of each side."""
     if not 0 < fraction <= 1:
         raise UserError(f"occlusion.fraction={fraction}: it is more than 0 and at most 1")
     rows, columns = max(1, round(height * fraction)), max(1, round(width * fraction))
     return box(height, width, (height - rows) // 2, (width - columns) // 2, rows, columns)
+
+
+def mask_file(height: int, width: int, path: str = "") -> Tensor:
+    """The white pixels of a picture file of exactly this size."""
+    if not path:
+        raise UserError("occlusion=mask needs a file: occlusion.path=mask.png")
+    hidden = read_mask(path)
+    check_size(hidden, path, height, width)
+    return hidden

@@ -1,4 +1,4 @@
-"""Occlusions drawn at random; the same seed hides the same pixels."""
+"""Occlusions drawn at random. The same seed hides the same pixels."""
 
 from random import Random
 
@@ -8,10 +8,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.occlusion.regions import everything, half
 
 
 def random_pixels(height: int, width: int, fraction: float = 0.5, seed: int = 0) -> Tensor:
-    """Single pixels anywhere, `fraction` of them all."""
+    """Single pixels anywhere, `fraction` of all."""
     if not 0 < fraction <= 1:
         raise UserError(f"occlusion.fraction={fraction}: it is more than 0 and at most 1")
     pixels = height * width
@@ -35,7 +36,7 @@ def random_boxes(height: int, width: int, count: int = 3, seed: int = 0) -> Tens
 
 
 def strokes(height: int, width: int, count: int = 3, thickness: float = 0.1, seed: int = 0) -> Tensor:
-    """`count` strokes of a brush, bent lines through four random points; thickness as a fraction of the shorter side."""
+    """`count` brush strokes, each through four random points; thickness as a fraction of the shorter side."""
     if count < 1 or not 0 < thickness <= 1:
         raise UserError(f"occlusion strokes: count={count} and thickness={thickness}; at least 1, and in (0, 1]")
     draw, canvas = Random(seed), Image.new("1", (width, height))
@@ -44,3 +45,28 @@ def strokes(height: int, width: int, count: int = 3, thickness: float = 0.1, see
         line_width = max(1, round(thickness * min(height, width)))
         ImageDraw.Draw(canvas).line(points, fill=1, width=line_width, joint="curve")
     return torch.from_numpy(np.array(canvas))
+
+
+def mixed(height: int, width: int, everything_share: float = 0.25, seed: int = 0) -> Tensor:
+    """One of the other kinds, drawn at random, as a bidirectional model is trained on.
+
+    Everything with probability `everything_share`; else a half (3 of 10 times), random pixels of any density (3), boxes
+    (2) or strokes (2). Half of the boxes and strokes are inverted: the pixels outside are hidden.
+    """
+    if not 0 <= everything_share <= 1:
+        raise UserError(f"occlusion.everything_share={everything_share}: it is in [0, 1]")
+    draw = Random(seed)
+    if draw.random() < everything_share:
+        return everything(height, width)
+    kind = draw.choices(("half", "pixels", "boxes", "strokes"), (3, 3, 2, 2))[0]
+    if kind == "half":
+        hidden = half(height, width, draw.choice(("top", "bottom", "left", "right")))
+    elif kind == "pixels":
+        hidden = random_pixels(height, width, draw.uniform(0.05, 1), seed)
+    elif kind == "boxes":
+        hidden = random_boxes(height, width, draw.randint(1, 3), seed)
+    else:
+        hidden = strokes(height, width, draw.randint(1, 4), draw.uniform(0.05, 0.3), seed)
+    if kind in ("boxes", "strokes") and draw.random() < 0.5:
+        hidden = ~hidden
+    return hidden if bool(hidden.any()) else everything(height, width)

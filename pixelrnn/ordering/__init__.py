@@ -14,7 +14,7 @@ from pixelrnn.ordering.curves import centre_out, hilbert, spiral
 from pixelrnn.ordering.listed import permutation, random
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
 from pixelrnn.ordering.transforms import Ordering, flip_columns, flip_rows, reverse, transpose
-from pixelrnn.registry import LONGEST, configure, lookup, shown
+from pixelrnn.registry import LONGEST, configure, lookup, printable
 
 __all__ = ["ORDERINGS", "TRANSFORMS", "Ordering", "build", "build_all", "check_order", "describe", "specs"]
 
@@ -97,7 +97,7 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
 def _spec(ordering: Any) -> dict[str, Any]:
     """An ordering as {"name": …, option: value}; UserError if it is neither that nor a name."""
     if not isinstance(ordering, str | Mapping):
-        raise UserError(f"ordering={shown(ordering, LONGEST)}: it is a name, or a name with options")
+        raise UserError(f"ordering={printable(ordering, LONGEST)}: it is a name, or a name with options")
     return {"name": ordering} if isinstance(ordering, str) else dict(ordering)
 
 

@@ -1,7 +1,7 @@
-"""Trained models that ship: a folder each, with model.safetensors, config.json, a few test images, and its card, README.md.
+"""The bundled models: a folder each, with model.safetensors, config.json, a few test images, and a card, README.md.
 
-A card opens with YAML between two lines of "---": what the model is, how it was trained, and what `pixelrnn evaluate`
-measured; what it cannot do, in words, and a picture follow.
+A card begins with facts in YAML between two lines of "---": the model, its training and the results of `pixelrnn evaluate`.
+Text follows, with a picture and what the model cannot do.
 """
 
 import json
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The bundled models, sorted: what pixelrnn.load and checkpoint= take in place of a folder."""
+    """The names of the bundled models, sorted. pixelrnn.load and checkpoint= take them in place of a folder."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
 
 
@@ -27,17 +27,17 @@ def _folder(name: str) -> Path:
 
 
 def card(name: str) -> tuple[str, str]:
-    """A bundled model's card: its facts as YAML, and the words that follow."""
-    _, facts, words = (_folder(name) / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    return facts, words.strip()
+    """A bundled model's card: its facts as YAML, and its text."""
+    _, facts, text = (_folder(name) / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    return facts, text.strip()
 
 
 def examples(name: str) -> Tensor:
-    """Sixteen images of a bundled model's test data: uint8 levels (16, channels, height, width).
+    """Sixteen test images of a bundled model: uint8 levels (16, channels, height, width).
 
-    Raises UserError for another name than a bundled model's.
+    Raises UserError for a name that is not a bundled model's.
     """
     folder = _folder(name)
-    form = json.loads((folder / "config.json").read_text(encoding="utf-8"))["arguments"]
+    arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))["arguments"]
     side_by_side = to_tensor(open_picture(folder / "examples.png"))
-    return requantise(torch.stack(side_by_side.split(form["shape"][2], -1)), 256, form["levels"])
+    return requantise(torch.stack(side_by_side.split(arguments["shape"][2], -1)), 256, arguments["levels"])

@@ -16,10 +16,10 @@ import torch
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
 from pixelrnn.errors import ProcessLost, UserError
-from pixelrnn.files.atomic import to_disk, write_whole
+from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.notes import note
-from pixelrnn.registry import LONGEST, shown
+from pixelrnn.registry import LONGEST, printable
 from pixelrnn.training.update import Settings, learning_rate
 
 STATE = "training.pt"
@@ -71,8 +71,6 @@ def updates(settings: Settings, images: int) -> int:
 
 def save_state(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, at: Progress) -> None:
     """Writes folder/last: the averaged model, and in one file all that an exact continuation needs but the records so far."""
-    if (records := folder / RECORDS).exists():
-        to_disk(records)
     checkpoint.save(average, folder / "last")
     state = {
         "arguments": json.dumps(model.arguments),
@@ -84,7 +82,7 @@ def save_state(folder: Path, model: Model, average: Model, optimizer: torch.opti
     }
     file = io.BytesIO()  # not a file of torch's own, which does not say that a disk is full
     torch.save(state, file)
-    write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()), durable=True)
+    write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()))
 
 
 def load_state(
@@ -144,7 +142,7 @@ def _unlike(state: dict[str, Any], then: dict[str, Any], model: Model, now: dict
     if "model" in differing:
         unlike.append(f"another model: {differing['model']}")
     elif options:
-        unlike.append("another model: " + shown("; ".join(f"{name} {text}" for name, text in options.items()), 400))
+        unlike.append("another model: " + printable("; ".join(f"{name} {text}" for name, text in options.items()), 400))
     elif not torch.equal(state["model"]["orders"], model.orders):
         unlike.append("another model: it visits the pixels in another order")
     return unlike
@@ -181,9 +179,9 @@ def goes_on(folder: Path, at: Progress, settings: Settings, run: dict[str, Any],
 def _differing(then: Any, now: Any) -> dict[str, str]:
     """The names of which two options differ, and their values, in words."""
     one, two = dict(_leaves(then)), dict(_leaves(now))
-    words = {name: [shown(side.get(name, "null"), LONGEST) for side in (one, two)] for name in one | two}
+    words = {name: [printable(side.get(name, "null"), LONGEST) for side in (one, two)] for name in one | two}
     return {
-        shown(name, LONGEST): f"{a} in the run, {b} now"
+        printable(name, LONGEST): f"{a} in the run, {b} now"
         for name, (a, b) in words.items()
         if one.get(name) != two.get(name)
     }
@@ -219,7 +217,7 @@ def forget_after(folder: Path, step: int) -> None:
         return
     lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-    write_whole(records, lambda path: path.write_text("".join(kept), encoding="utf-8"), durable=True)
+    write_whole(records, lambda path: path.write_text("".join(kept), encoding="utf-8"))
 
 
 def _step(line: str) -> float:

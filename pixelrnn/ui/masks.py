@@ -11,12 +11,7 @@ from pixelrnn.own_picture.picture import OwnPicture
 
 LARGEST = 4_000_000  # pixels of a picture or a mask that a visitor sends
 
-STANDARD = {  # on buttons
-    **occlusions.HALVES_AND_CENTRE,
-    "random pixels": {"name": "random_pixels"},
-    "strokes": {"name": "strokes"},
-    "everything": {"name": "all"},
-}
+STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
 
 
 def to_text(hidden: Tensor) -> str:
@@ -34,7 +29,9 @@ def from_text(text: object, height: int, width: int) -> Tensor:
 def standard(name: str, height: int, width: int, seed: int) -> Tensor:
     """One of STANDARD: bool (height, width)."""
     spec = STANDARD[name]
-    return occlusions.build({**spec, "seed": seed} if name in ("random pixels", "strokes") else spec, height, width)
+    return occlusions.build(
+        {**spec, "seed": seed} if spec["name"] in ("random_pixels", "strokes") else spec, height, width
+    )
 
 
 def from_file(path: str | Path, height: int, width: int, own: OwnPicture | None) -> tuple[Tensor, Tensor | None]:

@@ -1,9 +1,9 @@
-"""Asks the page for much, good and bad mixed, from several visitors at once, and watches its memory.
+"""Send the page many good and bad requests from several visitors at once, and watch its memory.
 
-python tests/soak.py requests=500 visitors=4 seed=0
+python -m stress.soak requests=500 visitors=4 seed=0
 
-Starts `pixelrnn serve` and speaks with it as a browser does. A good request has to succeed, a bad one to be refused; at the
-end the server must answer as at the beginning. Prints how many there were, and the memory after each fifth of them.
+Starts `pixelrnn serve` and sends the requests that a browser sends. Good ones must succeed and bad ones must be refused;
+at the end the server must still answer. Prints the number of requests, and the memory after each fifth of them.
 """
 
 import io
@@ -31,7 +31,7 @@ HALF = "0" * 32 + "1" * 32
 
 
 class Visitor:
-    """One browser: a session of its own."""
+    """A browser with a session of its own."""
 
     def __init__(self, address: str, seed: int):
         self.address, self.session, self.draw = address, secrets.token_hex(8), random.Random(seed)
@@ -48,18 +48,18 @@ class Visitor:
             return answer.read()
 
     def ask(self, function: str, *data: object) -> str:
-        """What a function that answers at once answers, as text."""
+        """Call a function that answers at once, and return its answer as text."""
         body = {"data": data, "fn_index": self.functions[function], "session_hash": self.session}
         return self.post("/gradio_api/run/predict", json.dumps(body).encode()).decode()
 
     def watch(self, function: str, *data: object) -> str:
-        """All that a draw shows, as text, to its end."""
+        """Start a draw, wait until it ends, and return everything that it showed, as text."""
         body = {"data": data, "fn_index": self.functions[function], "session_hash": self.session}
         self.post("/gradio_api/queue/join", json.dumps(body).encode())
         return self.get(f"/gradio_api/queue/data?session_hash={self.session}").decode()
 
     def send(self, name: str, file: bytes) -> dict:
-        """Sends a file as the page does; the server's name for it."""
+        """Upload a file as the page does, and return the server's name for it."""
         edge = uuid.uuid4().hex
         head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
         body = head + file + f"\r\n--{edge}--\r\n".encode()
@@ -73,7 +73,7 @@ def png(*size: int) -> bytes:
     return file.getvalue()
 
 
-# Each returns what the answer has to hold.
+# Each returns the answer, and the text that it must contain.
 def completes(visitor: Visitor) -> tuple[str, str]:
     visitor.ask("choose_example", visitor.draw.randrange(16), "digits")
     visitor.ask("begin", None)
@@ -139,7 +139,7 @@ def asks_for_another_model(visitor: Visitor) -> tuple[str, str]:
 
 
 def refused(ask, *arguments: object) -> str:
-    """ "refused" where the server says no, by a line of the page or by an error; else what it said."""
+    """Return "refused" if the server refuses, by a line on the page or an HTTP error; else its answer."""
     try:
         answer = ask(*arguments)
     except urllib.error.HTTPError as error:
@@ -153,7 +153,7 @@ BAD += [asks_for_another_model]
 
 
 def memory(pid: int) -> int:
-    """MiB that a process holds."""
+    """Return the resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) // 1024
 
@@ -172,7 +172,7 @@ def main(requests: int = 500, visitors: int = 4, seed: int = 0) -> None:
         f"port={port}",
         "threads=1",
     ]
-    log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # Gradio's reports of bad requests: a pipe that nobody reads would fill
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # Gradio reports bad requests here; a pipe that is not read would fill
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout and "page" in server.stdout.readline()
     address, wrong, counted, lock = f"http://127.0.0.1:{port}", [], {}, threading.Lock()

@@ -1,9 +1,9 @@
-"""Reads files that are wrong: mutants of good ones. Each must be read or refused in one line, in time and in memory.
+"""Read mutated files. Each must be read, or refused in one line, within limits of time and memory.
 
-python tests/fuzz.py minutes=10 seed=0 [only=picture] [into=outputs/fuzz]
+python -m stress.fuzz minutes=10 seed=0 [only=picture] [into=outputs/fuzz]
 
-Prints the inputs tried of each reader, and each distinct failure: the exception's type and where it was raised, or "slow",
-"memory", "crash". The inputs of failures are kept; a small one belongs into tests/corpus/<reader>/, where a test reads it.
+Prints the number of inputs for each reader, and each distinct failure: the type of the exception and where it was raised,
+or "slow", "memory", "crash". Saves the inputs that failed. Put a small one into tests/corpus/<reader>/: a test reads it.
 """
 
 import io
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -34,13 +35,13 @@ from pixelrnn.files.masks import read_mask
 from pixelrnn.files.pictures import open_picture
 from pixelrnn.training.state import STATE, Progress, load_state, save_state
 
-BATCH = 200  # inputs of a process: after a crash, a fresh one goes on
+BATCH = 200  # inputs for each process; after a crash, a new process continues
 SECONDS, GROWTH = 10.0, 2**30  # of one input; bytes of memory, above what the process began with
 MOST = 4_000_000  # pixels
 
 
 def pictures() -> Iterator[bytes]:
-    """One small file of each kind that is read, and of some that are not."""
+    """Yield a small file of each kind that is read, and of some that are not."""
     draw = np.random.default_rng(0)
     colour = Image.fromarray(draw.integers(0, 256, (9, 11, 3), dtype=np.uint8))
     smooth = Image.fromarray(np.arange(99, dtype=np.uint8).reshape(9, 11)).resize((40, 40))
@@ -93,7 +94,7 @@ def models() -> list[pixelrnn.Model]:
 
 
 def mutant(data: bytes, others: list[bytes], draw: random.Random) -> bytes:
-    """Bytes changed, left out, put in, repeated, cut off, or from another file."""
+    """Change, remove, insert, repeat or cut off bytes, or take them from another file."""
     mutated = bytearray(data)
     for _ in range(draw.choice([1, 1, 1, 2, 3, 8, 30])):
         if not mutated:
@@ -138,7 +139,7 @@ VALUES: list[Any] = [
 
 
 def changed(tree: Any, draw: random.Random, values: list[Any] = VALUES) -> Any:
-    """A tree of dicts and lists, with a few of its values replaced, left out or added."""
+    """Replace, remove or add a few values in a copy of a tree of dicts and lists."""
     tree = json.loads(json.dumps(tree))
     for _ in range(draw.choice([1, 1, 1, 2, 4])):
         node, places = tree, []
@@ -164,7 +165,7 @@ def changed(tree: Any, draw: random.Random, values: list[Any] = VALUES) -> Any:
 
 
 def changed_header(data: bytes, draw: random.Random) -> bytes:
-    """A safetensors file with another header, whose length is right, or not quite."""
+    """Change the header of a safetensors file; its length is usually right."""
     size = int.from_bytes(data[:8], "little")
     values = [
         "F32", "F64", "I64", "BOOL", "F8_E4M3", "C64", "F4", "U64", [0, 0], [0, 2**40], [10**6, 10**6], [2**63, 2], [0], [],
@@ -176,7 +177,7 @@ def changed_header(data: bytes, draw: random.Random) -> bytes:
 
 
 def changed_state(state: Any, draw: random.Random) -> bytes:
-    """A training state with a few of its values replaced."""
+    """Replace a few values of a training state."""
     state = torch.load(io.BytesIO(state), weights_only=True)
     values = [
         *deepcopy(VALUES),
@@ -202,7 +203,7 @@ def changed_state(state: Any, draw: random.Random) -> bytes:
 
 
 class Target:
-    """A reader, what it is given, and how that is made."""
+    """A reader, and the files that it is tried on."""
 
     def __init__(self, name: str, folder: Path):
         self.name, self.folder = name, folder
@@ -228,7 +229,7 @@ class Target:
         self.seeds = [(folder / str(i) / self.path.name).read_bytes() for i in range(len(self.models))]
 
     def make(self, draw: random.Random) -> tuple[int, bytes]:
-        """Which seed, and a mutant of it."""
+        """Return the index of a good file, and a mutant of that file."""
         index = draw.randrange(len(self.seeds))
         seed = self.seeds[index]
         typed: dict[str, Callable[[], bytes]] = {
@@ -241,7 +242,7 @@ class Target:
         return index, mutant(seed, self.seeds, draw)
 
     def read(self, index: int, data: bytes) -> None:
-        """UserError, or success."""
+        """Read a mutant; raises UserError if it is refused."""
         if self.name in ("config", "weights"):
             path = self.folder / str(index) / self.path.name
             path.write_bytes(data)
@@ -266,8 +267,8 @@ class Target:
 READERS = ("picture", "mask", "config", "weights", "state")
 
 
-def tried(target: Target, index: int, data: bytes) -> str:
-    """What went wrong, "" if nothing did."""
+def failure_of(target: Target, index: int, data: bytes) -> str:
+    """Return what went wrong, or "" if nothing did."""
     before, began = peak(), time.monotonic()
     try:
         target.read(index, data)
@@ -285,19 +286,20 @@ def tried(target: Target, index: int, data: bytes) -> str:
 
 
 def peak() -> int:
-    """Bytes of memory that the process has had at most."""
+    """Return the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def batch(name: str, seed: int, folder: Path, kept: Path) -> None:
-    """Tries BATCH inputs in this process, and writes down which, what came of them, and its memory."""
+    """Try BATCH inputs in this process; write the failures and the growth of memory to a file."""
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # notes about a mask are not failures
     target, draw, failures = Target(name, folder), random.Random(seed), Counter()
     base = peak()
     for _ in range(BATCH):
         index, data = target.make(draw)
-        (folder / "current").write_bytes(data)  # what a crash leaves
-        if failure := tried(target, index, data):
+        (folder / "current").write_bytes(data)  # remains after a crash
+        if failure := failure_of(target, index, data):
             failures[failure] += 1
             if failures[failure] == 1:
                 kept.mkdir(parents=True, exist_ok=True)

@@ -1,28 +1,25 @@
-"""What every dataset is to the rest of the program."""
+"""A data set as the rest of the program sees it."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def digests(images: Tensor) -> Tensor:
-    """uint8 (images, 16): a hash of each image's values, by which it is known again without being kept."""
-    found = (blake2b(image, digest_size=16).digest() for image in images.flatten(1).cpu().numpy())
-    return (
-        torch.frombuffer(bytearray().join(found), dtype=torch.uint8).view(-1, 16)
-        if len(images)
-        else torch.empty(0, 16, dtype=torch.uint8)
-    )
+    """Hash each image's values: uint8 (images, 16). An image can be recognised by its hash without being kept."""
+    hashes = b"".join(blake2b(image, digest_size=16).digest() for image in images.flatten(1).cpu().numpy())
+    return torch.from_numpy(np.frombuffer(hashes, np.uint8).copy()).view(-1, 16)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Three disjoint parts of images, uint8 (images, channels, height, width), with values in [0, levels).
 
-    Where `dynamic`, train alone holds 8-bit grey levels instead: its images are binarised anew at each use.
+    If `dynamic`, `train` holds 8-bit grey levels instead, and its images are binarised anew at each use.
     """
 
     name: str  # for reports: the data, the size, the levels or the binarisation, the split
@@ -40,19 +37,19 @@ class Dataset:
 
     @cached_property
     def train_digests(self) -> Tensor | None:
-        """The digests of the training images; None if there are none, or they are dynamic, as no image is then seen twice."""
+        """Digests of the training images; None if there are none, or if they are dynamic: then no image is seen twice."""
         return None if self.dynamic or not len(self.train) else digests(self.train)
 
     def training_batch(self, index: Tensor) -> Tensor:
-        """Training images at index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).
+        """Select training images by index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).
 
-        Where dynamic, each pixel is 1 with probability grey/255, drawn from torch's global generator.
+        If dynamic, each pixel is 1 with probability grey/255, drawn from torch's global generator.
         """
         images = self.train[index]
         if not self.dynamic:
             return images
-        # One draw serves all the channels of a pixel, so a grey image stays grey. The draws are 0 to 254: those below
-        # `grey` are grey of 255, exactly.
+        # A pixel's channels share one draw, so a grey image stays grey. Draws are 0 to 254, of which exactly `grey` are
+        # below `grey`.
         size = (len(images), 1, *images.shape[2:])
         draws = torch.randint(255, size, dtype=torch.uint8, device=images.device)
         return (draws < images).to(torch.uint8)

@@ -1,9 +1,9 @@
-"""Kills a training run again and again, lets it go on each time, and compares what it leaves with an uninterrupted run.
+"""Kill a training run again and again, resume it each time, and compare its files with those of an uninterrupted run.
 
-python tests/crash.py kills=50 seed=0
+python -m stress.crash kills=50 seed=0
 
-Nothing is asked of the run but that it is started again: each time in a process of its own, ended by SIGKILL at a random
-moment. Prints how many kills there were, and how many fell into the writing of a file.
+Each start is a process of its own, which SIGKILL ends at a random moment. Prints the number of kills, and how many of
+them left a half-written temporary file.
 """
 
 import json
@@ -26,7 +26,7 @@ SETTINGS = Settings(epochs=12, batch_size=8, validate_every=1, warmup_steps=2, s
 
 
 def run(folder: Path) -> None:
-    """60 updates, each of which is validated and saved."""
+    """Train for 60 updates, and validate and save after each."""
     images = torch.randint(4, (60, 1, 5, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     data = Dataset("noise", 4, images[:40], images[40:50], images[50:])
     torch.manual_seed(1)
@@ -34,9 +34,11 @@ def run(folder: Path) -> None:
     training.train(model, data, SETTINGS, folder, seed=3, progress=False)
 
 
-def started(folder: Path, kill_after: float | None, in_a_write: bool = False) -> int:
-    """Runs in a process of its own, which is killed after so many seconds, or then as soon as a file is being written; its
-    exit code, negative for a signal."""
+def start(folder: Path, kill_after: float | None, in_a_write: bool = False) -> int:
+    """Run in a process of its own and return its exit code, negative for a signal.
+
+    kill_after: the seconds until it is killed; None lets it end. in_a_write: wait further until it writes a file.
+    """
     pid = os.fork()
     if pid == 0:
         try:
@@ -59,8 +61,8 @@ def half_written(folder: Path) -> bool:
     return any(name.endswith(".tmp") for place in places if place.exists() for name in os.listdir(place))
 
 
-def left(folder: Path) -> tuple[dict, bytes, list]:
-    """All that a run leaves, but the clock."""
+def results(folder: Path) -> tuple[dict, bytes, list]:
+    """Return everything that a run leaves, except times."""
     state = torch.load(folder / "last" / "training.pt", weights_only=True)
     del state["progress"]["seconds"]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -79,24 +81,24 @@ def same(one: object, two: object) -> bool:
 def main(kills: int = 50, seed: int = 0) -> None:
     torch.set_num_threads(1)
     draw = random.Random(seed)
-    training._draw = lambda *_: None  # the learning curve takes most of the time, and nothing goes on from it
+    training._draw = lambda *_: (
+        None
+    )  # drawing the learning curve takes most of the time, and a resumed run does not read it
     with tempfile.TemporaryDirectory() as place:
         whole = Path(place) / "whole"
         whole.mkdir()
-        assert started(whole, None) == 0
-        expected = left(whole)
+        assert start(whole, None) == 0
+        expected = results(whole)
         killed = writing = runs = 0
         while killed < kills:
             folder = Path(place) / f"run{runs}"
             folder.mkdir()
             runs += 1
-            while (
-                code := started(folder, draw.uniform(0.0, 0.5) if killed < kills else None, draw.random() < 0.5)
-            ) != 0:
+            while (code := start(folder, draw.uniform(0.0, 0.5) if killed < kills else None, draw.random() < 0.5)) != 0:
                 assert code == -signal.SIGKILL, f"the run ended by itself, with {code}"
                 killed += 1
                 writing += half_written(folder)
-            state, weights, records = left(folder)
+            state, weights, records = results(folder)
             assert same(state, expected[0]) and weights == expected[1] and records == expected[2], f"{folder} differs"
             assert not half_written(folder)
     print(
