@@ -16,7 +16,6 @@ from pixelrnn.completion import complete, sample
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
-from pixelrnn.products import recorded
 from pixelrnn.training.settings import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 
@@ -124,8 +123,16 @@ def _sampling(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
 def _products(model: Model, batch: int) -> Callable[[], Any]:
     """The matrix products of sampling a batch and nothing else: those of its steps, made again."""
     made: list[tuple[torch.Size, Tensor]] = []
-    with recorded(made):
+
+    def recorded(product: Product, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        made.append((x.shape, product.transposed))
+        return Product.__call__(product, x, added, out)
+
+    PackedProduct.__call__ = recorded  # type: ignore[assignment, method-assign]
+    try:
         sample(model, batch)
+    finally:
+        del PackedProduct.__call__  # which it then inherits again
     numbers = {shape: torch.rand(shape, device=model.order.device) for shape, _ in made}
     calls = [(numbers[shape], weight, numbers[shape] @ weight) for shape, weight in dict.fromkeys(made)]
     places = {call: place for place, call in enumerate(dict.fromkeys(made))}

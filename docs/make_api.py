@@ -71,7 +71,7 @@ def _described(member: Any, name: str, within: str = "") -> list[str]:
     """Signature, text and source of a function or class; of a method, signature and text."""
     lines = ["```python", _signature(member, name), "```", "", *_text(member)]
     base = member.__bases__[0] if inspect.isclass(member) else None
-    if base and base is not Model and issubclass(base, Model):  # "else as …"
+    if base and base is not Model and issubclass(base, Model):  # "otherwise like …"
         first, *rest = _text(base)
         lines += [f"{base.__name__}: {first}", *rest]
     if within:
@@ -84,13 +84,15 @@ def _signature(member: Any, name: str) -> str:
     """As the source has it, an argument a line where it is long; of a class that of __init__, of a dataclass its fields."""
     if inspect.isclass(member) and issubclass(member, Exception):
         return f"class {name}({member.__bases__[0].__name__})"
+    if inspect.isclass(member) and issubclass(member, Model) and member is not Model:
+        options = [line for kind in reversed(member.Options.__mro__[:-1]) for line in _fields(kind)]
+        options = [re.sub(r"(?=  #)|$", ",", line, count=1) for line in options]
+        return "\n".join([f"{name}(", "    shape: Sequence[int],", "    levels: int,", "    *,", *options, ")"])
     made = inspect.isclass(member) and not dataclasses.is_dataclass(member)  # whose __init__ no source shows
     source = textwrap.dedent(inspect.getsource(member.__init__ if made else member))
     tree = ast.parse(source).body[0]
     if isinstance(tree, ast.ClassDef):
-        fields = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
-        lines = source.splitlines()[fields[0].lineno - 1 : fields[-1].end_lineno]  # with their comments
-        return "\n".join([f"class {name}:", *lines])
+        return "\n".join([f"class {name}:", *_fields(member)])
     assert isinstance(tree, ast.FunctionDef)
     returns = f" -> {ast.unparse(tree.returns)}" if tree.returns and tree.name != "__init__" else ""
     if any(ast.unparse(decorator) == "property" for decorator in tree.decorator_list):
@@ -105,6 +107,13 @@ def _signature(member: Any, name: str) -> str:
     line = f"{name}({', '.join(arguments)}){returns}"
     line = line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(arguments) + f",\n){returns}"
     return line.replace("'", '"')
+
+
+def _fields(kind: type) -> list[str]:
+    """The lines of a dataclass's fields, with their comments."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    fields = [node for node in ast.parse(source).body[0].body if isinstance(node, ast.AnnAssign)]  # type: ignore[attr-defined]
+    return source.splitlines()[fields[0].lineno - 1 : fields[-1].end_lineno]
 
 
 def _text(member: Any) -> list[str]:

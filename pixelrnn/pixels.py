@@ -1,4 +1,4 @@
-"""Images, their levels, and the sequences they are read as.
+"""Images, their levels, and the sequences that models read.
 
 images    uint8 (batch, channels, height, width), integers in [0, levels)
 order     int64 (pixels,): order[t] is the raster index, row · width + column, of the pixel visited at step t
@@ -25,16 +25,10 @@ def to_images(sequence: Tensor, order: Tensor, height: int, width: int) -> Tenso
     return raster.transpose(1, 2).unflatten(2, (height, width))
 
 
-def observed_ahead(hidden: Tensor, order: Tensor) -> Tensor:
-    """How many observed pixels come after the first hidden one: hidden bool (batch, height, width) -> int64 (batch,)."""
-    visited = hidden.flatten(1)[:, order]
-    return ((visited.cumsum(1) > 0) & ~visited).sum(1)
-
-
 def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
-    """Maps [0, levels) to the nearest of [0, new_levels), black to black and white to white.
+    """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white.
 
-    From few levels to more and back gives the same image, so requantise(x, levels, 256) is how a picture is shown.
+    From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture.
     """
     if not 2 <= new_levels <= MAX_LEVELS:
         raise UserError(f"levels={new_levels}: an image has 2 to {MAX_LEVELS} levels")
@@ -46,18 +40,18 @@ def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
 
 
 def in_8_bits(values: Tensor, white: float) -> Tensor:
-    """What is not in whole levels, from 0, black, to `white`, as it is shown: uint8, of the same shape."""
+    """Show values between levels, such as means: from 0, black, to `white` -> uint8 of the same shape."""
     return (values * (255 / white)).round().to(torch.uint8)
 
 
 def check_images(images: Tensor, shape: tuple[int, int, int], levels: int, hidden: Tensor | None = None) -> None:
-    """UserError unless images are uint8 (batch, *shape) with values in [0, levels), at least where they are not hidden."""
+    """UserError unless images are uint8 (batch, *shape) with values in [0, levels). Hidden pixels may hold other values."""
     if images.dtype != torch.uint8:
         raise UserError(f"images are {images.dtype}; they must be torch.uint8 levels in [0, {levels})")
     if images.ndim != 4 or tuple(images.shape[1:]) != tuple(shape):
         raise UserError(
             f"images have shape {tuple(images.shape)}; this model takes (batch, {shape[0]}, {shape[1]}, {shape[2]}), "
-            "that is (batch, channels, height, width)"
+            "i.e. (batch, channels, height, width)"
         )
     if hidden is not None:
         images = images.masked_fill(check_hidden(hidden, images)[:, None], 0)
@@ -69,7 +63,7 @@ def check_images(images: Tensor, shape: tuple[int, int, int], levels: int, hidde
 
 
 def check_hidden(hidden: Tensor, images: Tensor) -> Tensor:
-    """hidden as bool (batch, height, width), from that or from (height, width) for all the images."""
+    """The mask as bool (batch, height, width); it may be given as (height, width) for all images. UserError for others."""
     batch, _, height, width = images.shape
     if batch == 0:
         raise UserError("there are no images to complete; give at least one")

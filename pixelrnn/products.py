@@ -1,4 +1,4 @@
-"""What the sampling loop derives from the weights, made once and not at every step."""
+"""Products with a module's weights, prepared once for the whole sampling loop instead of at every step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,68 +11,54 @@ from torch import Tensor, nn
 
 
 def widened(values: Tensor) -> Tensor:
-    """What a product in bfloat16 made, as float32: sums, exponentials and logarithms need its digits. Others as they are."""
+    """Values in bfloat16 as float32, because sums, exponentials and logarithms need its digits; others unchanged."""
     return values.float() if values.dtype == torch.bfloat16 else values
 
 
 class Product:
-    """x ↦ x Wᵀ + added, of one matrix W (outputs, inputs)."""
+    """x ↦ x Wᵀ + bias, for one matrix W (outputs, inputs)."""
 
-    def __init__(self, weight: Tensor):
-        self.weight, self.transposed = weight, weight.t()
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
+        self.weight, self.transposed, self.bias = weight, weight.t(), bias
 
     def __call__(self, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        """x (…, inputs) -> (…, outputs). A matrix x may have a matrix `added`, and the place to write to."""
+        """x (…, inputs) -> (…, outputs), with `added` in place of the bias. If x is a matrix, `added` may be one too, and
+        `out` takes the result."""
+        added = self.bias if added is None else added
         if x.ndim == 2 and added is not None:
             return torch.addmm(added, x, self.transposed, out=out)
         return F.linear(x, self.weight, added)
 
 
 class PackedProduct(Product):
-    """W laid out by columns, which makes a product with a single row 1.4 times and with 16 rows 1.8 times as fast on a CPU
-    (256 × 1024, two threads); with 64 rows there is no difference."""
+    """A Product with W stored by columns. On a CPU this is 1.4 times as fast for a single row of x and 1.8 times for 16
+    rows (W 256 × 1024, two threads); with 64 rows there is no difference."""
 
-    def __init__(self, weight: Tensor):
-        super().__init__(weight.t().contiguous().t())
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
+        super().__init__(weight.t().contiguous().t(), bias)
 
 
 class Packable(nn.Module, ABC):
-    """A module whose steps use what is derived from its weights: `derived()`, which `packed` keeps for a while."""
+    """A module whose steps use values derived from its weights. `packed` keeps these values for a while."""
 
-    _kept: tuple[Any, ...] | None = None
+    _kept: Any = None
 
     @abstractmethod
-    def derive(self) -> tuple[Any, ...]:
-        """What a step uses, from the weights as they are now; matrices as a Product."""
+    def derive(self, product: type[Product]) -> Any:
+        """Compute from the current weights what a step needs: a `product` of a matrix, or a SimpleNamespace of several."""
 
-    def derived(self) -> tuple[Any, ...]:
-        return self.derive() if self._kept is None else self._kept
-
-
-@contextmanager
-def recorded(products: list[tuple[torch.Size, Tensor]]) -> Iterator[None]:
-    """While it holds, the packed products are written down: the shape of x (…, inputs) and Wᵀ (inputs, outputs)."""
-
-    def noted(product: Product, x: Tensor, added: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        products.append((x.shape, product.transposed))
-        return Product.__call__(product, x, added, out)
-
-    PackedProduct.__call__ = noted  # type: ignore
-    try:
-        yield
-    finally:
-        del PackedProduct.__call__  # what it inherits again
+    def derived(self) -> Any:
+        """The values that `packed` keeps, otherwise new ones."""
+        return self.derive(Product) if self._kept is None else self._kept
 
 
 @contextmanager
 def packed(model: nn.Module) -> Iterator[None]:
-    """Context manager: what is derived is kept, so the weights must not change, nor the order that is followed. Where
-    several threads use the model, it stands within model.evaluating() or model.along()."""
+    """Context manager: keep all derived values, so the weights and the current order must not change. If several threads
+    use the model, enter it inside model.evaluating() or model.along()."""
     modules = [module for module in model.modules() if isinstance(module, Packable)]
     for module in modules:
-        module._kept = tuple(
-            PackedProduct(part.weight) if isinstance(part, Product) else part for part in module.derive()
-        )
+        module._kept = module.derive(PackedProduct)
     try:
         yield
     finally:

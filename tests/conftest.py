@@ -194,9 +194,7 @@ def tiny_model(
         options = {name: value for name, value in options.items() if name in known}
     made = MODELS[model](tuple(shape), levels, **{**TINY[model], **options})
     randomise(made, seed, gain)
-    made.followed.index = (
-        len(made.orders) // 2
-    )  # of several orders, not the first, so that all tests are of another one
+    made.cursor.index = len(made.orders) // 2  # of several orders, not the first, so that all tests are of another one
     return made
 
 

@@ -185,7 +185,7 @@ def test_dropout_acts_in_training_only():
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_packing_keeps_the_weights_for_as_long_as_it_holds(name):
+def test_packing_keeps_the_weights_until_it_ends(name):
     cell, inputs = strong_cell(name), torch.randn(BATCH, STEPS, INPUTS, dtype=torch.double)
     plain_outputs = unroll(cell, inputs, cell.begin(BATCH))[0]
     with packed(cell):

@@ -200,7 +200,7 @@ def test_a_chosen_order_is_followed():
         assert torch.equal(drawn.images, naive(model, images, hidden, 2, 1.0, generator(1), order))
         assert drawn.orders == [order] * 3
         with model.along(order):
-            assert drawn.exact == [not model.unseen(hidden[:1]).any()] * 3
+            assert drawn.exact == [not model.unseen_count(hidden[:1]).any()] * 3
     with pytest.raises(UserError, match="order=8: this model has 8, counted from 0"):
         complete(model, images, hidden, order=8)
 
@@ -256,7 +256,7 @@ def test_a_progress_that_raises_ends_the_completion():
 
     with pytest.raises(InterruptedError):
         complete(model, random_images(1, model.shape, 2), occlude("half", 4, 4), progress=stop)
-    assert model.followed.index == 0
+    assert model.cursor.index == 0
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -440,7 +440,7 @@ def test_two_threads_draw_from_one_model_what_one_thread_draws(copied):
 
 def test_a_likelihood_is_of_one_order_while_another_thread_draws_along_another():
     model = tiny_model((1, 6, 6), orders="symmetries")
-    model.followed.index = 0
+    model.cursor.index = 0
     images, top = random_images(2, model.shape, 2), occlude({"name": "half", "side": "top"}, 6, 6)
     with torch.no_grad():
         alone = model.log_prob(images)

@@ -12,7 +12,7 @@ HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn",
 # A module may import from its own row and the rows above it.
 ROWS = [
     {"errors", "notes", "distributed"},
-    {"registry", "products", "pixels", "states", "files"},
+    {"registry", "products", "pixels", "files"},
     {"ordering", "occlusion", "cell", "likelihood", "pretrained"},
     {"data"},
     {"model"},

@@ -157,7 +157,7 @@ def test_every_parameter_learns(case):
         assert p.grad is not None and bool(p.grad.isfinite().all()), name
 
 
-def test_the_window_holds_what_has_been_visited():
+def test_the_window_holds_the_visited_pixels():
     height, width, side = 4, 5, 3
     order = build("spiral", height, width)
     visited = order.tolist()

@@ -1,14 +1,16 @@
 """What the models refuse, each with a line that names the value and the way out."""
 
+import inspect
+
 import pytest
 import torch
 from conftest import tiny_model
 
 from pixelrnn.errors import UserError
-from pixelrnn.model import SequenceRNN
+from pixelrnn.model import PixelCNN, RowLSTM, SequenceRNN
 
 
-def test_the_conditional_is_refused_where_it_is_not_exact():
+def test_an_inexact_conditional_is_refused():
     model, image = tiny_model((1, 2, 2)), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
     for bits in range(1, 16):
         hidden = torch.tensor([bits >> i & 1 for i in range(4)]).bool().view(2, 2)
@@ -20,7 +22,7 @@ def test_the_conditional_is_refused_where_it_is_not_exact():
             assert "\n" not in str(error.value)
 
 
-def test_what_log_prob_takes_is_checked():
+def test_log_prob_checks_its_arguments():
     model, images = tiny_model((1, 2, 3)), torch.zeros(2, 1, 2, 3, dtype=torch.uint8)
     for bad, hidden in [
         (images.float(), None),
@@ -59,7 +61,15 @@ def test_what_log_prob_takes_is_checked():
         ({"likelihood": "bernoulli", "levels": 3}, "levels=3"),
     ],
 )
-def test_what_no_model_can_be_made_of(options, message):
+def test_bad_options_are_refused(options, message):
     options = {"shape": (1, 4, 4), "levels": 2, "width": 8, **options}
     with pytest.raises(UserError, match=message):
         SequenceRNN(options.pop("shape"), options.pop("levels"), **options)
+
+
+def test_a_signature_shows_each_option_with_its_default():
+    shown = inspect.signature(RowLSTM).parameters
+    assert list(shown)[:2] == ["shape", "levels"] and shown["kernel"].default == 3 and shown["width"].default == 16
+    assert "kernel" not in inspect.signature(PixelCNN).parameters
+    with pytest.raises(TypeError, match="widht"):
+        SequenceRNN((1, 2, 2), 2, widht=3)

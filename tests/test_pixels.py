@@ -73,7 +73,7 @@ def test_check_images_names_the_fault(images, message):
         check_images(images, (1, 2, 3), 17)
 
 
-def test_check_images_takes_what_fits():
+def test_check_images_accepts_good_images():
     check_images(torch.full((2, 1, 2, 3), 16, dtype=torch.uint8), (1, 2, 3), 17)
     check_images(torch.full((2, 1, 2, 3), 255, dtype=torch.uint8), (1, 2, 3), 256)
     check_images(torch.zeros((0, 1, 2, 3), dtype=torch.uint8), (1, 2, 3), 17)

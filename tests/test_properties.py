@@ -37,7 +37,7 @@ def make(model, height, width, channels, levels, likelihood, ordering, several):
         ordering = {"name": "raster", "transforms": ordering["transforms"]}
     shape, orders = (channels, height, width), "symmetries" if several else None
     made = tiny_model(shape, levels, model=model, likelihood=likelihood, ordering=ordering, orders=orders).float()
-    made.followed.index = 0
+    made.cursor.index = 0
     return made
 
 
@@ -81,7 +81,7 @@ def test_a_mask_survives_as_text(height, width, seed):
     st.sampled_from(sorted(MODELS)), heights, widths, channels, levels, st.sampled_from(sorted(LIKELIHOODS)),
     names, transforms, st.booleans(), st.integers(1, 3), st.integers(1, 2), st.sampled_from(["ancestral", "particles"]), seeds,
 )  # fmt: skip
-def test_a_completion_keeps_what_is_observed(
+def test_a_completion_keeps_the_observed_pixels(
     model, height, width, channels, levels, likelihood, name, steps, several, batch, count, strategy, seed
 ):
     made = make(model, height, width, channels, levels, likelihood, ordering_spec(name, height, width, steps), several)

@@ -13,8 +13,9 @@ from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
 from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model.orders import match_to_order
+from pixelrnn.model.state import Shared, pick
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.states import Shared, pick
 
 PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]
 SMALL = [(2, 2), (2, 3)]
@@ -191,7 +192,7 @@ def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
                     torch.testing.assert_close(along, model.log_prob(turned.view_as(images)))
 
 
-def test_masks_are_laid_along_the_order_that_is_trained():
+def test_masks_match_the_order_that_is_trained():
     """A half becomes the half that this order visits last, and any mask keeps what it hides of the visit."""
     model = tiny_model((1, 4, 4), orders="symmetries")
     halves = {side: occlude({"name": "half", "side": side}, 4, 4) for side in ("bottom", "top", "left", "right")}
@@ -201,7 +202,7 @@ def test_masks_are_laid_along_the_order_that_is_trained():
     best = model.best_orders(drawn)
     for index in range(8):
         with model.along(index):
-            laid = model.laid_along(drawn)
+            laid = match_to_order(drawn, model.orders, model.order)
             assert bool((model.observed_ahead(laid)[:5] == 0).all())
             assert torch.equal(laid.flatten(1).sum(1), drawn.flatten(1).sum(1))
             for mask, found, order in zip(drawn, laid, best.tolist(), strict=True):

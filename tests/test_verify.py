@@ -65,7 +65,7 @@ def test_the_second_direction_that_is_not_moved_is_named(monkeypatch):
 
 def test_a_leak_is_named(monkeypatch):
     def unshifted(self, flat, start, stop):
-        values = flat[:, :, self.visits[0][start:stop]]
+        values = flat[:, :, self.cursor.visits[start:stop]]
         return self.value(values.transpose(1, 2).long() + self.offsets).sum(2)
 
     monkeypatch.setattr(PixelInputs, "_previous", unshifted)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from pixelrnn.cell.base import Cell, State
-from pixelrnn.cell.bidirectional import Bidirectional
 from pixelrnn.cell.gru import GRU, GRUResetBefore
 from pixelrnn.cell.lstm import LSTM
 from pixelrnn.cell.rnn import RNN
-from pixelrnn.cell.stack import Stack
+from pixelrnn.cell.stack import Bidirectional, Stack
 
 CELLS: dict[str, Callable[[int, int], Cell]] = {
     "rnn": RNN,

@@ -1,4 +1,4 @@
-"""What a recurrent layer is: one equation for a step, and a way to run it over a whole sequence."""
+"""The contract of a recurrent layer: one equation for a step, and a way to run it over a whole sequence."""
 
 from abc import abstractmethod
 
@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from pixelrnn.products import Packable
 
-State = tuple[Tensor, ...]  # what one layer carries from step to step, each (batch, width)
+State = tuple[Tensor, ...]  # the state of one layer, each (batch, width)
 
 
 class Cell(Packable):
     """One recurrent layer of `width` units over inputs of size `inputs`.
 
-    `project` is the part of a step that needs the input alone, so that a whole sequence is projected by one matrix
-    product; `recur` is the rest, the cell's equations. Where torch has a fused layer for the same equations,
-    `forward` is overridden by it; both ways give the same numbers.
+    `project` is the part of a step that needs the input alone, so that one matrix product projects a whole sequence;
+    `recur` is the rest, the cell's equations. A subclass defines `derive`, whose result has a product named `inputs`, and
+    `recur`. If torch has a fused layer for the same equations, `forward` calls it; both ways give the same numbers.
     """
 
     def __init__(self, inputs: int, width: int, carried: int):
@@ -23,28 +23,24 @@ class Cell(Packable):
         self.inputs, self.width = inputs, width
         self.initial = nn.Parameter(torch.zeros(carried, width))  # the learned state before the first step
 
-    @abstractmethod
     def project(self, inputs: Tensor) -> Tensor:
         """The input's part of every gate: (..., inputs) -> (..., gates)."""
+        return self.derived().inputs(inputs)
 
     @abstractmethod
     def recur(self, projected: Tensor, state: State) -> State:
         """One step: (batch, gates) and the state before it -> the state after it, whose first tensor is the output h.
 
-        What is projected may be overwritten where no gradients are kept.
+        Without gradients, `projected` may be overwritten.
         """
 
     def begin(self, batch: int) -> State:
         """The learned initial state for a batch."""
         return tuple(row.expand(batch, -1) for row in self.initial)
 
-    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: inputs (batch, inputs) -> output (batch, width) and the next state."""
-        return self.advance(self.project(inputs), state)
-
-    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of inputs that are projected already: (batch, gates) -> output (batch, width), the next state."""
-        state = self.recur(projected, state)
+    def step(self, inputs: Tensor, state: State, projected: bool = False) -> tuple[Tensor, State]:
+        """One step: inputs (batch, inputs), or projected ones (batch, gates) -> output (batch, width), the next state."""
+        state = self.recur(inputs if projected else self.project(inputs), state)
         return state[0], state
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:

@@ -1,5 +1,7 @@
 """Gated recurrent units (Cho et al. 2014), in the two forms that are in use."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
@@ -17,18 +19,13 @@ class GRU(Cell):
         super().__init__(inputs, width, carried=1)
         self.layer = nn.GRU(inputs, width, batch_first=True)
 
-    def derive(self) -> tuple[Product, Product, Tensor, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return Product(W), Product(U), input_bias, recurrent_bias
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, b, _ = self.derived()
-        return W(inputs, b)
+        return SimpleNamespace(inputs=product(W, input_bias), recurrent=product(U, recurrent_bias))
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
-        _, U, _, b = self.derived()
-        recurrent = U(h, b)
+        recurrent = self.derived().recurrent(h)
         r, z = sigmoid(projected[:, :gates] + recurrent[:, :gates]).chunk(2, dim=-1)
         n = torch.tanh(torch.addcmul(projected[:, gates:], r, recurrent[:, gates:]))
         return (torch.lerp(n, h, z),)
@@ -51,16 +48,15 @@ class GRUResetBefore(Cell):
         self.gates = nn.Linear(width, 2 * width, bias=False)
         self.candidate = nn.Linear(width, width, bias=False)
 
-    def derive(self) -> tuple[Product, Product, Product, Tensor]:
-        return Product(self.input.weight), Product(self.gates.weight), Product(self.candidate.weight), self.input.bias
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, _, b = self.derived()
-        return W(inputs, b)
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        inputs = product(self.input.weight, self.input.bias)
+        return SimpleNamespace(
+            inputs=inputs, gates=product(self.gates.weight), candidate=product(self.candidate.weight)
+        )
 
     def recur(self, projected: Tensor, state: State) -> State:
         (h,), gates = state, 2 * self.width
-        _, U, U_n, _ = self.derived()
-        r, z = sigmoid(U(h, projected[:, :gates])).chunk(2, dim=-1)
-        n = torch.tanh(U_n(r * h, projected[:, gates:]))
+        d = self.derived()
+        r, z = sigmoid(d.gates(h, projected[:, :gates])).chunk(2, dim=-1)
+        n = torch.tanh(d.candidate(r * h, projected[:, gates:]))
         return (torch.lerp(widened(n), h, widened(z)),)

@@ -1,5 +1,7 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000)."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
@@ -19,28 +21,24 @@ class LSTM(Cell):
     def __init__(self, inputs: int, width: int):
         super().__init__(inputs, width, carried=2)
         self.layer = nn.LSTM(inputs, width, batch_first=True)
-        with torch.no_grad():  # gates that remember until they have learned to forget (Jozefowicz et al. 2015)
+        with torch.no_grad():  # the forget gate stays open until it has learned to close (Jozefowicz et al. 2015)
             input_bias = self.layer.all_weights[0][2]
             input_bias[width : 2 * width] = 1.0
-        # The weights take the gates' inner scale before the sampling loop begins.
         self.register_buffer("scale", gate_scale(width), persistent=False)
         self.register_buffer("shift", gate_shift(width), persistent=False)
 
-    def derive(self) -> tuple[Product, Product, Tensor, Tensor, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        rows = self.scale[:, None]
-        bias = self.scale * (input_bias + recurrent_bias)
-        return Product(rows * W), Product(rows * U), bias, self.scale, self.shift
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, b, _, _ = self.derived()
-        return W(inputs, b)
+        rows, bias = self.scale[:, None], self.scale * (input_bias + recurrent_bias)  # with the gates' inner scale
+        return SimpleNamespace(
+            inputs=product(rows * W, bias), recurrent=product(rows * U), scale=self.scale, shift=self.shift
+        )
 
     def recur(self, projected: Tensor, state: State) -> State:
         h, c = state
-        _, U, _, scale, shift = self.derived()
-        arguments = U(h, projected, out=None if torch.is_grad_enabled() else projected)
-        return lstm_gates(arguments, c, scale, shift)
+        d = self.derived()
+        arguments = d.recurrent(h, projected, out=None if torch.is_grad_enabled() else projected)
+        return lstm_gates(arguments, c, d.scale, d.shift)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (h, c) = self.layer(inputs, tuple(part[None].contiguous() for part in state))
@@ -50,18 +48,18 @@ class LSTM(Cell):
 def gate_scale(width: int) -> Tensor:
     """(4·width,): σ(x) = (1 + tanh(x/2)) / 2 makes all four gates, i, f, g and o in turn, one call of tanh,
 
-    gates = scale · tanh(scale · x) + shift, where shift = 1 - scale. On a CPU it is several times as fast as sigmoid.
+    gates = scale · tanh(scale · x) + shift with shift = 1 - scale. On a CPU it is several times as fast as sigmoid.
     """
     return torch.tensor([0.5, 0.5, 1.0, 0.5]).repeat_interleave(width)
 
 
 def gate_shift(width: int) -> Tensor:
-    """1 - gate_scale(width). Not by subtraction: on the meta device (see pixelrnn.checkpoint) it imports torch's compiler."""
+    """1 - gate_scale(width). A subtraction on torch's meta device would import its compiler (pixelrnn/checkpoint)."""
     return torch.tensor([0.5, 0.5, 0.0, 0.5]).repeat_interleave(width)
 
 
 def lstm_gates(scaled: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """h and c from the gates' scaled arguments (…, 4·width), which are overwritten, and c before, (…, width)."""
+    """h and c from the gates' scaled arguments (…, 4·width) and the c before, (…, width). Overwrites the arguments."""
     tanhs = scaled.tanh_()
     gates = torch.addcmul(shift, scale, tanhs, out=None if torch.is_grad_enabled() else tanhs)
     i, f, g, o = gates.chunk(4, dim=-1)

@@ -1,5 +1,7 @@
 """The plain recurrent network (Elman 1990)."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
@@ -15,20 +17,15 @@ class RNN(Cell):
     def __init__(self, inputs: int, width: int, nonlinearity: str = "tanh"):
         super().__init__(inputs, width, carried=1)
         self.nonlinearity = nonlinearity
-        # It holds the weights also where φ is the sigmoid, which torch's fused layer does not offer.
+        # Holds the weights even if φ is the sigmoid, which torch's fused layer does not offer.
         self.layer = nn.RNN(inputs, width, batch_first=True, nonlinearity="relu" if nonlinearity == "relu" else "tanh")
 
-    def derive(self) -> tuple[Product, Product, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         W, U, input_bias, recurrent_bias = self.layer.all_weights[0]
-        return Product(W), Product(U), input_bias + recurrent_bias
-
-    def project(self, inputs: Tensor) -> Tensor:
-        W, _, b = self.derived()
-        return W(inputs, b)
+        return SimpleNamespace(inputs=product(W, input_bias + recurrent_bias), recurrent=product(U))
 
     def recur(self, projected: Tensor, state: State) -> State:
-        _, U, _ = self.derived()
-        return (NONLINEARITIES[self.nonlinearity](U(state[0], projected)),)
+        return (NONLINEARITIES[self.nonlinearity](self.derived().recurrent(state[0], projected)),)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         if self.nonlinearity == "sigmoid":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.model import Model
-from pixelrnn.states import leaves, pick
+from pixelrnn.model.state import leaves, pick
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pixelrnn.completion.particles import AUTO, Particles
 from pixelrnn.completion.parts import ROW_STEPS, Completions, Options, Part, all_parts, noises, parts, spans
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
+from pixelrnn.model.state import pick
 from pixelrnn.pixels import check_hidden, check_images
 from pixelrnn.products import packed
-from pixelrnn.states import pick
 
 # Called as progress(done, total, images) after each stretch of steps: steps done, steps to do, and the images that are
 # being drawn, uint8 (images, channels, height, width), a view that goes on changing; a pixel not yet drawn is 0. done never
@@ -96,7 +96,7 @@ def complete_in_detail(
             part = work.pop(0)
             with model.along(part.order), packed(model):
                 result, cloud = _fill(model, images, hidden, part, asked.temperature, generator, report)
-                poor = drawn.keep(part, result, cloud, model.unseen(hidden[part.rows]) == 0)
+                poor = drawn.keep(part, result, cloud, model.unseen_count(hidden[part.rows]) == 0)
                 if part.particles < most and bool(poor.any()):
                     again = list(parts(model, hidden, part.rows[poor], part.completions, 4 * part.particles, asked))
                     total, work = total + sum(more.steps for more in again), again + work
@@ -181,7 +181,7 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
     batch = hidden if hidden.ndim == 3 else hidden[None]
     for order, rows in model.by_best_order(batch):
         with model.along(order):
-            if bool(model.unseen(batch[rows]).any()):
+            if bool(model.unseen_count(batch[rows]).any()):
                 return False
     return True
 

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
+from pixelrnn.model.orders import hidden_span
 
 STRATEGIES = ("auto", "ancestral", "particles")
 LEAST_TEMPERATURE = 1e-6  # logits are divided by it in float32, and a smaller one overflows
@@ -113,7 +114,7 @@ def all_parts(model: Model, hidden: Tensor, asked: Options, particles: int) -> I
     everything = torch.arange(len(hidden), device=hidden.device)
     for order, rows in model.by_best_order(hidden) if asked.order is None else [(asked.order, everything)]:
         with model.along(order):
-            blind = (model.unseen(hidden[rows]) > 0) & (particles > 0)
+            blind = (model.unseen_count(hidden[rows]) > 0) & (particles > 0)
             for some, few in ((rows[~blind], 0), (rows[blind], particles)):
                 yield from parts(model, hidden, some, range(asked.count), few, asked)
 
@@ -124,11 +125,11 @@ def parts(
     """These completions of these images along the current order, up to batch_size of them at a time."""
     each = max(1, asked.batch_size // max(1, particles))
     for some in rows.split(max(1, min(each // len(completions), ROW_STEPS // model.pixels))) if len(rows) else ():
-        first, last = model.hidden_span(hidden[some])
+        first, last = hidden_span(hidden[some], model.order)
         if particles:
             last = model.pixels  # pixels after the last hidden one change the weights as well
         for start in range(0, len(completions), each):
-            yield Part(model.followed.index, some, completions[start : start + each], particles, first, last)
+            yield Part(model.cursor.index, some, completions[start : start + each], particles, first, last)
 
 
 def spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
@@ -144,4 +145,4 @@ def noises(model: Model, batch: int, steps: int, generator: Generator | None = N
     size = model.likelihood.noise_size
     like = next(model.likelihood.parameters())
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
-        yield from model.likelihood.chance(like.new_empty(len(part), batch, size), generator)
+        yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size), generator)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 from pixelrnn.completion.fill import complete
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
+from pixelrnn.model.orders import hidden_span
 from pixelrnn.ordering import check_order
 from pixelrnn.pixels import to_sequence
 from pixelrnn.products import packed
@@ -120,7 +121,7 @@ def _steps_equal_forward(model: Model, images: Tensor, hidden: Tensor, steps: li
     tolerance = TOLERANCE * (1 + float(parameters.abs().max()))
     with packed(model):
         state = model.begin(images, hidden)
-        for t in range(model.hidden_span(hidden)[0], steps[-1] + 1):
+        for t in range(hidden_span(hidden, model.order)[0], steps[-1] + 1):
             stepped, state = model.step(images, t, state)
             difference = float((stepped - parameters[:, t]).abs().max())
             if difference > tolerance:

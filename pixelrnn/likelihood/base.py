@@ -1,4 +1,4 @@
-"""What a likelihood is: the distribution of one pixel, all its channels, given the model's features."""
+"""The contract of a likelihood: the distribution of one pixel, with all its channels, given the model's features."""
 
 from abc import abstractmethod
 
@@ -10,12 +10,12 @@ from pixelrnn.products import Packable
 class Likelihood(Packable):
     """p(pixel | features) = ∏_c p(x_c | x_<c, features): R, then G given R, then B given R and G (the paper's eq. 2).
 
-    All channels are predicted inside one step. That is as exact a factorisation as one step per channel, and takes a
-    third of the steps for RGB. `forward` turns features into parameters, which do not depend on the pixel's own value;
+    All channels are predicted inside one step. This factorisation is as exact as one step per channel, and takes a third
+    of the steps for RGB. `forward` turns features into parameters, which do not depend on the pixel's own value;
     the other methods turn parameters into probabilities and draws.
     """
 
-    fine = False  # whether its distributions are narrower than the steps of bfloat16, so that training stays in float32
+    fine = False  # whether its distributions can be narrower than the steps of bfloat16; training then stays in float32
 
     def __init__(self, channels: int, levels: int, noise_size: int):
         super().__init__()
@@ -35,10 +35,10 @@ class Likelihood(Packable):
         return log_probs.gather(-1, values[..., None])[..., 0].sum(-1)
 
     @abstractmethod
-    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
-        """Fills noise (..., noise_size) with all the chance that so many draws need, and returns it.
+    def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        """Fill noise (..., noise_size) with the random numbers that this many draws need, and return it.
 
-        It does not depend on the parameters, so that a sampler draws it for many steps in one call.
+        They do not depend on the parameters, so that a sampler can draw them for many steps in one call.
         """
 
     @abstractmethod
@@ -51,12 +51,12 @@ class Likelihood(Packable):
     def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
         """One draw: parameters (..., parameters) -> int64 (..., channels)."""
         noise = parameters.new_empty((*parameters.shape[:-1], self.noise_size))
-        return self.draw(parameters, self.chance(noise, generator), temperature)
+        return self.draw(parameters, self.fill_noise(noise, generator), temperature)
 
 
 def gumbel(noise: Tensor, generator: Generator | None) -> Tensor:
-    """Fills noise with draws of Gumbel's distribution: -log of an exponential variable.
+    """Fill noise with draws from Gumbel's distribution: -log of an exponential variable.
 
-    argmax(logits + noise) then is a draw of their softmax (the Gumbel-max trick).
+    Then argmax(logits + noise) is a draw from their softmax (the Gumbel-max trick).
     """
     return noise.exponential_(generator=generator).log_().neg_()

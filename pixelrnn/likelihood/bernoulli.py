@@ -10,7 +10,7 @@ from pixelrnn.products import Product, widened
 
 
 class Bernoulli(Likelihood):
-    """One logit a channel, to which each earlier channel of the pixel that is 1 adds a learned constant."""
+    """One logit a channel. Each earlier channel of the pixel that is 1 adds a learned constant to it."""
 
     def __init__(self, features: int, channels: int, levels: int):
         if levels != 2:
@@ -18,14 +18,13 @@ class Bernoulli(Likelihood):
         super().__init__(channels, levels, noise_size=channels)
         self.logits = nn.Linear(features, channels)
         if channels > 1:
-            self.coupling = nn.Parameter(torch.zeros(channels, channels))  # [c, c'] counts where c' < c
+            self.coupling = nn.Parameter(torch.zeros(channels, channels))  # [c, c'] is used if c' < c
 
-    def derive(self) -> tuple[Product, Tensor]:
-        return Product(self.logits.weight), self.logits.bias
+    def derive(self, product: type[Product]) -> Product:
+        return product(self.logits.weight, self.logits.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        product, bias = self.derived()
-        return product(features, bias)
+        return self.derived()(features)
 
     def _given(self, parameters: Tensor, values: Tensor) -> Tensor:
         """The logits of all channels, each given the channels before it: (..., channels)."""
@@ -42,8 +41,8 @@ class Bernoulli(Likelihood):
         logits = self._given(parameters, values)
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=-1)
 
-    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
-        # The logit of a uniform number u: it is less than a logit where u is less than its probability.
+    def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+        # The logit of a uniform number u is less than a pixel's logit if u is less than the pixel's probability.
         return noise.uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).tiny)
 
     def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:

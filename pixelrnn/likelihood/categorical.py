@@ -1,5 +1,9 @@
 """Any number of levels, each with a probability of its own."""
 
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -25,13 +29,12 @@ class Categorical(Likelihood):
         # embeddings[c - 1] tells channel c of the channels before it.
         self.embeddings = nn.ModuleList([nn.Embedding(c * levels, hidden) for c in range(1, channels)])
 
-    def derive(self) -> tuple[Product | Tensor, ...]:
-        """The hidden layers' product and bias, then those of each channel's logits."""
-        return tuple(part for layer in (self.hidden, *self.logits) for part in (Product(layer.weight), layer.bias))
+    def derive(self, product: type[Product]) -> SimpleNamespace:
+        logits = [product(layer.weight, layer.bias) for layer in cast(Iterable[nn.Linear], self.logits)]
+        return SimpleNamespace(hidden=product(self.hidden.weight, self.hidden.bias), logits=logits)
 
     def forward(self, features: Tensor) -> Tensor:
-        product, bias = self.derived()[:2]
-        return product(features, bias)
+        return self.derived().hidden(features)
 
     def channel_logits(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
         """Logits (..., levels) of channel c, given the channels before it in values, int64 (..., channels)."""
@@ -39,8 +42,7 @@ class Categorical(Likelihood):
         if c:
             offsets = torch.arange(c, device=values.device) * self.levels
             hidden = hidden + self.embeddings[c - 1](values[..., :c] + offsets).sum(-2)
-        product, bias = self.derived()[2 * c + 2 : 2 * c + 4]
-        return product(torch.relu(hidden), bias)
+        return self.derived().logits[c](torch.relu(hidden))
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         total = widened(parameters).new_zeros(values.shape[:-1])
@@ -54,7 +56,7 @@ class Categorical(Likelihood):
         logits = [self.channel_logits(parameters, values, c) for c in range(self.channels)]
         return torch.stack(logits, dim=-2).log_softmax(-1)
 
-    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+    def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         return gumbel(noise, generator)
 
     def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:

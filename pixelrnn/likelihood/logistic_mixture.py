@@ -1,4 +1,4 @@
-"""Discretised mixture of logistics (Salimans et al. 2017, PixelCNN++, section 2.1 and 2.2)."""
+"""Discretised mixture of logistics (Salimans et al. 2017, PixelCNN++, sections 2.1 and 2.2)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,16 @@ from pixelrnn.errors import UserError
 from pixelrnn.likelihood.base import Likelihood, gumbel
 from pixelrnn.products import Product, widened
 
-LOG_SCALES = (-7.0, 7.0)  # of a logistic over [-1, 1]; the bounds keep exp and log finite
+LOG_SCALES = (-7.0, 7.0)  # bounds for a logistic over [-1, 1] that keep exp and log finite
 
 
 class LogisticMixture(Likelihood):
     """A mixture of logistic distributions over [-1, 1], integrated over each level's interval.
 
-    The components are shared by the channels; a channel's mean is moved linearly by the values of those before it.
-    The lowest level takes all the mass below its interval and the highest all above, so the levels' probabilities sum
-    to 1. The mass of an interval (a, b) is σ(b) - σ(a) = σ(b) σ(-a) (1 - e^{a-b}), which keeps its digits at any
-    distance from the mean; PixelCNN++ switches to a density there instead.
+    The channels share the components; the values of earlier channels move a channel's mean linearly. The lowest level
+    takes all the mass below its interval and the highest all above, so the levels' probabilities sum to 1. The mass of an
+    interval (a, b) is σ(b) - σ(a) = σ(b) σ(-a) (1 - e^{a-b}), which keeps its digits at any distance from the mean;
+    PixelCNN++ switches to a density there instead.
     """
 
     fine = True
@@ -31,13 +31,12 @@ class LogisticMixture(Likelihood):
         self.sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
         self.project = nn.Linear(features, components * sum(self.sizes))
 
-    def derive(self) -> tuple[Product, Tensor]:
-        return Product(self.project.weight), self.project.bias
+    def derive(self, product: type[Product]) -> Product:
+        return product(self.project.weight, self.project.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        product, bias = self.derived()
         with torch.autocast(features.device.type, enabled=False):  # bfloat16 would round the means to whole levels
-            return product(widened(features), bias)
+            return self.derived()(widened(features))
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = widened(parameters).unflatten(-1, (self.components, -1))
@@ -86,7 +85,7 @@ class LogisticMixture(Likelihood):
             posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
         return torch.stack(log_probs, dim=-2)
 
-    def chance(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
+    def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         gumbel(noise[..., : self.components], generator)
         noise[..., self.components :].uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).tiny)
         return noise
@@ -104,7 +103,7 @@ class LogisticMixture(Likelihood):
         for c in range(self.channels):
             scale = torch.exp(log_scales[..., c]) * temperature
             drawn = self._mean(means, couplings, values) + scale * logistic[..., c, None]
-            # Rounded before the next channel looks at it: the next one is conditioned on the level that is drawn.
+            # Round now: the next channel is conditioned on the level that is drawn.
             level = ((drawn + 1) * (self.levels - 1) / 2).round().clamp(0, self.levels - 1)
             values = torch.cat([values, level.long()], dim=-1)
         return values

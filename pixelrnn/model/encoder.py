@@ -1,22 +1,22 @@
-"""What a bidirectional model knows ahead: an encoder of the observed pixels, and of no others."""
+"""The encoder of a bidirectional model: it reads the observed pixels, also those that come later, and no others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell import Bidirectional, Cell
-from pixelrnn.model.base import Followed, Shape
 from pixelrnn.model.inputs import which_order
-from pixelrnn.ordering import Path
+from pixelrnn.model.options import SequenceOptions, Shape
+from pixelrnn.model.orders import OrderCursor
 
 
 class Encoder(nn.Module):
-    """A bidirectional stack over all pixels in the order of the visit, that reads each one's value or a "hidden" token.
+    """A bidirectional stack over all pixels in the order of the visit. It reads each one's value, or a "hidden" token.
 
     Its inputs are the sum of embeddings of the values, of the row and of the column, and with window = k of a k × k
-    convolution of the observed values and of which they are. Features are inputs and outputs side by side: so the
-    decoder's step sees what is observed around its pixel, ahead as well as behind, and what the stack makes of the rest.
+    convolution of the observed values and of a map that tells which are observed. Its features are inputs and outputs side
+    by side, so that the decoder's step sees the observed surroundings of its pixel and the stack's summary of the rest.
 
     A hidden value is replaced by the token, and in the convolution by 0, before anything else: no feature depends on it.
     """
@@ -26,46 +26,35 @@ class Encoder(nn.Module):
     places: Tensor  # int64 (orders, pixels): the place of each step's pixel in its frame
 
     def __init__(
-        self,
-        shape: Shape,
-        levels: int,
-        followed: Followed,
-        paths: Sequence[Path],
-        cell: Callable[[int, int], Cell],
-        embedding: int,
-        width: int,
-        depth: int,
-        window: int,
-        dropout: float,
+        self, shape: Shape, levels: int, cursor: OrderCursor, cell: Callable[[int, int], Cell], o: SequenceOptions
     ):
         super().__init__()
-        channels = shape[0]
-        self.levels, self.followed = levels, followed
-        self.grids = [(path.frame.rows, path.frame.columns) for path in paths]
-        self.embedding, self.features = embedding, embedding + 2 * width
+        channels, paths, embedding, window = shape[0], cursor.paths, o.embedding, o.window
+        self.levels, self.cursor = levels, cursor
+        self.embedding, self.features = embedding, embedding + 2 * o.encoder_width
         self.value = nn.Embedding(channels * (levels + 1), embedding)  # the last of each channel is the token
-        self.row = nn.Embedding(max(rows for rows, _ in self.grids), embedding)
-        self.column = nn.Embedding(max(columns for _, columns in self.grids), embedding)
+        self.row = nn.Embedding(max(path.frame.rows for path in paths), embedding)
+        self.column = nn.Embedding(max(path.frame.columns for path in paths), embedding)
         self.which_order = which_order(len(paths), embedding)
         self.window = nn.Conv2d(channels + 1, embedding, window, padding=window // 2, bias=False) if window else None
-        self.stack = Bidirectional(cell, embedding, width, depth, dropout)
+        self.stack = Bidirectional(cell, embedding, o.encoder_width, o.encoder_depth, o.dropout)
         self.register_buffer("offsets", torch.arange(channels, device="cpu") * (levels + 1), persistent=False)
         self.register_buffer("pixels", torch.stack([path.frame.pixels for path in paths]), persistent=False)
         self.register_buffer("places", torch.stack([path.places for path in paths]), persistent=False)
 
     def forward(self, canvas: Tensor, hidden: Tensor) -> Tensor:
         """canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> (batch, pixels, features)."""
-        order = self.followed.index
-        rows, columns = self.grids[order]
-        places = self.places[order]
-        flat, observed = canvas.flatten(2)[:, :, self.pixels[order]], ~hidden.flatten(1)[:, None, self.pixels[order]]
+        order, frame = self.cursor.index, self.cursor.path.frame
+        pixels, places = self.pixels[order], self.places[order]
+        flat, observed = canvas.flatten(2)[:, :, pixels], ~hidden.flatten(1)[:, None, pixels]
         tokens = flat.long().masked_fill(~observed, self.levels)[:, :, places].transpose(1, 2)  # (B, P, C)
-        inputs = self.value(tokens + self.offsets).sum(2) + self.row(places // columns) + self.column(places % columns)
+        rows, columns = self.row(places // frame.columns), self.column(places % frame.columns)
+        inputs = self.value(tokens + self.offsets).sum(2) + rows + columns
         if self.which_order:
             inputs = inputs + self.which_order.weight[order]
         if self.window:
             weight = self.window.weight
             scaled = (flat.to(weight.dtype) * (2 / (self.levels - 1)) - 1) * observed
-            maps = torch.cat([scaled, observed.to(weight.dtype)], 1).unflatten(2, (rows, columns))
+            maps = torch.cat([scaled, observed.to(weight.dtype)], 1).unflatten(2, (frame.rows, frame.columns))
             inputs = inputs + self.window(maps).flatten(2)[:, :, places].transpose(1, 2)
         return torch.cat([inputs, self.stack(inputs)], dim=-1)

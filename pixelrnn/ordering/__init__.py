@@ -1,4 +1,4 @@
-"""Orderings: which pixel is visited when. Each is a function (height, width) -> order, a permutation of the pixels.
+"""Orderings: the order in which pixels are visited. Each is a function (height, width) -> order, a permutation.
 
 This table is the only registry: a new ordering is one function, one name here and one file in conf/ordering/.
 """
@@ -10,29 +10,13 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.ordering.combinators import Ordering, flip_columns, flip_rows, reverse, transpose
-from pixelrnn.ordering.frames import Frame, Path, path_like, symmetries
-from pixelrnn.ordering.hilbert import hilbert
+from pixelrnn.ordering.curves import centre_out, hilbert, spiral
 from pixelrnn.ordering.listed import permutation, random
-from pixelrnn.ordering.radial import centre_out
 from pixelrnn.ordering.scans import column, diagonal, raster, snake
-from pixelrnn.ordering.spiral import spiral
+from pixelrnn.ordering.transforms import Ordering, flip_columns, flip_rows, reverse, transpose
 from pixelrnn.registry import LONGEST, configure, lookup, printable
 
-__all__ = [
-    "ORDERINGS",
-    "TRANSFORMS",
-    "Frame",
-    "Ordering",
-    "Path",
-    "build",
-    "build_all",
-    "check_order",
-    "describe",
-    "path_like",
-    "specs",
-    "symmetries",
-]
+__all__ = ["ORDERINGS", "TRANSFORMS", "Ordering", "build", "build_all", "check_order", "describe", "specs"]
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
     "raster": raster,
@@ -54,10 +38,10 @@ TRANSFORMS: dict[str, Callable[[Ordering], Ordering]] = {
 
 
 def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -> Tensor:
-    """The order, int64 (pixels,), of an ordering's name, of {"name": …, "transforms": […], option: value}, or of itself.
+    """The order, int64 (pixels,), for a name, for {"name": …, "transforms": […], option: value}, or the given order itself.
 
-    Transforms apply from left to right. Raises UserError for an unknown name or option, with the nearest one, and for
-    an ordering that cannot serve the size.
+    Transforms apply from left to right. Raises UserError for an unknown name or option, with the nearest one, and for an
+    ordering that does not fit the size.
     """
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
@@ -78,10 +62,10 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
 def build_all(
     ordering: str | Mapping[str, Any] | Tensor, orders: str | Sequence[Any] | None, height: int, width: int
 ) -> Tensor:
-    """The orders that a model follows, int64 (orders, pixels), each once; the first is its usual one.
+    """The orders of a model, int64 (orders, pixels), each once; the first is the default.
 
-    orders None: `ordering` alone. "symmetries": `ordering` and what becomes of it in the mirrored and turned image,
-    eight in all. A list: these orderings, in place of `ordering`. A tensor `ordering` of two dimensions is all of them.
+    orders None: `ordering` alone. "symmetries": the eight orders that mirroring and turning the image make of `ordering`.
+    A list: these orderings instead of `ordering`. A tensor `ordering` of two dimensions holds all the orders.
     """
     listed = ordering if isinstance(ordering, Tensor) and ordering.ndim == 2 else specs(ordering, orders)
     distinct = {tuple(order.tolist()): order for order in (build(spec, height, width) for spec in listed)}
@@ -89,7 +73,7 @@ def build_all(
 
 
 def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
-    """The orderings that build_all builds, one after the other: names or {"name": …}."""
+    """List the orderings that build_all builds: names or {"name": …}."""
     if orders is None:
         return [ordering]
     if orders != "symmetries" and (isinstance(orders, str) or not isinstance(orders, Sequence) or not orders):
@@ -97,7 +81,9 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     if orders != "symmetries":
         return list(orders)
     if isinstance(ordering, Tensor):
-        raise UserError("orders=symmetries is of an ordering with a name; of a tensor, give a tensor of all its orders")
+        raise UserError(
+            "orders=symmetries needs an ordering with a name; instead of a tensor, give a tensor of all orders"
+        )
     spec = _spec(ordering)
     before = list(spec.get("transforms") or ())
     turns = [
@@ -109,14 +95,14 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
 
 
 def _spec(ordering: Any) -> dict[str, Any]:
-    """A name, or a name with options, as the latter."""
+    """An ordering as {"name": …, option: value}; UserError if it is neither that nor a name."""
     if not isinstance(ordering, str | Mapping):
         raise UserError(f"ordering={printable(ordering, LONGEST)}: it is a name, or a name with options")
     return {"name": ordering} if isinstance(ordering, str) else dict(ordering)
 
 
 def describe(ordering: Any) -> str:
-    """An ordering of a configuration in words, such as "raster, flip_rows"."""
+    """Describe an ordering of a configuration in words, such as "raster, flip_rows"."""
     spec = _spec(ordering)
     return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def raster(height: int, width: int) -> Tensor:
     """Row by row, left to right: the order of text, and of van den Oord et al. 2016, section 2."""
-    return torch.arange(height * width)
+    return torch.arange(height * width, device="cpu")
 
 
 def column(height: int, width: int) -> Tensor:
@@ -22,10 +22,10 @@ def snake(height: int, width: int) -> Tensor:
 
 
 def diagonal(height: int, width: int) -> Tensor:
-    """Along the anti-diagonals in alternating directions: JPEG's zigzag."""
+    """Along the anti-diagonals, in alternating directions: JPEG's zigzag."""
 
     def along_diagonals(index: int) -> tuple[int, int]:
         row, col = divmod(index, width)
         return row + col, row if (row + col) % 2 else col
 
-    return torch.tensor(sorted(range(height * width), key=along_diagonals))
+    return torch.tensor(sorted(range(height * width), key=along_diagonals), device="cpu")

@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.model.paper.network import Network
+from pixelrnn.model.state import detached
 from pixelrnn.pixels import to_sequence
-from pixelrnn.states import detached
 
 
 class Objective(nn.Module):

@@ -10,6 +10,7 @@ from pixelrnn import distributed
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation.likelihoods import LN2
 from pixelrnn.model import Model
+from pixelrnn.model.orders import match_to_order
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.training.bptt import Objective
 from pixelrnn.training.settings import Settings
@@ -46,7 +47,8 @@ def update(
     with model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
         if occlusion:
-            hidden = model.laid_along(draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device))
+            masks = draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device)
+            hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:
             torch.manual_seed(torch.initial_seed() + distributed.rank())  # another dropout in each process

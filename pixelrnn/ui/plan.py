@@ -8,7 +8,7 @@ from torch import Tensor
 from pixelrnn.completion.describe import in_words, manner
 from pixelrnn.completion.parts import STRATEGIES
 from pixelrnn.errors import UserError
-from pixelrnn.pixels import observed_ahead
+from pixelrnn.model.orders import best_orders, observed_ahead
 from pixelrnn.ui.shelf import Offer
 
 MOST = 64  # images of one draw
@@ -60,12 +60,12 @@ def plan(offer: Offer, hidden: Tensor, choice: Choice) -> Plan:
     """UserError where nothing is hidden."""
     if not bool(hidden.any()):
         raise UserError("nothing is hidden: paint over the pixels to complete, or take one of the occlusions")
-    ahead = [int(observed_ahead(hidden[None], order)) for order in offer.orders]
-    order = ahead.index(min(ahead)) if choice.order is None else choice.order
+    order = int(best_orders(hidden[None], offer.orders)) if choice.order is None else choice.order
+    ahead = int(observed_ahead(hidden[None], offer.orders[order]))
     name, sees = offer.order_names[order], offer.model.sees_ahead
-    how = manner(ahead[order], sees, choice.strategy, choice.temperature)
+    how = manner(ahead, sees, choice.strategy, choice.temperature)
     words = (
         f"{int(hidden.sum())} of {hidden.numel()} pixels are hidden. Along {name}{', with the encoder' if sees else ''}: "
-        f"{in_words(how, ahead[order], choice.temperature)}."
+        f"{in_words(how, ahead, choice.temperature)}."
     )
     return Plan(order, int(hidden.flatten()[offer.orders[order]].nonzero()[0]), words)

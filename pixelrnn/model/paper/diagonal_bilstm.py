@@ -3,11 +3,12 @@
 The paper: the map is skewed so that a diagonal becomes a column; the state of a pixel comes from its left neighbour and
 the one above. A second direction does the same on the mirrored map, and its output is moved down one row before it is
 added, since it has seen pixels to the right. Together they see all pixels before. Where we differ: the skewed map is
-packed, without its empty half; outside the image the states are the learned initial ones, not zero; and what all models
-here share (pixelrnn/model/paper/raster.py).
+packed, without its empty half; outside the image the states are the learned initial ones, not zero; and as all models
+here (pixelrnn/model/paper/raster.py).
 """
 
 from functools import cache
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from pixelrnn.products import Product
 
 
 class DiagonalBiLSTMLayer(Layer):
-    """Of each direction: i, f, o = σ(W x + U_own h_before + U_above h_above + b), g = tanh(…), c = f ∘ c_before + i ∘ g,
+    """In each direction i, f, o = σ(W x + U_own h_before + U_above h_above + b), g = tanh(…), c = f ∘ c_before + i ∘ g,
 
     h = o ∘ tanh(c), where `before` is the neighbour in the row on the side that the direction comes from (eq. 3).
     """
@@ -38,7 +39,7 @@ class DiagonalBiLSTMLayer(Layer):
         self.initial = nn.Parameter(torch.zeros(2, 2, width))  # h and cell of each direction
         self.register_buffer("scale", gate_scale(width), persistent=False)
         self.register_buffer("shift", gate_shift(width), persistent=False)
-        with torch.no_grad():  # gates that remember until they have learned to forget
+        with torch.no_grad():  # the forget gate stays open until it has learned to close
             self.input_to_state.bias.view(2, 4, width)[:, 1] = 1.0
 
     def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
@@ -55,48 +56,51 @@ class DiagonalBiLSTMLayer(Layer):
         return rightwards + moved, (projected[:, -1].clone(), own_h, own_cell, rightwards[:, -1].clone(), moved[:, -1])
 
     def begin(self, batch: int, columns: int) -> LineState:
-        """The row's gates of both directions so far; h and cell of the pixel before; h of this row where visited, else of
-        the row above; the second direction's h of the row above, moved down."""
+        """(gates of both directions, h and cell of the pixel before, h, the second direction's h moved down). The fourth
+        is this row's h if visited, else the row above's."""
         h, cell = self.initial[:, 0, None].expand(-1, batch, -1)
         gates = h.new_zeros(batch, columns, 8 * self.width)
         above = h[:, None].expand(-1, columns, -1).clone()
         return gates, h.clone(), cell.clone(), above, torch.zeros_like(above)
 
-    def derive(self) -> tuple[Product, Product, Product, Product, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         scale, width = self.scale[:, None], self.width
         own, above = (self.state_to_state.transpose(1, 2) * scale).split(width, -1)  # (2, 4·width, width) each
         inputs = self.input_to_state.weight * scale.repeat(2, 1)
-        step = torch.cat([inputs, F.pad(own[0], (0, 0, 0, 4 * width))], 1)  # of x and h before, for both directions
-        matrices = Product(step), Product(own[1]), Product(above[0]), Product(above[1])
-        return *matrices, self.input_to_state.bias * self.scale.repeat(2)
+        step = torch.cat([inputs, F.pad(own[0], (0, 0, 0, 4 * width))], 1)
+        return SimpleNamespace(
+            step=product(step),  # both directions' x, and the first one's h before
+            above=product(above[0]),  # the first direction's h above
+            second_own=product(own[1]),  # the second direction's h before
+            second_above=product(above[1]),
+            bias=self.input_to_state.bias * self.scale.repeat(2),
+        )
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         gates, _, _, h, moved = state
-        _, _, above, later_above, bias = self.derived()
+        d = self.derived()
         batch, columns, _ = h.shape
         if row:
-            initial = self.initial[0, 1].expand(batch, columns, -1)
-            moved = self._second_direction(gates[..., 4 * self.width :], initial if row == 1 else moved, later_above)
-        gates = (bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
-        gates[..., : 4 * self.width] += above(h)
+            above = self.initial[0, 1].expand(batch, columns, -1) if row == 1 else moved
+            moved = self._second_direction(gates[..., 4 * self.width :] + d.second_above(above))
+        gates = (d.bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
+        gates[..., : 4 * self.width] += d.above(h)
         _, own_h, own_cell, _, _ = self.begin(batch, columns)
         return gates, own_h, own_cell, h, moved
 
-    def _second_direction(self, gates: Tensor, above: Tensor, product: Product) -> Tensor:
-        """h of a whole row, (batch, columns, width), from right to left; `above` is that of the row above it."""
-        _, own, _, _, _ = self.derived()
-        arguments = gates + product(above)
-        h, cell = self.initial[:, 1, None].expand(-1, len(gates), -1)
-        outputs = torch.empty_like(above)
-        for column in reversed(range(gates.shape[1])):
+    def _second_direction(self, arguments: Tensor) -> Tensor:
+        """h of a whole row, (batch, columns, width), from right to left; arguments lack the part of h before."""
+        own: Product = self.derived().second_own
+        h, cell = self.initial[:, 1, None].expand(-1, len(arguments), -1)
+        outputs = arguments.new_empty(*arguments.shape[:2], self.width)
+        for column in reversed(range(arguments.shape[1])):
             h, cell = lstm_gates(own(h, arguments[:, column]), cell, self.scale, self.shift)
             outputs[:, column] = h
         return outputs
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         gates, own_h, own_cell, h, moved = state
-        step, _, _, _, _ = self.derived()
-        arguments = step(torch.cat([inputs, own_h], 1), gates[:, column])
+        arguments = self.derived().step(torch.cat([inputs, own_h], 1), gates[:, column])
         gates[:, column] = arguments
         output, cell = lstm_gates(arguments[:, : 4 * self.width], own_cell, self.scale, self.shift)
         own_h.copy_(output)
@@ -106,13 +110,13 @@ class DiagonalBiLSTMLayer(Layer):
 
 
 def moved_down(maps: Tensor) -> Tensor:
-    """(batch, rows, columns, features) one row down, under a row of zeros: what row r is given comes from row r - 1."""
+    """Move maps (batch, rows, columns, features) down one row, under a row of zeros: row r takes the values of row r - 1."""
     return F.pad(maps[:, :-1], (0, 0, 0, 0, 1, 0))
 
 
 @cache
 def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
-    """The skew: its lines, and which entry of (pixel, direction) each packed entry is, int64 (pixels · directions,).
+    """The skew: for each packed entry its (pixel, direction) as 2 · pixel + direction, int64 (2 · pixels,), and the lines.
 
     Line d holds the pixels of the d-th diagonal, from top to bottom, of the map and then of the mirrored map.
     """
@@ -126,11 +130,12 @@ def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
                 column = d - row if direction == 0 else columns - 1 - (d - row)
                 skew.append(2 * (row * columns + column) + direction)
         lines.append(Line(start, len(skew), first))
-    with torch.inference_mode(False):  # the cache serves training as well, whoever asks first
+    with torch.inference_mode(False):  # so that training can use the cached tensor even if sampling came first
         return torch.tensor(skew), tuple(lines)
 
 
 class DiagonalBiLSTM(RasterModel):
-    """`depth` layers of Diagonal BiLSTM, `width` units a gate in each direction; else as RasterModel."""
+    """`depth` layers of Diagonal BiLSTM, `width` units a gate in each direction; otherwise like RasterModel."""
 
-    make_layer = DiagonalBiLSTMLayer
+    def make_layer(self, width: int) -> Layer:
+        return DiagonalBiLSTMLayer(width)

@@ -1,4 +1,4 @@
-"""What the paper's two-dimensional models share: what a layer promises, the masked convolution, the residual block.
+"""Parts of the paper's two-dimensional models: the contract of a layer, the masked convolution, the residual block.
 
 Maps are (batch, rows, columns, features), in the frame in which pixels are visited row by row from left to right.
 """
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from pixelrnn.products import Packable, Product
 
-LineState = tuple[Tensor, ...]  # what one layer carries from pixel to pixel and from row to row, batch first in each
+LineState = tuple[Tensor, ...]  # the state of one layer from pixel to pixel and from row to row, batch first in each
 
 
 class Layer(Packable):
-    """One layer: maps of 2·width features -> maps of `width` features, where a pixel sees itself and those before it.
+    """One layer: maps of 2·width features -> maps of `width` features. A pixel sees itself and those before it.
 
-    `forward` runs over a whole map. The sampler's way is `begin`, then `open_row` before each row, which computes for
-    all its columns at once what comes from the rows above, then `step` for each pixel. The state is changed in place.
-    `condition` is what the multi-scale model adds to the layer's input-to-state map, 0 for nothing.
+    `forward` runs over a whole map. The sampler calls `begin`, then `open_row` before each row, which computes the part of
+    the rows above for all columns at once, then `step` for each pixel. The state is changed in place. The multi-scale
+    model adds `condition` to the layer's input-to-state map.
     """
 
     width: int
@@ -54,7 +54,7 @@ class MaskedConv(nn.Module):
         self.above, self.reach = above, reach
         self.side = 2 * reach + 1 if above else reach + 1  # without rows above, nothing lies to the right
         taps = above * self.side + reach + 1
-        like = nn.Linear(inputs * taps, outputs)  # for its way of drawing weights
+        like = nn.Linear(inputs * taps, outputs)  # draws the initial weights
         self.weight = nn.Parameter(like.weight.detach().view(outputs, inputs, taps))
         self.bias = nn.Parameter(like.bias.detach())
 
@@ -67,13 +67,13 @@ class MaskedConv(nn.Module):
         return F.conv2d(padded.permute(0, 3, 1, 2), kernel, self.bias).permute(0, 2, 3, 1)
 
     def matrices(self) -> tuple[Tensor, Tensor]:
-        """The taps above and those of the pixel's own row, each as a matrix (outputs, taps · inputs)."""
+        """The weights of the rows above and of the pixel's own row, each as a matrix (outputs, taps · inputs)."""
         above = self.above * self.side
         return self.weight[..., :above].transpose(1, 2).flatten(1), self.weight[..., above:].transpose(1, 2).flatten(1)
 
 
 def pack(maps: Tensor) -> Tensor:
-    """A map, (batch, rows, columns, features), as one entry for each pixel, (pixels, batch, features)."""
+    """(batch, rows, columns, features) -> one entry for each pixel, (pixels, batch, features)."""
     return maps.flatten(1, 2).transpose(0, 1).contiguous()
 
 
@@ -83,24 +83,23 @@ def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def windows(line: Tensor, side: int) -> Tensor:
-    """Each `side` columns in a row, side by side: (batch, columns, n) -> (batch, columns - side + 1, side · n)."""
+    """Put each run of `side` columns side by side: (batch, columns, n) -> (batch, columns - side + 1, side · n)."""
     count = line.shape[1] - side + 1
     return torch.cat([line[:, j : j + count] for j in range(side)], -1)
 
 
 class ResidualBlock(Packable):
-    """A layer, then a 1×1 convolution up to 2·width features, to which with `residual` the input is added (Figure 5)."""
+    """A layer, then a 1×1 convolution up to 2·width features; with `residual` the input is added (Figure 5)."""
 
     def __init__(self, layer: Layer, residual: bool):
         super().__init__()
         self.layer, self.residual = layer, residual
         self.up = nn.Linear(layer.width, 2 * layer.width)
 
-    def derive(self) -> tuple[Product, Tensor]:
-        return Product(self.up.weight), self.up.bias
+    def derive(self, product: type[Product]) -> Product:
+        return product(self.up.weight, self.up.bias)
 
     def add(self, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """From the block's inputs and the layer's outputs to the block's outputs."""
-        product, bias = self.derived()
-        up = product(outputs, bias)
+        """The block's outputs from its inputs and the layer's outputs."""
+        up = self.derived()(outputs)
         return inputs + up if self.residual else up

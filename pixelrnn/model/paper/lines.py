@@ -1,10 +1,10 @@
-"""An LSTM over the lines of a map, where each position sees several of the line before; back-propagation written out.
+"""An LSTM over the lines of a map, in which each position sees several of the line before, with its own backward pass.
 
-Row LSTM's lines are the rows; Diagonal BiLSTM's are the diagonals, of both directions together. A line is computed at
-once, by one matrix product for all its positions and directions and a few elementwise operations, so that the number
-of small operations, which dominate a recurrence over short lines, does not grow with the number of pixels. Autograd
-would record each of them; here the backward pass is one loop over the lines whose elementwise factors are computed
-beforehand for the whole map.
+Row LSTM's lines are the rows; Diagonal BiLSTM's are the diagonals of both directions together. A line is computed at
+once, by one matrix product for all its positions and directions and a few elementwise operations. So the number of small
+operations, which take most of the time of a recurrence over short lines, does not grow with the number of pixels.
+Autograd would record each of them; here the backward pass is one loop over the lines, and its elementwise factors are
+computed beforehand for the whole map.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Line:
 
 
 def run_lines(projected: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
-    """LineLSTM, in float32 where the products around it are in bfloat16: it writes into its maps, and sums over lines."""
+    """LineLSTM in float32, even inside an autocast to bfloat16: it writes into its maps, and sums over lines."""
     with torch.autocast(projected.device.type, enabled=False):
         return LineLSTM.apply(projected, *others)
 
@@ -32,10 +32,10 @@ def run_lines(projected: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
 class LineLSTM(torch.autograd.Function):
     """hidden, cells = LineLSTM.apply(projected, recurrent, initial, scale, lines, offsets), all gates' arguments scaled.
 
-    projected (entries, batch, 4·width): the input's part, packed: line after line, in a line direction after direction.
-    recurrent (directions, taps · width, 4·width); initial (2, directions, width): h and cell wherever no position has
-    been yet, and outside the map. A position sees h of the positions at `offsets` from its own at the time before its
-    line, and the cell of its own. -> hidden and cells (entries, batch, width); cells carry no gradient.
+    projected (entries, batch, 4·width): the input's part, packed: line after line, and in a line direction after
+    direction. recurrent (directions, taps · width, 4·width); initial (2, directions, width): h and cell of positions that
+    no line has reached yet, and outside the map. A position sees h of the positions at `offsets` from its own as it was
+    before its line, and its own cell. -> hidden and cells (entries, batch, width); cells carry no gradient.
     """
 
     @staticmethod
@@ -90,7 +90,7 @@ class LineLSTM(torch.autograd.Function):
         entries, batch, width = cells.shape
         directions, reads, _ = recurrent.shape
 
-        # d(gate)/d(argument), times what multiplies the gate in the cell (i, f, g) or in h (o): for the whole map.
+        # For the whole map: d(gate)/d(argument), times the factor of the gate in the cell (i, f, g) or in h (o).
         slopes = torch.addcmul(scale, scale * tanhs, tanhs, value=-1).unflatten(-1, (4, width))
         i, f, g, o = torch.addcmul(1 - scale, scale, tanhs).chunk(4, -1)
         tanh_cells = torch.tanh(cells)
@@ -115,7 +115,7 @@ class LineLSTM(torch.autograd.Function):
             d_arguments = d_projected[here].view(directions, n * batch, 4 * width)
             d_recurrent.baddbmm_(before[here].view(directions, n * batch, reads).transpose(1, 2), d_arguments)
             d_seen = torch.bmm(d_arguments, transposed).view(directions, n, batch, len(offsets), width)
-            d_h[:, own_h] = 0  # what stood here was seen by this line, and then replaced
+            d_h[:, own_h] = 0  # this line saw the old values here, and then replaced them
             for k, offset in enumerate(offsets):
                 first = line.first + margin + offset
                 d_h[:, first : first + n] += d_seen[..., k, :]

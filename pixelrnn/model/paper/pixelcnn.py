@@ -1,9 +1,10 @@
 """PixelCNN (van den Oord et al. 2016, sections 3.3 and 3.5).
 
-The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees what a growing triangle above it holds, but not
-what the blind spot of stacked masked convolutions hides. Where we differ: what all models here share
-(pixelrnn/model/paper/raster.py).
+The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees a growing triangle above it, except the blind
+spot of stacked masked convolutions. Where we differ: as all models here (pixelrnn/model/paper/raster.py).
 """
+
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -29,28 +30,30 @@ class PixelCNNLayer(Layer):
         return torch.relu(self.conv(reduced) + condition), (above, line)
 
     def begin(self, batch: int, columns: int) -> LineState:
-        """What comes from the row above; the convolution's inputs, with margins: of this row where visited, else above."""
+        """(the row above's part, the convolution's inputs with margins). The inputs are this row's if visited, else the
+        row above's."""
         bias = self.conv.bias
         return bias.new_zeros(batch, columns, self.width), bias.new_zeros(batch, columns + 2, self.width)
 
-    def derive(self) -> tuple[Product, Product, Product, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         above, own_row = self.conv.matrices()
-        return Product(above), Product(own_row), Product(self.down.weight), self.down.bias
+        down = product(self.down.weight, self.down.bias)
+        return SimpleNamespace(above=product(above, self.conv.bias), own_row=product(own_row), down=down)
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, line = state
-        above, _, _, _ = self.derived()
-        return above(windows(line, 3), self.conv.bias) + condition, line
+        return self.derived().above(windows(line, 3)) + condition, line
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         above, line = state
-        _, own_row, down, bias = self.derived()
-        torch.clamp_min(down(torch.relu(inputs), bias), 0, out=line[:, column + 1])
+        d = self.derived()
+        torch.clamp_min(d.down(torch.relu(inputs)), 0, out=line[:, column + 1])
         seen = line[:, column : column + 2].flatten(1)
-        return own_row(seen, above[:, column]).relu_()
+        return d.own_row(seen, above[:, column]).relu_()
 
 
 class PixelCNN(RasterModel):
-    """`depth` residual blocks of masked convolutions of `width` features; else as RasterModel."""
+    """`depth` residual blocks of masked convolutions of `width` features; otherwise like RasterModel."""
 
-    make_layer = PixelCNNLayer
+    def make_layer(self, width: int) -> Layer:
+        return PixelCNNLayer(width)

@@ -1,19 +1,19 @@
 """Row LSTM (van den Oord et al. 2016, section 3.1).
 
 The paper: a row at a time from top to bottom; a k×1 masked convolution along the row gives the input's part of the
-gates for the whole map, and a k×1 convolution of the row above's h, without a mask, the state's part. A pixel so sees a
-triangle above it. Where we differ: outside the image the states are the learned initial ones, not zero; and what all
-models here share (pixelrnn/model/paper/raster.py).
+gates for the whole map, and a k×1 convolution of the row above's h, without a mask, the state's part. So a pixel sees a
+triangle above it. Where we differ: outside the image the states are the learned initial ones, not zero; and as all
+models here (pixelrnn/model/paper/raster.py).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from pixelrnn.cell.lstm import gate_scale, gate_shift, lstm_gates
 from pixelrnn.errors import UserError
+from pixelrnn.model.options import RowLSTMOptions
 from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, pack, unpack, windows
 from pixelrnn.model.paper.lines import Line, run_lines
 from pixelrnn.model.paper.raster import RasterModel
@@ -36,7 +36,7 @@ class RowLSTMLayer(Layer):
         self.initial = nn.Parameter(torch.zeros(2, width))
         self.register_buffer("scale", gate_scale(width), persistent=False)
         self.register_buffer("shift", gate_shift(width), persistent=False)
-        with torch.no_grad():  # gates that remember until they have learned to forget
+        with torch.no_grad():  # the forget gate stays open until it has learned to close
             self.input_to_state.bias[width : 2 * width] = 1.0
 
     def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
@@ -56,53 +56,39 @@ class RowLSTMLayer(Layer):
         return hidden, (*unopened, hidden[:, -1].clone(), cells[:, -1].clone())
 
     def begin(self, batch: int, columns: int) -> LineState:
-        """The row's gates so far, its inputs after a margin, and h and cell: of this row where visited, else of the row above."""
+        """(gates, inputs after a margin, h, cell). h and cell are this row's if visited, else the row above's."""
         h, cell = self.initial[:, None, None].expand(-1, batch, columns, -1)
         gates = h.new_zeros(batch, columns, 4 * self.width)
         inputs = h.new_zeros(batch, self.reach + columns, 2 * self.width)
         return gates, inputs, h.clone(), cell.clone()
 
-    def derive(self) -> tuple[Product, Product, Tensor]:
+    def derive(self, product: type[Product]) -> SimpleNamespace:
         _, own_row = self.input_to_state.matrices()
-        column = self.scale[:, None]
-        state_to_state = self.state_to_state.t() * column
-        return Product(own_row * column), Product(state_to_state), self.input_to_state.bias * self.scale
+        scale, bias = self.scale[:, None], self.input_to_state.bias * self.scale
+        state_to_state = product(self.state_to_state.t() * scale, bias)
+        return SimpleNamespace(input_to_state=product(own_row * scale), state_to_state=state_to_state)
 
     def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
         _, inputs, h, cell = state
-        _, state_to_state, bias = self.derived()
         margin = self.initial[0].expand(len(h), self.reach, -1)
         seen = windows(torch.cat([margin, h, margin], 1), 2 * self.reach + 1)
-        return state_to_state(seen, bias) + condition * self.scale, inputs, h, cell
+        return self.derived().state_to_state(seen) + condition * self.scale, inputs, h, cell
 
     def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
         gates, row_inputs, h, cell = state
-        input_to_state, _, _ = self.derived()
         row_inputs[:, self.reach + column] = inputs
         seen = row_inputs[:, column : column + self.reach + 1].flatten(1)
-        arguments = input_to_state(seen, gates[:, column])
+        arguments = self.derived().input_to_state(seen, gates[:, column])
         output, cell[:, column] = lstm_gates(arguments, cell[:, column], self.scale, self.shift)
         h[:, column] = output
         return output
 
 
 class RowLSTM(RasterModel):
-    """`depth` layers of Row LSTM, `width` units a gate, with convolutions of `kernel` pixels; else as RasterModel."""
+    """`depth` layers of Row LSTM, `width` units a gate, with convolutions of `kernel` pixels; otherwise like RasterModel."""
 
-    make_layer = RowLSTMLayer
+    Options = RowLSTMOptions
+    options: RowLSTMOptions
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        levels: int,
-        width: int = 16,
-        depth: int = 7,
-        ordering: str | Mapping[str, Any] | Tensor = "raster",
-        orders: str | Sequence[Any] | None = None,
-        likelihood: str | Mapping[str, Any] = "categorical",
-        kernel: int = 3,
-        head: int = 64,
-        residual: bool = True,
-        skip: bool = False,
-    ):
-        super().__init__(shape, levels, width, depth, ordering, orders, likelihood, head, residual, skip, kernel=kernel)
+    def make_layer(self, width: int) -> Layer:
+        return RowLSTMLayer(width, self.options.kernel)

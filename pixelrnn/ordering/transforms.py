@@ -1,4 +1,4 @@
-"""Orderings made from orderings. With transpose and the two flips, each has its eight symmetries."""
+"""Orderings made from other orderings. transpose and the two flips together give the eight symmetries of an ordering."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ Ordering = Callable[[int, int], Tensor]
 
 
 def reverse(ordering: Ordering) -> Ordering:
-    """The same path walked backwards."""
+    """Walk the same path backwards."""
     return lambda height, width: ordering(height, width).flip(0)
 
 
 def transpose(ordering: Ordering) -> Ordering:
-    """Rows and columns exchanged: the path that `ordering` takes through a (width, height) image, mirrored."""
+    """Exchange rows and columns: mirror the path that `ordering` takes through a (width, height) image."""
 
     def transposed(height: int, width: int) -> Tensor:
         order = ordering(width, height)
@@ -23,7 +23,7 @@ def transpose(ordering: Ordering) -> Ordering:
 
 
 def flip_rows(ordering: Ordering) -> Ordering:
-    """Upside down."""
+    """Turn the path upside down."""
 
     def flipped(height: int, width: int) -> Tensor:
         order = ordering(height, width)
@@ -33,7 +33,7 @@ def flip_rows(ordering: Ordering) -> Ordering:
 
 
 def flip_columns(ordering: Ordering) -> Ordering:
-    """Left and right exchanged."""
+    """Exchange left and right."""
 
     def flipped(height: int, width: int) -> Tensor:
         order = ordering(height, width)
