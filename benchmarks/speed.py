@@ -16,6 +16,7 @@ from pixelrnn.completion import complete, sample
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
+from pixelrnn.products import PackedProduct, Product
 from pixelrnn.training.settings import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 

@@ -75,20 +75,20 @@ def png(*size: int) -> bytes:
 
 # Each returns the answer, and the text that it must contain.
 def completes(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("choose_example", visitor.draw.randrange(16), "digits")
+    visitor.ask("choose_example", visitor.draw.randrange(16), None)
     visitor.ask("begin", None)
-    return visitor.watch("complete", None, HALF, None, *CHOICE[:4], visitor.draw.randrange(10**6)), "Done"
+    return visitor.watch("draw", None, None, HALF, *CHOICE[:4], visitor.draw.randrange(10**6)), "Done"
 
 
 def samples(visitor: Visitor) -> tuple[str, str]:
     visitor.ask("begin_1", None)
-    return visitor.watch("sample", "digits", None, 4, 1, visitor.draw.randrange(10**6)), "Done"
+    return visitor.watch("draw_1", None, "digits", 4, 1, visitor.draw.randrange(10**6)), "Done"
 
 
 def is_cancelled(visitor: Visitor) -> tuple[str, str]:
     visitor.ask("begin_1", None)
-    threading.Timer(0.3, visitor.ask, ["end_1", None]).start()
-    return visitor.watch("sample", "mnist_grey", None, 64, 1, 0), "Ended before it was done"
+    threading.Timer(0.3, visitor.ask, ["cancel_1", None]).start()
+    return visitor.watch("draw_1", None, "mnist_grey", 64, 1, 0), "Cancelled before it was done"
 
 
 def shows_an_ordering(visitor: Visitor) -> tuple[str, str]:
@@ -96,20 +96,20 @@ def shows_an_ordering(visitor: Visitor) -> tuple[str, str]:
 
 
 def sends_a_picture(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_picture", visitor.send("grey.png", png(90, 70)), "digits"), "pasted back"
+    return visitor.ask("choose_picture", visitor.send("grey.png", png(90, 70)), None), "pasted back"
 
 
 def sends_no_picture(visitor: Visitor) -> tuple[str, str]:
     file = visitor.draw.choice([b"", b"text", png(40, 40)[:200], b"GIF89a" + bytes(40), b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-    return visitor.ask("choose_picture", visitor.send("a.png", file), "digits"), "line wrong"
+    return visitor.ask("choose_picture", visitor.send("a.png", file), None), "line wrong"
 
 
 def sends_a_large_picture(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_picture", visitor.send("a.png", png(1, 4_000_001)), "digits"), "the limit is"
+    return visitor.ask("choose_picture", visitor.send("a.png", png(1, 4_000_001)), None), "the limit is"
 
 
 def sends_a_wrong_mask(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_mask", visitor.send("a.png", png(5, 5)), None, "digits", *CHOICE), "the mask is 5x5"
+    return visitor.ask("choose_mask", visitor.send("a.png", png(5, 5)), None, *CHOICE), "is 5x5 pixels"
 
 
 def names_a_file_of_the_machine(visitor: Visitor) -> tuple[str, str]:
@@ -117,20 +117,20 @@ def names_a_file_of_the_machine(visitor: Visitor) -> tuple[str, str]:
         "path": visitor.draw.choice(["/etc/passwd", "../../etc/passwd", __file__]),
         "meta": {"_type": "gradio.FileData"},
     }
-    return refused(visitor.ask, "choose_picture", forged, "digits"), "refused"
+    return refused(visitor.ask, "choose_picture", forged, None), "refused"
 
 
 def asks_for_nonsense(visitor: Visitor) -> tuple[str, str]:
-    mask, name, choice = visitor.draw.choice(
+    mask, choice = visitor.draw.choice(
         [
-            ("x" * 64, "digits", CHOICE),
-            ("1" * 10_000, "digits", CHOICE),
-            ("0" * 64, "digits", CHOICE),
-            (HALF, "digits", [*CHOICE[:4], -1]),
-            (HALF, "digits", ["auto", "best", 2, 0, 0]),
+            ("x" * 64, CHOICE),
+            ("1" * 10_000, CHOICE),
+            (None, CHOICE),
+            (HALF, [*CHOICE[:4], -1]),
+            (HALF, ["auto", "best", 2, 0, 0]),
         ]
     )
-    return refused(visitor.ask, "forecast", mask, name, *choice), "refused"
+    return refused(visitor.ask, "forecast", None, mask, *choice), "refused"
 
 
 def asks_for_another_model(visitor: Visitor) -> tuple[str, str]:

@@ -152,7 +152,7 @@ def test_paint_complete_and_download(page):
     page.get_by_role("button", name="2", exact=True).click()
     stroke(page, (0.45, 0.3), (1.2, 0.3))  # over the border
     assert "of 64 pixels are hidden" in says(page, "exact samples")
-    page.click("#complete")
+    page.click("#go")
     says(page, "Done")
     shown = tiles(page)
     given, completions = shown[0][1], [picture for words, picture in shown if "nats" in words]
@@ -173,7 +173,7 @@ def test_paint_complete_and_download(page):
     assert (first == completions[0]).all()
     shoot(page, "complete")
     assert page.evaluate(FAINT) == []
-    for button in ("#complete", "#painter [aria-pressed=true]", "#painter [data-undo]", "#files"):
+    for button in ("#go", "#painter [aria-pressed=true]", "#painter [data-undo]", "#files"):
         page.hover(button)
         page.wait_for_timeout(500)
         assert page.evaluate(FAINT) == []
@@ -213,7 +213,7 @@ def test_the_painter_shows_where_the_keyboard_is(page):
     assert canvas.evaluate("canvas => canvas.toDataURL()") == before
 
 
-def test_the_forecast_is_of_the_last_stroke_and_of_the_last_choice(page):
+def test_the_forecast_follows_the_last_stroke_and_choice(page):
     page.get_by_role("button", name="Clear").click()
     says(page, "Paint over")
     page.get_by_role("button", name="1", exact=True).click()
@@ -225,7 +225,7 @@ def test_the_forecast_is_of_the_last_stroke_and_of_the_last_choice(page):
     page.get_by_label("number input for Temperature").fill("0.5")
     says(page, "samples at temperature 0.5, not of p(hidden | observed)")
     page.get_by_label("number input for Completions").fill("")
-    says(page, "the number of images is empty; it is a number from 1 to 64")
+    says(page, "the number of images is empty; it must be a whole number from 1 to 64")
     page.keyboard.press("Tab")  # the box is left, and takes the least
     says(page, "samples at temperature 0.5, not of p(hidden | observed)")
 
@@ -240,7 +240,7 @@ def test_the_last_example_is_shown(page):
     says(page, "digits: ")
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Bottom half").click()
-    page.click("#complete")
+    page.click("#go")
     says(page, "Done")
     original = next(picture for words, picture in tiles(page) if words == "original")
     example = page.locator("#examples [data-number='9'] img").get_attribute("src").split(",")[1]
@@ -254,7 +254,7 @@ def test_a_second_click_begins_anew(page):
     says(page, "particles")
     page.get_by_label("number input for Completions").fill("2")
     for _ in range(2):
-        page.click("#complete")
+        page.click("#go")
         says(page, "Drawing")
     says(page, "Done")
     assert len(tiles(page)) == 6
@@ -265,17 +265,34 @@ def test_a_long_run_is_cancelled(page):
     says(page, "mnist_binary_raster: lstm")
     page.get_by_role("button", name="Top half").click()
     says(page, "estimated by particles, which take in")
-    page.click("#complete")
+    page.click("#go")
     says(page, "Drawing")
     page.click("#cancel")
-    says(page, "Ended before it was done")
+    says(page, "Cancelled before it was done")
     page.get_by_role("button", name="Bottom half").click()
     says(page, "exact samples")
-    page.click("#complete")
+    page.click("#go")
     says(page, "Done")
 
 
-def test_what_cannot_serve_gets_one_line(page, tmp_path):
+def test_the_draw_of_a_visitor_who_leaves_is_ended(page, chromium, address):
+    """Draws wait for their turn: the next visitor's begins soon, not when the long one is done."""
+    leaving = chromium.new_page()
+    leaving.goto(address)
+    leaving.wait_for_selector("#painter canvas")
+    chosen(leaving, "#model", "mnist_binary_raster")
+    says(leaving, "mnist_binary_raster: lstm")
+    leaving.get_by_role("button", name="Top half").click()
+    says(leaving, "estimated by particles, which take in")
+    leaving.get_by_label("number input for Completions").fill("16")
+    leaving.click("#go")
+    says(leaving, "Drawing")
+    leaving.close()
+    page.click("#go")
+    page.wait_for_function("document.querySelector('#line').innerText.includes('Done')", timeout=60_000)
+
+
+def test_unusable_files_are_refused_in_one_line(page, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.png").write_bytes((Path(__file__).parents[1] / "docs" / "strategies.png").read_bytes()[:3000])
     Image.new("L", (4000, 1001)).save(tmp_path / "huge.png")
@@ -284,7 +301,7 @@ def test_what_cannot_serve_gets_one_line(page, tmp_path):
         ("#own-picture", "text.png", "text.png is not a picture that can be read; use PNG or JPEG"),
         ("#own-picture", "cut.png", "cut.png cannot be read as a picture"),
         ("#own-picture", "huge.png", "huge.png has 4000x1001 pixels; the limit is 4,000,000"),
-        ("#mask-file", "mask.png", "the mask is 5x5"),
+        ("#mask-file", "mask.png", "mask.png is 5x5 pixels and the image 8x8"),
     ):
         with page.expect_file_chooser() as chooser:
             page.click(button)
@@ -293,7 +310,7 @@ def test_what_cannot_serve_gets_one_line(page, tmp_path):
     assert "/" not in page.inner_text("#line").replace("height x width", "")  # no folder of the machine's
     page.get_by_role("button", name="Clear").click()
     says(page, "Paint over")
-    page.click("#complete")
+    page.click("#go")
     says(page, "nothing is hidden")
     shoot(page, "mistake")
     assert page.evaluate(FAINT) == []
@@ -308,7 +325,7 @@ def test_an_own_picture_is_completed_at_its_own_size(page):
     says(page, "the completions are pasted back into it")
     page.get_by_role("button", name="Left half").click()
     says(page, "exact samples")
-    page.click("#complete")
+    page.click("#go")
     says(page, "Done")
     assert "the most probable, in your picture" in [words for words, _ in tiles(page)]
     shoot(page, "own-picture")
@@ -328,7 +345,7 @@ def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, si
             page.click(button)
         chooser.value.set_files(tmp_path / name)
         says(page, words)
-    page.click("#complete")
+    page.click("#go")
     says(page, "Done")
     page.wait_for_selector("#files:not([disabled])")
     with page.expect_download() as download:
@@ -343,9 +360,9 @@ def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, si
 
 def test_samples(page):
     page.get_by_role("tab", name="Sample").click()
-    page.click("#draw")
+    page.click("#sample-go")
     says(page, "exact samples of p(x)", "#sample-line")
-    assert len(tiles(page, "#samples")) == 16
+    assert len(tiles(page, "#sample-pictures")) == 16 + 2  # the mean and the entropy of each pixel
     shoot(page, "sample")
     assert page.evaluate(FAINT) == []
 
@@ -355,8 +372,10 @@ def test_an_ordering_is_played(page):
     says(page, "Step 32 of 64", "#ordering-line")
     step = page.get_by_label("number input for Step t")
     step.fill("")
-    says(page, "the step is empty; it is a number from 0 to 64", "#ordering-line")
+    says(page, "the step is empty; it must be a whole number from 0 to 64", "#ordering-line")
     step.fill("3.5")
+    says(page, "the step is 3.5; it must be a whole number", "#ordering-line")
+    step.fill("3")
     says(page, "Step 3 of 64", "#ordering-line")
     page.click("#play")
     says(page, "Step 40 of 64", "#ordering-line")

@@ -19,7 +19,7 @@ def _pixels(figure):
     return figure.axes[0].images[0].get_array()
 
 
-def test_the_strip_tints_what_is_hidden_and_nothing_else():
+def test_the_strip_tints_exactly_the_hidden_pixels():
     completed = torch.ones(2, 3, 1, 8, 8, dtype=torch.uint8)
     hidden = torch.zeros(2, 8, 8, dtype=torch.bool)
     hidden[:, 4:] = True
@@ -66,7 +66,7 @@ def test_an_ordering_is_drawn_with_a_star_on_its_last_pixel(name):
 
 
 @pytest.mark.parametrize("step", [0, 7, 24])
-def test_what_has_been_seen_is_shown_and_the_rest_is_tinted(step):
+def test_seen_pixels_are_shown_and_the_rest_is_tinted(step):
     image, order = torch.ones(1, 4, 6, dtype=torch.uint8), orderings.build("spiral", 4, 6)
     figure = figures.seen(image, 2, order, step, window=3)
     shown = _pixels(figure)
@@ -106,7 +106,7 @@ def test_runs_are_compared_by_updates_and_by_minutes():
     assert list(by_minutes.lines[0].get_xdata()) == [1, 2, 3, 4]
 
 
-def test_maps_have_a_column_for_each_thing_known():
+def test_maps_have_a_column_for_each_map():
     hidden = torch.ones(2, 8, 8, dtype=torch.bool)
     black, bits = torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2, 8, 8)
     bits[0, 0, 0] = 0.5
@@ -126,7 +126,7 @@ def test_rows_have_labels_and_the_strip_a_caption():
     assert texts == ["occluded", "completion", "first", "second", "how it was done"]
 
 
-def test_likelihoods_are_told_apart_by_how_they_were_found():
+def test_likelihoods_have_a_colour_for_each_method():
     row = {"bits_per_dim": 0.2, "bits_per_dim_error": 0.01}
     figure = figures.likelihoods({"all": {**row, "how": "exact"}, "top": {**row, "how": "fill"}}, "digits")
     axes = figure.axes[0]

@@ -1,6 +1,5 @@
-"""What the page does, without a browser: masks, uploads, plans, draws that can be watched and ended, and the server."""
+"""The page without a browser: masks, uploads, requests, draws that can be watched and cancelled, and the server."""
 
-import dataclasses
 import io
 import json
 import os
@@ -22,19 +21,22 @@ import pixelrnn
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import to_tensor
 from pixelrnn.pixels import requantise
-from pixelrnn.ui import drawing, html, masks
-from pixelrnn.ui.drawing import Drawing, Ended
-from pixelrnn.ui.draws import Request, fulfil
-from pixelrnn.ui.plan import Choice, plan
-from pixelrnn.ui.seen import seen
-from pixelrnn.ui.shelf import Offer, Shelf
-from pixelrnn.ui.subject import Subject, example, upload
-from pixelrnn.ui.watch import Errand, watch
+from pixelrnn.ui import drawing, html
+from pixelrnn.ui.drawing import Cancelled, Drawing, DrawSession, draw
+from pixelrnn.ui.html import watch
+from pixelrnn.ui.models import LoadedModel, ModelCatalog
+from pixelrnn.ui.orderings_tab import step_view
+from pixelrnn.ui.request import STANDARD, Request, Target, mask_from_text, mask_to_text, standard_mask
 
 
-def offer(shape=(1, 6, 6), levels=4, name="tiny", **options):
+def load(shape=(1, 6, 6), levels=4, name="tiny", **options):
     model = tiny_model(shape, levels, **options).float().eval()
-    return Offer(name, model, random_images(4, shape, levels), "made up")
+    return LoadedModel(name, model, random_images(4, shape, levels), "made up")
+
+
+def example(loaded=None, index=0):
+    loaded = loaded or load()
+    return Target(loaded.name, loaded.examples[index])
 
 
 @pytest.fixture
@@ -55,21 +57,21 @@ def picture(tmp_path):
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (28, 28), (300, 400)])
 def test_masks_go_to_the_browser_and_back(height, width):
     hidden = torch.rand(height, width) < 0.5
-    text = masks.to_text(hidden)
+    text = mask_to_text(hidden)
     assert len(text) == height * width and text[0] == str(int(hidden[0, 0]))
-    assert torch.equal(masks.from_text(text, height, width), hidden)
+    assert torch.equal(mask_from_text(text, height, width), hidden)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1" * 37, "0" * 35 + "2", None, 3, ["1"] * 36, "1" * 35 + "１"])
-def test_what_is_no_mask_is_refused(text):
-    with pytest.raises(UserError, match="not one of 6x6 pixels"):
-        masks.from_text(text, 6, 6)
+def test_invalid_masks_are_refused(text):
+    with pytest.raises(UserError, match="does not have 6x6 pixels"):
+        mask_from_text(text, 6, 6)
 
 
-@pytest.mark.parametrize("title", masks.STANDARD)
+@pytest.mark.parametrize("title", STANDARD)
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (5, 7)])
 def test_standard_occlusions_hide_a_part(title, size):
-    hidden = masks.standard(title, *size, seed=1)
+    hidden = standard_mask(title, *size, seed=1)
     assert hidden.shape == size and hidden.any() and bool(hidden.all()) == (title == "everything")
 
 
@@ -96,28 +98,30 @@ def _two_layers(white):
 def test_mask_files_of_all_kinds(kind, scale, picture):
     rows = np.zeros((6 * scale, 6 * scale), dtype=np.uint8)
     rows[4 * scale :] = 1
-    own = upload(offer(), picture(np.full((24, 24), 90))).own
-    hidden, fine = masks.from_file(picture(MASKS[kind](rows), "mask.png"), 6, 6, own if scale > 1 else None)
-    assert (fine is None) == (scale == 1) or torch.equal(fine, torch.from_numpy(rows > 0))
-    assert torch.equal(hidden, torch.arange(6)[:, None].expand(6, 6) >= 4)
+    target = Target.upload(load(), picture(np.full((24, 24), 90))) if scale > 1 else example()
+    target = target.with_mask_file(picture(MASKS[kind](rows), "mask.png"))
+    assert torch.equal(target.mask, torch.from_numpy(rows > 0))
+    assert torch.equal(mask_from_text(target.painted, 6, 6), torch.arange(6)[:, None].expand(6, 6) >= 4)
 
 
 def test_a_pixel_is_hidden_if_any_part_of_it_is(picture):
-    own = upload(offer(), picture(np.full((24, 24), 90))).own
     dot = np.zeros((24, 24))
     dot[23, 0] = 255
-    hidden, _ = masks.from_file(picture(dot, "mask.png"), 6, 6, own)
-    assert hidden.nonzero().tolist() == [[5, 0]]
+    target = Target.upload(load(), picture(np.full((24, 24), 90)))
+    target = target.with_mask_file(picture(dot, "mask.png"))
+    assert mask_from_text(target.painted, 6, 6).nonzero().tolist() == [[5, 0]]
 
 
-def test_mask_files_that_cannot_serve_are_refused(picture):
-    own = upload(offer(), picture(np.full((24, 24), 90))).own
-    with pytest.raises(UserError, match=r"the mask is 6x5 .* the image's size, 6x6 or 24x24"):
-        masks.from_file(picture(np.full((5, 6), 255)), 6, 6, own)
+def test_mask_files_that_do_not_fit_are_refused(picture):
+    image, own = example(), Target.upload(load(), picture(np.full((24, 24), 90)))
+    for target, size in ((image, "image 6x6"), (own, "picture 24x24")):
+        with pytest.raises(UserError, match=f"is 6x5 pixels and the {size}"):
+            target.with_mask_file(picture(np.full((5, 6), 255)))
     with pytest.raises(UserError, match="hides nothing"):
-        masks.from_file(picture(np.zeros((6, 6))), 6, 6, None)
-    with pytest.raises(UserError, match="the limit is 4,000,000"):
-        masks.from_file(picture(Image.new("L", (2001, 2000))), 6, 6, None)
+        image.with_mask_file(picture(np.zeros((6, 6))))
+    for target in (image, own):
+        with pytest.raises(UserError, match="the limit is 4,000,000"):
+            target.with_mask_file(picture(Image.new("L", (2001, 2000))))
 
 
 # Pictures that visitors send
@@ -127,33 +131,34 @@ def test_mask_files_that_cannot_serve_are_refused(picture):
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 6, 6)])
 def test_a_picture_is_completed_at_its_own_size(size, shape, picture):
     values = np.random.default_rng(0).integers(0, 256, (*size, 3) if shape[0] == 3 else size)
-    subject = upload(offer(shape, 256), picture(values))
-    assert subject.image.shape == shape and subject.own.picture.shape[1:] == size
-    hidden = masks.standard("bottom half", 6, 6, 0)
+    loaded = load(shape, 256)
+    target = Target.upload(loaded, picture(values))
+    assert target.image.shape == shape and target.own.picture.shape[1:] == size
+    hidden = standard_mask("bottom half", 6, 6, 0)
     white = torch.full(shape, 255, dtype=torch.uint8)
-    finished = subject.finished(white, hidden, 256)
-    outside = ~subject.own.enlarge(hidden)
-    assert finished.shape == subject.own.picture.shape
-    assert torch.equal(finished[:, outside], subject.own.picture[:, outside])  # what was observed, to the bit
+    finished = Request(loaded, target, hidden).full_size(white)
+    outside = ~target.own.enlarge(hidden)
+    assert finished.shape == target.own.picture.shape
+    assert torch.equal(finished[:, outside], target.own.picture[:, outside])  # what was observed, to the bit
     assert (finished[:, ~outside] == 255).all()
 
 
-def test_pictures_that_cannot_serve_are_refused(picture, tmp_path):
-    tiny = offer()
+def test_unusable_pictures_are_refused(picture, tmp_path):
+    tiny = load()
     with pytest.raises(UserError, match="is in colour"):
-        upload(tiny, picture(np.random.default_rng(0).integers(0, 256, (6, 6, 3))))
+        Target.upload(tiny, picture(np.random.default_rng(0).integers(0, 256, (6, 6, 3))))
     with pytest.raises(UserError, match="the limit is 4,000,000"):
-        upload(tiny, picture(Image.new("L", (4000, 1001))))
+        Target.upload(tiny, picture(Image.new("L", (4000, 1001))))
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match="not a picture"):
-        upload(tiny, tmp_path / "text.png")
+        Target.upload(tiny, tmp_path / "text.png")
 
 
 def test_the_transparent_part_of_a_picture_is_hidden(picture):
     clear = np.zeros((6, 6, 4))
     clear[:3, :, 3] = 255  # black above, nothing below
-    subject = upload(offer((3, 6, 6), 256), picture(clear))
-    assert torch.equal(subject.mask, torch.arange(6)[:, None].expand(6, 6) >= 3)
+    target = Target.upload(load((3, 6, 6), 256), picture(clear))
+    assert torch.equal(target.mask, torch.arange(6)[:, None].expand(6, 6) >= 3)
 
 
 @pytest.mark.parametrize("size", [(24, 24), (30, 20), (50, 61)])
@@ -162,68 +167,64 @@ def test_a_mask_file_keeps_every_pixel_that_it_does_not_hide(size, picture):
     values = np.random.default_rng(0).integers(0, 256, size)
     scratch = np.zeros(size)
     scratch[np.arange(15), np.arange(15)] = 255
-    subject = upload(offer(levels=256), picture(values))
-    hidden, fine = masks.from_file(picture(scratch, "mask.png"), 6, 6, subject.own)
-    subject = dataclasses.replace(subject, mask=fine)
+    loaded = load(levels=256)
+    target = Target.upload(loaded, picture(values)).with_mask_file(picture(scratch, "mask.png"))
+    hidden = mask_from_text(target.painted, 6, 6)
     white = torch.full((1, 6, 6), 255, dtype=torch.uint8)
-    finished = subject.finished(white, hidden, 256)[0].numpy()
+    finished = Request(loaded, target, hidden).full_size(white)[0].numpy()
     assert np.array_equal(finished[scratch == 0], values[scratch == 0]) and (finished[scratch > 0] == 255).all()
     more = hidden.clone()
     more[5, 5] = True  # painted by the visitor, over what the file does not hide
-    assert int(subject.own_hidden(more).sum()) > int(fine.sum())
-    assert not (subject.own_hidden(hidden) & ~fine).any()
+    assert int(Request(loaded, target, more).full_size_mask.sum()) > int(target.mask.sum())
+    assert not (Request(loaded, target, hidden).full_size_mask & ~target.mask).any()
 
 
-# Choices and plans
+# Requests
 
 
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"count": 0}, "number of images is 0; it is a number from 1 to 64"),
+        ({"count": 0}, "number of images is 0; it must be a whole number from 1 to 64"),
         ({"count": None}, "number of images is empty"),
-        ({"count": 1e9}, "from 1 to 64"),
-        ({"temperature": 0}, "temperature is 0"),
+        ({"count": 1e9}, "a whole number from 1 to 64"),
+        ({"count": 2.5}, "number of images is 2.5"),
+        ({"temperature": 0}, "temperature is 0; it must be a number from 0.05 to 5"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": "x"}, "seed is x"),
-        ({"strategy": "magic"}, "there is no strategy 'magic'"),
-        ({"order": 8}, "order is 8; it is a number from 0 to 7"),
+        ({"strategy": "magic"}, "unknown strategy 'magic'"),
+        ({"order": 8}, "order is 8; it must be a whole number from 0 to 7"),
+        ({"order": "x"}, "order is x"),
     ],
 )
 def test_choices_out_of_range_are_refused(choice, words):
+    loaded = load(orders="symmetries")
     with pytest.raises(UserError, match=re.escape(words)):
-        Choice.of(**{"count": 1, "temperature": 1, "seed": 0, "orders": 8, **choice})
+        Request(loaded, example(loaded), torch.ones(6, 6, dtype=torch.bool), **choice)
 
 
-def test_a_plan_says_what_completion_does():
-    raster, eight, sees = offer(), offer(orders="symmetries"), offer(bidirectional=True)
-    top = masks.standard("top half", 6, 6, 0)
-    for given, choice, words in (
-        (raster, Choice(), "raster: estimated by particles, which take in 18 observed pixels that come later"),
-        (
-            raster,
-            Choice(temperature=0.5),
-            "samples at temperature 0.5, not of p(hidden | observed); estimated by particles",
-        ),
-        (
-            raster,
-            Choice(strategy="ancestral"),
-            "not conditioned on 18 observed pixels that come later in the ordering.",
-        ),
-        (eight, Choice(), "flip_rows (the second of 8 orders): exact samples of p(hidden | observed)."),
-        (eight, Choice(order=0), "raster (the first of 8 orders): estimated by particles"),
-        (sees, Choice(), "with the encoder: exact samples of p(hidden | observed)."),
-        (sees, Choice(temperature=0.5), "with the encoder: samples at temperature 0.5, not of p(hidden | observed)."),
+def test_the_forecast_says_what_completion_does():
+    raster, eight, sees = load(), load(orders="symmetries"), load(bidirectional=True)
+    top = standard_mask("top half", 6, 6, 0)
+    cool, ancestral = {"temperature": 0.5}, {"strategy": "ancestral"}
+    for loaded, choice, words in (
+        (raster, {}, "raster: estimated by particles, which take in 18 observed pixels that come later"),
+        (raster, cool, "samples at temperature 0.5, not of p(hidden | observed); estimated by particles"),
+        (raster, ancestral, "not conditioned on 18 observed pixels that come later in the ordering."),
+        (eight, {}, "flip_rows (the second of 8 orders): exact samples of p(hidden | observed)."),
+        (eight, {"order": 0}, "raster (the first of 8 orders): estimated by particles"),
+        (sees, {}, "with the encoder: exact samples of p(hidden | observed)."),
+        (sees, cool, "with the encoder: samples at temperature 0.5, not of p(hidden | observed)."),
     ):
-        foreseen = plan(given, top, choice)
-        drawn = fulfil(Request(given, example(given, 0), top, choice), lambda *_: None)
-        assert words in foreseen.words and foreseen.words.startswith("18 of 36 pixels are hidden")
-        assert drawn.completions.orders == [foreseen.order]
-        assert drawn.completions.exact == ["exact samples" in foreseen.words] == [drawn.how["how"] == "exact"]
-        assert (drawn.completions.strategies[0] == "particles") == ("particles" in foreseen.words)
+        request = Request(loaded, example(loaded), top, **choice)
+        drawn = draw(request, lambda *_: None)
+        assert words in request.forecast and request.forecast.startswith("18 of 36 pixels are hidden")
+        assert drawn.how["order"] == loaded.order_names[request.order_index]
+        assert drawn.how["exact"] == ("exact samples" in request.forecast) == (drawn.how["how"] == "exact")
+        assert (drawn.how["strategy"] == "particles") == ("particles" in request.forecast)
     with pytest.raises(UserError, match="nothing is hidden"):
-        plan(raster, torch.zeros(6, 6, dtype=torch.bool), Choice())
+        Request(raster, example(raster), torch.zeros(6, 6, dtype=torch.bool))
 
 
 # Draws that are watched
@@ -240,8 +241,8 @@ def count_to(total, seconds=0.0):
 
 
 def test_a_draw_is_seen_while_it_goes_on(monkeypatch):
-    monkeypatch.setattr(drawing, "PERIOD", 0.0)
-    lock, seen, canvas = threading.Lock(), threading.Event(), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    monkeypatch.setattr(drawing, "PERIOD", 0.001)
+    seen, canvas = threading.Event(), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
 
     def work(progress):
         for done in range(1, 6):
@@ -250,54 +251,48 @@ def test_a_draw_is_seen_while_it_goes_on(monkeypatch):
             seen.clear()
         return "done"
 
-    draw, frames = Drawing(work, lock), []
-    for frame in draw.frames():
-        frames.append(frame)
-        assert lock.locked()
+    frames = []
+    for news in Drawing(work, DrawSession()):
+        frames.append(news)
         seen.set()
-    assert draw.result == "done" and not lock.locked()
+    assert frames.pop() == "done"
     assert [(frame.done, frame.total, int(frame.images.max())) for frame in frames] == [(i, 5, i) for i in range(1, 6)]
 
 
-def test_a_draw_can_be_ended():
-    draw = Drawing(count_to(10_000, 0.001), lock := threading.Lock())
-    with pytest.raises(Ended):
-        for _ in draw.frames():
-            draw.end()
-    assert not lock.locked()
+def test_a_draw_can_be_cancelled():
+    session = DrawSession()
+    with pytest.raises(Cancelled):
+        for _ in Drawing(count_to(10_000, 0.001), session):
+            session.cancelled = True
 
 
-def test_a_draw_that_nobody_looks_at_ends_itself(monkeypatch):
-    monkeypatch.setattr(drawing, "PATIENCE", 0.0)
-    monkeypatch.setattr(drawing, "PERIOD", 0.0)
-    lock = threading.Lock()
-    draw = Drawing(count_to(10_000, 0.01), lock)
-    frames = draw.frames()
+def test_a_draw_ends_if_the_visitor_leaves():
+    draw = Drawing(count_to(10_000, 0.01), DrawSession())
+    frames = iter(draw)
     next(frames)
-    with lock:  # had once the draw has given up
-        assert isinstance(draw._error, Ended)
     frames.close()
+    assert isinstance(draw._outcome.exception(300), Cancelled)
 
 
-def test_a_draw_passes_on_what_goes_wrong():
-    def fails(progress):
+def test_a_draw_passes_on_an_error():
+    def fail(progress):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(Drawing(fails, threading.Lock()).frames())
+        list(Drawing(fail, DrawSession()))
 
 
 @pytest.mark.parametrize("strategy", ["auto", "ancestral", "particles"])
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 6, 6)])
 def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkeypatch):
-    monkeypatch.setattr(drawing, "PERIOD", 0.0)
-    given = offer(shape, orders="symmetries")
-    hidden, choice = masks.standard("centre", 6, 6, 0), Choice(count=3, seed=4, strategy=strategy)
-    subject = example(given, 1)
-    *frames, last = watch(lambda: Request(given, subject, hidden, choice), Errand())
+    monkeypatch.setattr(drawing, "PERIOD", 0.001)
+    given = load(shape, orders="symmetries")
+    hidden, choice = standard_mask("centre", 6, 6, 0), {"count": 3, "seed": 4, "strategy": strategy}
+    target = example(given, 1)
+    *frames, last = watch(lambda: Request(given, target, hidden, **choice), DrawSession())
     assert frames and all("Drawing: " in view.line and view.pictures.count("<img") == 4 for view in frames)
     expected = pixelrnn.complete_in_detail(
-        given.model, subject.image[None], hidden, generator=generator(4), count=3, strategy=strategy
+        given.model, target.image[None], hidden, generator=generator(4), count=3, strategy=strategy
     )
     with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
         names = archive.namelist()
@@ -316,79 +311,80 @@ def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkey
 @pytest.mark.parametrize(
     ("title", "choice", "below"),
     [
-        ("bottom half", Choice(), "log p(hidden | observed), and"),
-        ("bottom half", Choice(temperature=0.5), "log p(hidden | observed), and"),
-        ("top half", Choice(), "log p(hidden | observed), estimated, and"),
-        ("top half", Choice(temperature=0.5), "the log-probability by the plain fill at temperature 1, and"),
-        ("top half", Choice(strategy="ancestral"), "the log-probability by the plain fill at temperature 1, and"),
+        ("bottom half", {}, "log p(hidden | observed), and its rank."),
+        ("bottom half", {"temperature": 0.5}, "log p(hidden | observed), and its rank."),
+        ("top half", {}, "log p(hidden | observed), estimated, and its rank."),
+        ("top half", {"temperature": 0.5}, "the log-probability by the plain fill at temperature 1, and its rank."),
+        (
+            "top half",
+            {"strategy": "ancestral"},
+            "the log-probability by the plain fill at temperature 1, and its rank.",
+        ),
     ],
 )
-def test_the_page_says_what_the_numbers_below_the_images_are(title, choice, below):
-    given, hidden = offer((1, 4, 4)), masks.standard(title, 4, 4, 0)
-    subject = example(given, 0)
-    *_, last = watch(lambda: Request(given, subject, hidden, choice), Errand())
-    assert f"Below each image: {below} its rank among them." in last.pictures
-    drawn = fulfil(Request(given, subject, hidden, choice), lambda *_: None)
-    images = drawn.completions.images[0]
-    with given.model.evaluating(), given.model.along(drawn.completions.orders[0]):
-        numbers = given.model.fill_log_prob(images, hidden.expand(len(images), -1, -1))
+def test_the_page_explains_the_numbers_below_the_images(title, choice, below):
+    given, hidden = load((1, 4, 4)), standard_mask(title, 4, 4, 0)
+    target = example(given)
+    *_, last = watch(lambda: Request(given, target, hidden, **choice), DrawSession())
+    assert f"Below each image: {below}" in last.pictures
+    request = Request(given, target, hidden, **choice)
+    drawn = draw(request, lambda *_: None)
+    with given.model.evaluating(), given.model.along(request.order_index):
+        numbers = given.model.fill_log_prob(drawn.images, hidden.expand(len(drawn.images), -1, -1))
     shown = torch.tensor([fact["log_prob_nats"] for fact in drawn.facts])
     assert torch.allclose(shown, numbers.float(), atol=1e-4) == ("estimated" not in below)
 
 
 def test_samples_are_drawn_from_scratch():
-    given, everything = offer(), torch.ones(6, 6, dtype=torch.bool)
-    *_, last = watch(lambda: Request(given, None, everything, Choice(count=5, seed=2)), Errand())
+    given, everything = load(), torch.ones(6, 6, dtype=torch.bool)
+    *_, last = watch(lambda: Request(given, example(given), everything, count=5, seed=2), DrawSession())
     with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
         images = [to_tensor(Image.open(archive.open(f"{k:03d}.png"))) for k in range(5)]
     expected = pixelrnn.sample(given.model, 5, generator=generator(2))
     assert torch.equal(torch.stack(images), requantise(expected, 4, 256))
-    assert "exact samples of p(x)" in last.line
+    assert "exact samples of p(x)" in last.line and "original" not in last.pictures
 
 
-def test_a_visitors_picture_is_pasted_back_into(picture):
-    given, hidden = offer((3, 6, 6), 256), masks.standard("left half", 6, 6, 0)
-    subject = upload(given, picture(np.random.default_rng(0).integers(0, 256, (30, 40, 3))))
-    *_, last = watch(lambda: Request(given, subject, hidden, Choice(count=2, strategy="ancestral")), Errand())
+def test_completions_are_pasted_into_the_visitors_picture(picture):
+    given, hidden = load((3, 6, 6), 256), standard_mask("left half", 6, 6, 0)
+    target = Target.upload(given, picture(np.random.default_rng(0).integers(0, 256, (30, 40, 3))))
+    *_, last = watch(lambda: Request(given, target, hidden, "ancestral", count=2), DrawSession())
     assert "in your picture" in last.pictures and "original" not in last.pictures  # nobody knows what a visitor hides
     with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
         completed = to_tensor(Image.open(archive.open("000.png")))
-    assert torch.equal(completed[:, :, 20:], subject.own.picture[:, :, 20:])
-    assert not torch.equal(completed, subject.own.picture)
+    assert torch.equal(completed[:, :, 20:], target.own.picture[:, :, 20:])
+    assert not torch.equal(completed, target.own.picture)
 
 
-def test_a_draw_can_be_ended_before_and_while_it_goes_on(monkeypatch):
-    monkeypatch.setattr(drawing, "PERIOD", 0.0)
-    given, everything = offer((1, 12, 12)), torch.ones(12, 12, dtype=torch.bool)
-    errand = Errand()
-    errand.end()
-    (view,) = watch(lambda: Request(given, None, everything, Choice()), errand)
-    assert "Ended" in view.line
-    errand.begin()
+def test_a_draw_can_be_cancelled_before_and_while_it_goes_on(monkeypatch):
+    monkeypatch.setattr(drawing, "PERIOD", 0.001)
+    given, everything = load((1, 12, 12)), torch.ones(12, 12, dtype=torch.bool)
+    session = DrawSession(cancelled=True)
+    (view,) = watch(lambda: Request(given, example(given), everything), session)
+    assert "Cancelled" in view.line
+    session = DrawSession()
     draw, told = given.model.likelihood.draw, threading.Semaphore()  # the first pixel is drawn, the second one waits
     monkeypatch.setattr(given.model.likelihood, "draw", lambda *arguments: told.acquire() and draw(*arguments))
-    views = watch(lambda: Request(given, None, everything, Choice()), errand)
+    views = watch(lambda: Request(given, example(given), everything), session)
     next(views)
-    errand.end()
+    session.cancelled = True
     told.release()
-    assert "Ended" in list(views)[-1].line and not given.lock.locked()
+    assert "Cancelled" in list(views)[-1].line
 
 
-def test_whatever_goes_wrong_becomes_one_line(monkeypatch, caplog):
-    given, nothing = offer(), torch.zeros(6, 6, dtype=torch.bool)
-    (view,) = watch(lambda: Request(given, None, nothing, Choice()), Errand())
+def test_every_error_becomes_one_line(monkeypatch, caplog):
+    given, nothing = load(), torch.zeros(6, 6, dtype=torch.bool)
+    (view,) = watch(lambda: Request(given, example(given), nothing), DrawSession())
     assert 'role="alert"' in view.line and "nothing is hidden" in view.line
     monkeypatch.setattr(given.model.likelihood, "draw", lambda *_: 1 / 0)
-    (view,) = watch(lambda: Request(given, None, ~nothing, Choice()), Errand())
-    assert "That failed" in view.line and "ZeroDivisionError" in caplog.text
+    (view,) = watch(lambda: Request(given, example(given), ~nothing), DrawSession())
+    assert "The draw failed" in view.line and "ZeroDivisionError" in caplog.text
 
 
-def test_words_are_no_markup():
-    assert "<script>" not in html.line("<script>") + html.bar("<script>", 0.5) + html.tile(
-        np.zeros((1, 1, 3)), "<script>"
-    )
+def test_markup_in_words_is_escaped():
+    assert "<script>" not in html.line("<script>") + html.tile(np.zeros((1, 1, 3)), "<script>")
     with pytest.raises(UserError) as error:
-        Shelf()["<script>"]
+        ModelCatalog()["<script>"]
     assert "&lt;script&gt;" in html.line(str(error.value), "wrong")
 
 
@@ -396,44 +392,57 @@ def test_words_are_no_markup():
 
 
 @pytest.mark.parametrize("step", [0, 1, 17, 36])
-def test_what_a_model_has_seen_is_told_with_its_probability(step):
-    given = offer(orders="symmetries")
-    image = example(given, 0).image
+def test_the_page_shows_what_a_model_has_seen_and_its_next_probability(step):
+    given = load(orders="symmetries")
     for index in (0, 3):
-        view = seen(given, image, str(index), [], step)
-        assert f"Step {step} of 36" in view.line and view.pictures.count("<img") == 1
+        line, picture = step_view(given, 1, index, [], step)
+        assert f"Step {step} of 36" in line and picture.count("<img") == 1
         if step < 36:
             with given.model.evaluating(), given.model.along(index):
-                p = float(given.model.pixel_log_probs(image[None])[0, step].exp())
-            assert f"its true value {p:.1%}" in view.line
-    assert "true value" not in seen(given, image, "hilbert", ["flip_rows"], step).line  # not an order of the model's
-    with given.lock:
-        assert "true value" not in seen(given, image, "0", [], step).line  # the model is at work: do not wait
+                p = float(given.model.pixel_log_probs(given.examples[:1])[0, step].exp())
+            assert f"its true value a probability of {p:.1%}" in line
+    assert "true value" not in step_view(given, 1, "hilbert", ["flip_rows"], step)[0]  # not one of the model's orders
 
 
-def test_an_ordering_that_is_not_there_is_refused():
-    given = offer()
+def test_the_page_does_not_wait_for_a_model_that_draws():
+    given, begun, done = load(), threading.Event(), threading.Event()
+
+    def hold():
+        with given.model.evaluating():
+            begun.set()
+            done.wait(300)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait(300)
+    assert "true value" not in step_view(given, 1, 0, [], 3)[0]
+    done.set()
+    holder.join()
+    assert "true value" in step_view(given, 1, 0, [], 3)[0]
+
+
+def test_an_unknown_ordering_is_refused():
     for ordering, transforms in (
-        *(("nowhere", []), ("8", []), ("9" * 5000, []), ("raster", ["turn"]), ("permutation", [])),
+        *(("nowhere", []), (8, []), (-1, []), (None, []), ("raster", ["turn"]), ("permutation", [])),
         *(("raster", None), ("raster", 3), ("raster", [["reverse"]])),
     ):
         with pytest.raises(UserError):
-            seen(given, example(given, 0).image, ordering, transforms, 3)
+            step_view(load(), 1, ordering, transforms, 3)
 
 
-# The shelf
+# Models
 
 
-def test_the_shelf_has_the_bundled_models_and_ones_own():
-    own = offer(name="outputs/mine")
-    shelf = Shelf(own)
-    assert shelf.names == ["outputs/mine", *pixelrnn.pretrained.names()] and shelf.first == "outputs/mine"
-    assert shelf["outputs/mine"] is own and shelf["digits"] is shelf["digits"]
-    assert shelf["digits"].examples.shape == (16, 1, 8, 8)
-    assert Shelf().first == "mnist_binary"
+def test_the_catalog_has_the_bundled_models_and_the_users_own():
+    own = load(name="outputs/mine")
+    catalog = ModelCatalog(own)
+    assert catalog.names == ["outputs/mine", *pixelrnn.pretrained.names()] and catalog.first == "outputs/mine"
+    assert catalog["outputs/mine"] is own and catalog["digits"] is catalog["digits"]
+    assert catalog["digits"].examples.shape == (16, 1, 8, 8)
+    assert ModelCatalog().first == "mnist_binary"
     for name in ("nothing", None, 3, "../digits"):
         with pytest.raises(UserError, match="there is no model"):
-            shelf[name]
+            catalog[name]
 
 
 # Gradio
@@ -453,7 +462,7 @@ def address():
         ready.set()
         done.wait()
 
-    server = threading.Thread(target=serve, args=(Shelf(offer()), "127.0.0.1", port, False, wait), daemon=True)
+    server = threading.Thread(target=serve, args=(ModelCatalog(load()), "127.0.0.1", port, False, wait), daemon=True)
     server.start()
     assert ready.wait(300)
     yield f"http://127.0.0.1:{port}"
@@ -474,7 +483,7 @@ def get(url, data=None, **headers):
         return error.code, error.read().decode()
 
 
-def test_the_page_is_there_and_asks_no_other_host(address):
+def test_the_page_asks_no_other_host(address):
     status, page = get(address)
     assert status == 200 and "pixelrnn" in page
     asked = re.findall(r'(?:src|href)="(https?://[^"]+)"', page)
@@ -483,7 +492,7 @@ def test_the_page_is_there_and_asks_no_other_host(address):
     assert "--body-text-color" in theme and not re.search(r"""@import|url\(["']?https?:""", theme)
 
 
-def test_no_answer_is_open_to_programs(address):
+def test_the_page_has_no_open_api(address):
     _, described = get(f"{address}/gradio_api/info")
     assert json.loads(described) == {"named_endpoints": {}, "unnamed_endpoints": {}}
     status, _ = get(f"{address}/gradio_api/call/complete", b"{}", **{"Content-Type": "application/json"})
@@ -498,21 +507,21 @@ def test_a_file_that_is_too_large_is_refused(address):
     assert status == 413
 
 
-def test_an_address_that_is_taken_is_said_in_one_line(address):
+def test_a_taken_address_is_refused_in_one_line(address):
     from pixelrnn.ui.server import serve
 
     port = int(address.rsplit(":", 1)[1])
     for host in ("127.0.0.1", "nowhere..ö"):
-        with pytest.raises(UserError, match=f"host={host} port={port} cannot be had"):
-            serve(Shelf(offer()), host, port, False, lambda: None)
+        with pytest.raises(UserError, match=f"host={host} port={port} cannot be used"):
+            serve(ModelCatalog(load()), host, port, False, lambda: None)
 
 
 @pytest.mark.parametrize(("host", "said"), [(None, "null"), ("", ""), (8080, "8080")])
-def test_what_is_no_address_is_said_in_one_line(host, said):
+def test_an_invalid_address_is_refused_in_one_line(host, said):
     from pixelrnn.ui.server import serve
 
-    with pytest.raises(UserError, match=f"^host={said}: it is an address, such as 127.0.0.1$"):
-        serve(Shelf(offer()), host, 7860, False, lambda: None)
+    with pytest.raises(UserError, match=f"^host={said}: it must be an address, such as 127.0.0.1$"):
+        serve(ModelCatalog(load()), host, 7860, False, lambda: None)
 
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch):
@@ -523,17 +532,17 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "pixelrnn.ui.page", raising=False)
     monkeypatch.delattr(pixelrnn.ui, "page", raising=False)
     with pytest.raises(UserError, match=r"pip install -e '\.\[ui\]' in the source tree, or pip install 'gradio>="):
-        serve(Shelf(offer()), "127.0.0.1", 7860, False, lambda: None)
+        serve(ModelCatalog(load()), "127.0.0.1", 7860, False, lambda: None)
 
 
-def test_a_gradio_that_cannot_be_imported_is_not_said_to_be_missing(monkeypatch):
+def test_a_gradio_that_cannot_be_imported_is_not_called_missing(monkeypatch):
     import pixelrnn.ui
     from pixelrnn.ui.server import serve
 
     monkeypatch.setitem(sys.modules, "pixelrnn.ui.page", None)
     monkeypatch.delattr(pixelrnn.ui, "page", raising=False)
     with pytest.raises(UserError, match=r"Gradio, which is installed and cannot be imported \(.*pixelrnn\.ui\.page"):
-        serve(Shelf(offer()), "127.0.0.1", 7860, False, lambda: None)
+        serve(ModelCatalog(load()), "127.0.0.1", 7860, False, lambda: None)
 
 
 def test_the_page_asks_no_proxy_and_leaves_the_environment_as_it_was(monkeypatch):
@@ -553,14 +562,14 @@ def test_the_page_asks_no_proxy_and_leaves_the_environment_as_it_was(monkeypatch
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve(Shelf(offer()), "127.0.0.1", port, False, lambda: None)
+    serve(ModelCatalog(load()), "127.0.0.1", port, False, lambda: None)
     assert {name: value for name, value in found.items() if name.lower().endswith("_proxy")} == {"NO_PROXY": "*"}
     assert all(os.environ[name] == "socks5://127.0.0.1:9" for name in names) and "NO_PROXY" not in os.environ
 
 
-def test_subjects_can_be_copied():
+def test_sessions_can_be_copied():
     """Gradio gives each visitor a copy of what a page begins with."""
     import copy
 
-    subject = copy.deepcopy(Subject("tiny", torch.zeros(1, 2, 2, dtype=torch.uint8)))
-    assert copy.deepcopy(Errand()) == Errand() and subject.model == "tiny"
+    target = copy.deepcopy(Target("tiny", torch.zeros(1, 2, 2, dtype=torch.uint8)))
+    assert copy.deepcopy(DrawSession()) == DrawSession() and target.model == "tiny"

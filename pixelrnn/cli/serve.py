@@ -12,16 +12,16 @@ from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.training.signals import signals_received
+from pixelrnn.ui.models import LoadedModel, ModelCatalog
 from pixelrnn.ui.server import serve
-from pixelrnn.ui.shelf import Offer, Shelf
 
 
 def run(cfg: DictConfig) -> None:
     device = choose_device(cfg)
     bundled = cfg.checkpoint in pretrained.names()
-    shelf = Shelf(None, cfg.checkpoint, device) if bundled else Shelf(_own(cfg), device=device)
+    models = ModelCatalog(None, cfg.checkpoint, device) if bundled else ModelCatalog(_own(cfg), device=device)
     with signals_received() as received:
-        serve(shelf, cfg.host, cfg.port, cfg.open, lambda: _wait(received))
+        serve(models, cfg.host, cfg.port, cfg.open, lambda: _wait(received))
     raise Stopped(received[0])
 
 
@@ -30,13 +30,13 @@ def _wait(received: list[str]) -> None:
         time.sleep(0.5)
 
 
-def _own(cfg: DictConfig) -> Offer:
+def _own(cfg: DictConfig) -> LoadedModel:
     """The model of cfg.checkpoint, with images of its test data, or where these are not at hand with some that it draws."""
     model = load_checkpoint(cfg)
     try:
-        examples, source = limited(load_data(cfg, model).test, 16), "of its test data"
+        examples, source = limited(load_data(cfg, model).test, 16), "from its test data"
     except UserError as error:
         print(f"examples   drawn by the model itself, for want of its test data: {error}")
         generator = torch.Generator(model.order.device).manual_seed(0)
         examples, source = sample(model, 8, generator=generator).cpu(), "drawn by the model itself"
-    return Offer(str(cfg.checkpoint), model, examples, source)
+    return LoadedModel(str(cfg.checkpoint), model, examples, source)

@@ -1,4 +1,8 @@
-"""Pictures: completions beside originals, grids of samples, learning curves, orderings."""
+"""Figures: completions beside originals, grids of samples, learning curves, orderings.
+
+strips.py  sheets of images
+plots.py   curves, bars and paths
+"""
 
 import contextlib
 import io
@@ -8,7 +12,7 @@ import warnings
 from pathlib import Path
 
 if "matplotlib" not in sys.modules:
-    # With an MPLBACKEND that is not installed here, inherited from a notebook, matplotlib cannot be imported.
+    # matplotlib cannot be imported if MPLBACKEND, inherited from a notebook, names a backend that is not installed here.
     _backend = os.environ.pop("MPLBACKEND", "")
     import matplotlib
 
@@ -39,20 +43,20 @@ __all__ = [
 
 
 def as_png(figure: Figure) -> bytes:
-    """A PNG file of the figure."""
+    """Return the figure as a PNG file."""
     file = io.BytesIO()
     _write(figure, file, "png")
     return file.getvalue()
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes PNG, SVG or PDF by the path's suffix."""
+    """Write a PNG, SVG or PDF file, by the path's suffix."""
     path = expanded(path)
     kind = path.suffix.lstrip(".") or "png"
     write_whole(path, lambda temporary: _write(figure, temporary, kind))
 
 
 def _write(figure: Figure, place: Path | io.BytesIO, kind: str) -> None:
-    with warnings.catch_warnings():  # a data set's name may be in letters that the font lacks: it draws a box for each
+    with warnings.catch_warnings():  # a data set's name may contain letters that the font lacks: they become boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(place, format=kind, bbox_inches="tight", pad_inches=0.05)

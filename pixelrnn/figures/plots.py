@@ -18,41 +18,38 @@ from pixelrnn.figures.strips import occluded
 
 
 def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
-    """Learning curves, bits/dim against updates, from the records of metrics.jsonl."""
+    """Plot learning curves, bits/dim against updates, from the records of metrics.jsonl."""
     figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    series: list[tuple[str, str, dict[str, Any]]] = [
-        ("train_bits_per_dim", "training", {"color": "0.6", "linewidth": 1}),
-        ("valid_bits_per_dim", "validation, averaged weights", {"color": "tab:blue", "marker": "o", "markersize": 3}),
-    ]
-    for key, label, style in series:
-        points = [(record["step"], record[key]) for record in records if key in record]
-        if points:
-            axes.plot([step for step, _ in points], [bits for _, bits in points], label=label, **style)
-    values = [r[k] for r in records for k in ("train_bits_per_dim", "valid_bits_per_dim") if k in r]
-    if values:  # the first, untrained losses would flatten the rest
-        axes.set_ylim(min(values) * 0.97, min(max(values), float(np.quantile(values, 0.9)) * 1.15))
-    axes.set(xlabel="updates", ylabel="bits/dim", title=title)
-    axes.title.set_fontsize(9)
+    train, valid = (
+        np.reshape([(record["step"], record[key]) for record in records if key in record], (-1, 2)).T
+        for key in ("train_bits_per_dim", "valid_bits_per_dim")
+    )
+    axes.plot(*train, label="training", color="0.6", linewidth=1)
+    axes.plot(*valid, label="validation, averaged weights", color="tab:blue", marker="o", markersize=3)
+    bits = np.concatenate([train[1], valid[1]])
+    if len(bits):  # the first, untrained losses would flatten the rest
+        axes.set_ylim(bits.min() * 0.97, min(bits.max(), np.quantile(bits, 0.9) * 1.15))
+    axes.set(xlabel="updates", ylabel="bits/dim")
+    axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
 
 
 def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") -> Figure:
-    """Validation nats against updates and against minutes, one curve for each run: {its name: records of metrics.jsonl}."""
+    """Plot validation nats against updates and minutes, one curve for each run: {its name: records of metrics.jsonl}."""
     figure = Figure(figsize=(9, 3.4), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for name, records in runs.items():
-        validated = [record for record in records if "valid_nats" in record]
-        nats = [record["valid_nats"] for record in validated]
+    validated = {name: [record for record in records if "valid_nats" in record] for name, records in runs.items()}
+    for name, records in validated.items():
+        nats = [record["valid_nats"] for record in records]
         for axes, key, unit in ((left, "step", 1), (right, "seconds", 60)):
-            axes.plot(
-                [record[key] / unit for record in validated], nats, label=name, marker="o", markersize=2.5, linewidth=1
-            )
-    ends = [nats for records in runs.values() for nats in (r["valid_nats"] for r in records if "valid_nats" in r)]
-    if ends:  # the first validations would flatten the rest
-        left.set_ylim(min(ends) * 0.98, float(np.quantile(ends, 0.95)) * 1.02)
+            places = [record[key] / unit for record in records]
+            axes.plot(places, nats, label=name, marker="o", markersize=2.5, linewidth=1)
+    nats = [record["valid_nats"] for records in validated.values() for record in records]
+    if nats:  # the first validations would flatten the rest
+        left.set_ylim(min(nats) * 0.98, float(np.quantile(nats, 0.95)) * 1.02)
     left.set(xlabel="updates", ylabel="nats per validation image")
     right.set(xlabel="minutes")
     for axes in (left, right):
@@ -63,7 +60,7 @@ def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") 
 
 
 def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
-    """Bits per hidden dimension of each occlusion, with standard errors; pale where the number is not exact.
+    """Plot bits per hidden dimension for each occlusion, with standard errors; pale if the number is not exact.
 
     results {occlusion: {"bits_per_dim": …, "bits_per_dim_error": …, "how": "exact", "fill" or "particles"}}.
     """
@@ -89,40 +86,38 @@ def likelihoods(results: Mapping[str, Mapping[str, Any]], title: str = "") -> Fi
 
 
 def draw_ordering(ordering: str | Mapping | Tensor, height: int = 8, width: int = 8) -> Figure:
-    """The path that an ordering takes through an image, from dark to light, with a star on its last pixel."""
+    """Draw the path of an ordering through an image, from dark to light, with a star on its last pixel."""
     order = orderings.build(ordering, height, width)
     figure, axes = _pixel_axes(height, width)
-    columns, rows = _places(order, width).T
-    axes.scatter(columns, rows, c=_path(axes, order, width, 1.5), s=12, zorder=2)
-    axes.scatter(columns[-1], rows[-1], marker="*", s=160, color="crimson", zorder=3)
+    places, colours = _draw_path(axes, order, width, 1.5)
+    axes.scatter(places[:, 0], places[:, 1], c=colours, s=12, zorder=2)
+    axes.scatter(places[-1, 0], places[-1, 1], marker="*", s=160, color="crimson", zorder=3)
     if isinstance(ordering, str):
         axes.set_title(ordering, fontsize=9)
     return figure
 
 
 def seen(image: Tensor, levels: int, order: Tensor, step: int, window: int = 0) -> Figure:
-    """What a model has seen when it predicts pixel order[step]: the pixels before it, and the path through them.
+    """Draw what a model has seen when it predicts pixel order[step]: the pixels before it, and the path through them.
 
-    image uint8 (channels, height, width); order int64 (pixels,); step 0 to pixels, the latter when all is seen. Pixels to
-    come are tinted; the next one has a red frame, its causal window a white one.
+    image uint8 (channels, height, width); order int64 (pixels,); step 0 to pixels, the last of which means that all is
+    seen. Pixels to come are tinted; the next one has a red frame, its causal window a white one.
     """
     height, width = image.shape[-2:]
     to_come = torch.ones(height * width, dtype=torch.bool)
     to_come[order[:step]] = False
     figure, axes = _pixel_axes(height, width)
     axes.imshow(occluded(image, to_come.view(height, width), levels), interpolation="nearest")
-    _path(axes, order[: step + 1], width, 1.0)
+    places, _ = _draw_path(axes, order[: step + 1], width, 1.0)
     if step < len(order):
-        column, row = _places(order, width)[step]
-        for reach, colour in ((window // 2, "white"), (0, "crimson")):
-            corner, side = (column - reach - 0.5, row - reach - 0.5), 2 * reach + 1
-            if reach or colour == "crimson":
-                axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=1.8, zorder=3))
+        for reach, colour in {window // 2: "white", 0: "crimson"}.items():
+            corner, side = places[step] - reach - 0.5, 2 * reach + 1
+            axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=1.8, zorder=3))
     return figure
 
 
 def _pixel_axes(height: int, width: int) -> tuple[Figure, Axes]:
-    """A figure with one axes, a pixel of an image a unit of it; at most some six inches wide and high."""
+    """A figure with one axes in units of an image's pixels; at most about six inches wide and high."""
     inches = min(0.35, 6 / max(height, width))
     figure = Figure(figsize=(inches * width + 0.3, inches * height + 0.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -130,15 +125,10 @@ def _pixel_axes(height: int, width: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _places(order: Tensor, width: int) -> np.ndarray:
-    """Column and row of each pixel on the way: (pixels, 2)."""
-    return torch.stack([order % width, order // width], 1).cpu().numpy()
-
-
-def _path(axes: Axes, order: Tensor, width: int, line: float) -> np.ndarray:
-    """Draws the way from pixel to pixel, from dark to light, and returns the pixels' colours."""
-    places = _places(order, width)
+def _draw_path(axes: Axes, order: Tensor, width: int, line: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the path from pixel to pixel, from dark to light. Return (column, row) and the colour of each pixel."""
+    places = torch.stack([order % width, order // width], 1).cpu().numpy()
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(1, len(order))))
-    lines = [(places[t], places[t + 1]) for t in range(len(places) - 1)]
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=line))
-    return colours
+    lines = np.stack([places[:-1], places[1:]], 1)
+    axes.add_collection(LineCollection(list(lines), colors=colours, linewidths=line))
+    return places, colours

@@ -1,4 +1,4 @@
-"""Sheets of images, pixel-sharp: completions beside originals, what they leave uncertain, grids of samples."""
+"""Sheets of images, pixel-sharp: completions beside originals, maps of their uncertainty, grids of samples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pixelrnn.pixels import requantise
 
-TINT = np.array([0.93, 0.55, 0.20])  # hidden pixels, in the occluded column
-PAPER = np.array([1.0, 1.0, 1.0])
-HEAT = "magma"  # of entropies
+TINT = np.array([0.93, 0.55, 0.20])  # of hidden pixels
+GAP = 1  # image pixels between tiles
+HEAT = "magma"  # the colours of entropies
 
 
 def as_rgb(images: Tensor, levels: int) -> np.ndarray:
@@ -25,50 +25,28 @@ def as_rgb(images: Tensor, levels: int) -> np.ndarray:
     return values.expand(*values.shape[:-1], 3).numpy()
 
 
+def mean_as_rgb(mean: Tensor, levels: int) -> np.ndarray:
+    """Like as_rgb, for levels that are not whole numbers."""
+    values = mean.cpu().double().div(levels - 1).movedim(-3, -1)
+    return values.expand(*values.shape[:-1], 3).numpy()
+
+
 def occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
-    """As as_rgb, with the pixels tinted that hidden, bool (..., height, width) or (height, width) for all, hides."""
+    """Like as_rgb, with hidden pixels tinted. hidden is bool (..., height, width), or (height, width) for all images."""
     tinted = as_rgb(images, levels).copy()
     tinted[np.broadcast_to(hidden.cpu().numpy(), tinted.shape[:-1])] = TINT
     return tinted
 
 
-def _tile(
-    rows: Sequence[Sequence[np.ndarray]], gap: int = 1, wide_after: Sequence[int] = ()
-) -> tuple[np.ndarray, list[float]]:
-    """One picture of equal tiles with thin gaps, wider after some columns; and each column's centre, in pixels."""
-    height, width = rows[0][0].shape[:2]
-    lefts, left = [], gap
-    for column in range(len(rows[0])):
-        lefts.append(left)
-        left += width + (max(2 * gap, width // 4) if column in wide_after else gap)
-    sheet = np.tile(PAPER, (len(rows) * (height + gap) + gap, lefts[-1] + width + gap, 1))
-    for i, row in enumerate(rows):
-        for tile, left in zip(row, lefts, strict=True):
-            top = gap + i * (height + gap)
-            sheet[top : top + height, left : left + width] = tile
-    return sheet, [left + width / 2 - 0.5 for left in lefts]
+def heat(shares: np.ndarray) -> np.ndarray:
+    """Shares of the largest entropy (...) -> colours (..., 3)."""
+    return matplotlib.colormaps[HEAT](shares)[..., :3]
 
 
-def _show(
-    sheet: np.ndarray, centres: Sequence[float], size: tuple[int, int], below: float = 0.0, count: int | None = None
-) -> Figure:
-    """A figure whose one axes shows a sheet pixel-sharp, with so many inches free below it.
-
-    centres of the columns, size (height, width) of the tiles: each, or the first `count`, has a thin frame, for white images
-    on white paper.
-    """
-    scale = _inches_a_pixel(size[0])
-    height, width = sheet.shape[:2]
-    margin = 0.35
-    whole = below + height * scale + margin
-    figure = Figure(figsize=(width * scale, whole), dpi=150, facecolor="white")
-    axes = figure.add_axes((0, below / whole, 1, height * scale / whole))
-    axes.imshow(sheet, interpolation="nearest", aspect="auto")
-    corners = [(x - size[1] / 2, y - 0.5) for y in range(1, height - size[0], size[0] + 1) for x in centres]
-    frames = [Rectangle(corner, size[1], size[0]) for corner in corners[:count]]
-    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor="0.8", linewidth=0.4))
-    axes.set_axis_off()
-    return figure
+def as_heat(entropy: Tensor) -> tuple[np.ndarray, float]:
+    """Return entropies (..., height, width) as colours (..., height, width, 3), and the largest one. Black is 0."""
+    most = max(float(entropy.max()), 1e-9)
+    return heat((entropy.cpu().double() / most).numpy()), most
 
 
 def completions(
@@ -79,19 +57,17 @@ def completions(
     rows: Sequence[str] = (),
     caption: str = "",
 ) -> Figure:
-    """The lecture's strip, one row an image: occluded | completions | original.
+    """Draw one row for each image: occluded | completions | original.
 
     completed uint8 (batch, count, channels, height, width); hidden bool (batch, height, width), or (height, width) for
-    all, tinted in the occluded column; images the originals (batch, channels, height, width), or None where nobody knows
-    them. rows are labels at the left, one for each image; caption stands below.
+    all, is tinted in the first column; images the originals (batch, channels, height, width), or None if unknown. rows
+    are labels at the left, one for each image; caption stands below.
     """
-    drawn = as_rgb(completed, levels)
+    drawn, count = as_rgb(completed, levels), completed.shape[1]
     tiles = [[given, *row] for given, row in zip(occluded(completed[:, 0], hidden, levels), drawn, strict=True)]
-    count = drawn.shape[1]
     if images is not None:
         tiles = [[*row, original] for row, original in zip(tiles, as_rgb(images, levels), strict=True)]
-    sheet, centres = _tile(tiles, wide_after=(0, count))
-    figure = _show(sheet, centres, drawn.shape[-3:-1])
+    figure, centres = _sheet(tiles, wide_after=(0, count))
     labels = {centres[0]: "occluded", sum(centres[1 : count + 1]) / count: "completions" if count > 1 else "completion"}
     if images is not None:
         labels[centres[-1]] = "original"
@@ -104,48 +80,45 @@ def completions(
 
 
 def by_occlusion(images: Tensor, hidden: Tensor, completed: Tensor, levels: int, names: Sequence[str]) -> Figure:
-    """One row an image: original | occluded, completions | occluded, completions | …, a group for each occlusion.
+    """Draw one row for each image: original | occluded, completions | occluded, completions | …, a group an occlusion.
 
     images uint8 (batch, channels, height, width), hidden bool (batch, occlusions, height, width), completed uint8
-    (batch, occlusions, count, channels, height, width); names of the occlusions.
+    (batch, occlusions, count, channels, height, width), names of the occlusions.
     """
     given, drawn = occluded(completed[:, :, 0], hidden, levels), as_rgb(completed, levels)
-    count = completed.shape[2]
+    width = completed.shape[2] + 1  # tiles of a group
     tiles = [
         [original, *(tile for group in range(len(names)) for tile in (given[i, group], *drawn[i, group]))]
         for i, original in enumerate(as_rgb(images, levels))
     ]
-    ends = range(0, len(tiles[0]) - 1, count + 1)
-    sheet, centres = _tile(tiles, wide_after=ends)
-    figure = _show(sheet, centres, given.shape[-3:-1])
-    above = {(centres[end + 1] + centres[end + 1 + count]) / 2: name for end, name in zip(ends, names, strict=True)}
-    _label(figure, {centres[0]: "original", **above}, (), images.shape[-2])
+    ends = range(0, len(tiles[0]) - 1, width)
+    figure, centres = _sheet(tiles, wide_after=ends)
+    above = {(centres[end + 1] + centres[end + width]) / 2: name for end, name in zip(ends, names, strict=True)}
+    _label(figure, {centres[0]: "original", **above})
     return figure
 
 
 def maps(
     hidden: Tensor, most_probable: Tensor, mean: Tensor, entropy: Tensor, images: Tensor | None, levels: int
 ) -> Figure:
-    """What completions say of each pixel, one row an image: occluded | most probable | mean | entropy | original.
+    """Draw what completions say about each pixel, one row an image: occluded | most probable | mean | entropy | original.
 
-    most_probable uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the same
-    size; entropy in bits, (batch, height, width), from black, 0, to the largest value of all, as its colour bar says.
+    most_probable uint8 (batch, channels, height, width), the most probable completion; mean the expected levels, of the
+    same shape; entropy in bits, (batch, height, width), from black, 0, to the largest value of all images (colour bar).
     """
-    given = occluded(most_probable, hidden, levels)
     hot, most = as_heat(entropy)
     columns = {
-        "occluded": given,
+        "occluded": occluded(most_probable, hidden, levels),
         "most probable": as_rgb(most_probable, levels),
-        "mean": np.broadcast_to((mean.cpu().double() / (levels - 1)).movedim(-3, -1).numpy(), given.shape),
+        "mean": mean_as_rgb(mean, levels),
         "entropy": hot,
     }
     if images is not None:
         columns["original"] = as_rgb(images, levels)
-    sheet, centres = _tile([list(row) for row in zip(*columns.values(), strict=True)], wide_after=(0, 3))
-    figure = _show(sheet, centres, given.shape[-3:-1], below=0.42)
-    _label(figure, dict(zip(centres, columns, strict=True)), (), hidden.shape[-2])
-    left, width = (centres[3] + 0.5 - hot.shape[2] / 2) / sheet.shape[1], hot.shape[2] / sheet.shape[1]
-    bar = figure.add_axes((left, 0.3 / figure.get_figheight(), width, 0.07 / figure.get_figheight()))
+    figure, centres = _sheet([list(row) for row in zip(*columns.values(), strict=True)], wide_after=(0, 3), below=0.42)
+    _label(figure, dict(zip(centres, columns, strict=True)))
+    sheet, width, height = figure.axes[0].get_xlim()[1] + 0.5, hot.shape[2], figure.get_figheight()
+    bar = figure.add_axes(((centres[3] + 0.5 - width / 2) / sheet, 0.3 / height, width / sheet, 0.07 / height))
     colours = ScalarMappable(Normalize(0, most), HEAT)
     figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=[0, most], format="%.2g")
     bar.tick_params(labelsize=7, length=2, pad=1)
@@ -153,38 +126,48 @@ def maps(
     return figure
 
 
-def as_heat(entropy: Tensor) -> tuple[np.ndarray, float]:
-    """Entropies (…, height, width) as colours (…, height, width, 3) in [0, 1], from black, 0, to the largest, which is told."""
-    most = max(float(entropy.max()), 1e-9)
-    return heat((entropy.cpu().double() / most).numpy()), most
-
-
-def heat(shares: np.ndarray) -> np.ndarray:
-    """Shares of the largest entropy (…) as colours (…, 3)."""
-    return matplotlib.colormaps[HEAT](shares)[..., :3]
-
-
-def _label(figure: Figure, columns: Mapping[float, str], rows: Sequence[str], height: int) -> None:
-    """Words above columns, {centre: word}, and left of rows of tiles of this height."""
-    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
-    for centre, label in columns.items():
-        figure.axes[0].annotate(label, (centre, -0.5), (0, 5), ha="center", **style)
-    for i, label in enumerate(rows):
-        middle = 1 + i * (height + 1) + height / 2 - 0.5
-        figure.axes[0].annotate(label, (-0.5, middle), (-5, 0), ha="right", va="center", **style)
-
-
 def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:
-    """Images uint8 (batch, channels, height, width) in rows and columns."""
+    """Draw images uint8 (batch, channels, height, width) in rows and columns."""
     tiles = list(as_rgb(images, levels))
     columns = columns or max(1, int(np.ceil(np.sqrt(len(tiles)))))
-    tiles += [np.tile(PAPER, (*tiles[0].shape[:2], 1))] * (-len(tiles) % columns)
-    sheet, centres = _tile([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
-    figure = _show(sheet, centres, tiles[0].shape[:2], count=len(images))
+    tiles += [np.ones_like(tiles[0])] * (-len(tiles) % columns)
+    figure, _ = _sheet([tiles[i : i + columns] for i in range(0, len(tiles), columns)], count=len(images))
     figure.text(0.5, 1 - 0.1 / figure.get_figheight(), title, ha="center", va="top", fontsize=9)
     return figure
 
 
-def _inches_a_pixel(height: int) -> float:
-    """Tiles of about 0.8 inches, and never under two screen pixels an image pixel."""
-    return max(0.8 / height, 2 / 150)
+def _sheet(
+    rows: Sequence[Sequence[np.ndarray]], wide_after: Sequence[int] = (), below: float = 0.0, count: int | None = None
+) -> tuple[Figure, list[float]]:
+    """Draw equal tiles in one axes, with gaps that are wider after some columns. Return the figure and the columns' centres.
+
+    below are inches left free below the tiles. All tiles, or the first `count`, have a thin frame: white on white paper
+    would not be seen. A tile is about 0.8 inches high, and an image pixel at least two screen pixels.
+    """
+    height, width = rows[0][0].shape[:2]
+    steps = [width + (max(2 * GAP, width // 4) if i in wide_after else GAP) for i in range(len(rows[0]))]
+    lefts = [GAP + sum(steps[:i]) for i in range(len(steps))]
+    tops = [GAP + i * (height + GAP) for i in range(len(rows))]
+    sheet = np.ones((tops[-1] + height + GAP, lefts[-1] + width + GAP, 3))
+    for top, row in zip(tops, rows, strict=True):
+        for left, tile in zip(lefts, row, strict=True):
+            sheet[top : top + height, left : left + width] = tile
+    scale = max(0.8 / height, 2 / 150)  # inches an image pixel
+    inches = below + len(sheet) * scale + 0.35
+    figure = Figure(figsize=(sheet.shape[1] * scale, inches), dpi=150, facecolor="white")
+    axes = figure.add_axes((0, below / inches, 1, len(sheet) * scale / inches))
+    axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    frames = [Rectangle((left - 0.5, top - 0.5), width, height) for top in tops for left in lefts][:count]
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor="0.8", linewidth=0.4))
+    axes.set_axis_off()
+    return figure, [left + width / 2 - 0.5 for left in lefts]
+
+
+def _label(figure: Figure, columns: Mapping[float, str], rows: Sequence[str] = (), height: int = 0) -> None:
+    """Write words above columns, {centre: words}, and to the left of rows of tiles of this height."""
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
+    for centre, label in columns.items():
+        figure.axes[0].annotate(label, (centre, -0.5), (0, 5), ha="center", **style)
+    for i, label in enumerate(rows):
+        middle = GAP + i * (height + GAP) + height / 2 - 0.5
+        figure.axes[0].annotate(label, (-0.5, middle), (-5, 0), ha="right", va="center", **style)

@@ -1,45 +1,72 @@
-"""Pieces of the page that Gradio has no component for, as HTML: pixel-sharp pictures with words below them."""
+"""HTML that Gradio has no component for: pixel-sharp pictures with words below them, and the views of a draw."""
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
-from pixelrnn.figures.strips import heat
+from pixelrnn.errors import UserError
+from pixelrnn.figures.strips import as_heat, as_rgb, heat, mean_as_rgb, occluded
+from pixelrnn.files.pictures import to_picture
+from pixelrnn.ui.drawing import Cancelled, Drawing, Drawn, DrawSession, Frame, archive, draw
+from pixelrnn.ui.request import Request
+
+PASTED = 512  # pixels of the larger side of a visitor's picture, as it is shown
+
+UPLOADS = re.compile(rf"{re.escape(tempfile.gettempdir())}/pixelrnn-serve-\w+/\w+/")  # see server.py
+
+logger = logging.getLogger(__name__)
 
 
-def png(values: np.ndarray) -> bytes:
-    """A PNG file of colours (height, width, 3) in [0, 1]."""
-    file = io.BytesIO()
-    Image.fromarray((values * 255).round().astype(np.uint8)).save(file, format="PNG")
-    return file.getvalue()
+class View(NamedTuple):
+    """What the page shows: a line, pictures, and at the end the pictures as files in a zip archive."""
+
+    line: str
+    pictures: str = ""
+    archive: bytes | None = None
 
 
-def url(file: bytes) -> str:
-    """A picture file as an address that holds it: the page asks no server for it."""
-    return f"data:image/png;base64,{base64.b64encode(file).decode()}"
+def line(words: str, kind: str = "told") -> str:
+    """A message to the visitor, of kind "told", "working" or "wrong". It names a file sent by the visitor without its folder."""
+    words = UPLOADS.sub("", words)
+    return f'<p class="line {kind}" role="{"alert" if kind == "wrong" else "status"}">{escape(words)}</p>'
+
+
+def url(picture: np.ndarray | bytes) -> str:
+    """An address that contains a picture, so that the page asks no server for it: colours (height, width, 3) in [0, 1], or
+    a PNG file."""
+    if not isinstance(picture, bytes):
+        file = io.BytesIO()
+        Image.fromarray((picture * 255).round().astype(np.uint8)).save(file, format="PNG")
+        picture = file.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def tile(picture: np.ndarray, words: str, kind: str = "") -> str:
-    """One picture, colours (height, width, 3) in [0, 1], and the words below it."""
-    image = f'<img src="{url(png(picture))}" alt="{escape(words)}">'
+    """One picture and the words below it."""
+    image = f'<img src="{url(picture)}" alt="{escape(words)}">'
     return f'<figure class="{kind}">{image}<figcaption>{escape(words)}</figcaption></figure>'
 
 
-def tiles(row: Sequence[str]) -> str:
-    return f'<div class="tiles">{"".join(row)}</div>' if row else ""
+def tiles(row: list[str]) -> str:
+    return f'<div class="tiles">{"".join(row)}</div>'
 
 
-def heat_bar(most: float, unit: str) -> str:
-    """The colours of an entropy map, from 0 to `most`."""
+def heat_bar(most: float) -> str:
+    """The colours of an entropy map, from 0 to `most` bits."""
     stops = ", ".join(f"rgb({r:.0%} {g:.0%} {b:.0%})" for r, g, b in heat(np.linspace(0, 1, 9)))
     return (
         f'<div class="heat-bar"><i style="background: linear-gradient(to right, {stops})"></i>'
-        f"<span>0</span><span>{escape(unit)}</span><span>{most:.2g}</span></div>"
+        f"<span>0</span><span>bits</span><span>{most:.2g}</span></div>"
     )
 
 
@@ -48,24 +75,73 @@ def drawn(file: bytes, words: str) -> str:
     return f'<figure class="drawn"><img src="{url(file)}" alt="{escape(words)}"></figure>'
 
 
-def line(words: str, kind: str = "told") -> str:
-    """What the program has to say: kind "told", "working" or "wrong"."""
-    return f'<p class="line {kind}" role="{"alert" if kind == "wrong" else "status"}">{escape(words)}</p>'
+def watch(ask: Callable[[], Request], session: DrawSession) -> Iterator[View]:
+    """Draw what ask() requests and yield a view of each frame and of the result. An error, in ask() too, becomes a line."""
+    try:
+        request = ask()
+        for news in Drawing(partial(draw, request), session):
+            yield view_frame(request, news) if isinstance(news, Frame) else view_result(news)
+    except Cancelled:
+        yield View(line("Cancelled before it was done."))
+    except UserError as error:
+        yield View(line(str(error), "wrong"))
+    except Exception:
+        logger.exception("a draw of the page failed")
+        yield View(line("The draw failed; the terminal in which pixelrnn serve runs says why.", "wrong"))
 
 
-def note(words: str) -> str:
-    return f'<p class="note">{escape(words)}</p>'
+def view_frame(request: Request, frame: Frame) -> View:
+    """The images as they are so far, with the pixels to come tinted."""
+    first = int(request.hidden.flatten()[request.visits].nonzero()[0])
+    steps = len(request.visits) - first  # at most, to draw all images once; with more particles this is repeated
+    to_come = torch.zeros(request.hidden.numel(), dtype=torch.bool)
+    to_come[request.visits[first + (frame.done - 1) % steps + 1 :]] = True
+    to_come = to_come.view_as(request.hidden) & request.hidden
+    levels = request.loaded.model.levels
+    images = [tile(occluded(image, to_come, levels), "…") for image in frame.images]
+    words = f"Drawing: {frame.done} of {frame.total} pixels. {request.forecast}"
+    bar = f'<div class="bar"><i style="width: {frame.done / frame.total:.1%}"></i></div>'
+    return View(line(words, "working") + bar, tiles(given(request) + images))
 
 
-def bar(words: str, share: float) -> str:
-    """How far a draw is."""
-    return f'{line(words, "working")}<div class="bar"><i style="width: {share:.1%}"></i></div>'
+def view_result(drawn: Drawn) -> View:
+    """The images with their log-probabilities, how they were drawn, and the maps."""
+    request, levels, several = drawn.request, drawn.request.loaded.model.levels, len(drawn.facts) > 1
+    row = given(request)
+    for image, fact in zip(drawn.images, drawn.facts, strict=True):
+        below, best = f"{fact['log_prob_nats']:.1f} nats".replace("-", "\N{MINUS SIGN}"), fact["rank"] == 1
+        if several:
+            below += ", the most probable" if best else f", rank\N{NO-BREAK SPACE}{fact['rank']}"
+        row.append(tile(as_rgb(image, levels), below, "first" if best and several else ""))
+    if not request.target.own and not request.from_scratch:
+        row.append(tile(as_rgb(request.target.image, levels), "original"))
+    note = f"Below each image: {meaning_of_nats(drawn)}, and its rank. The most probable image is often the emptiest."
+    hot, most = as_heat(drawn.entropy)
+    maps = [tile(mean_as_rgb(drawn.mean, levels), "mean"), tile(hot, "entropy of each pixel")]
+    if request.target.own and request.target.own.resized:
+        best_index = [fact["rank"] for fact in drawn.facts].index(1)
+        pasted = to_picture(request.full_size(drawn.images[best_index])).convert("RGB")
+        pasted.thumbnail((PASTED, PASTED))
+        maps.append(tile(np.asarray(pasted) / 255, "the most probable, in your picture", "own"))
+    sentences = [*(entry.split(maxsplit=1)[1] for entry in drawn.how["lines"]), *drawn.how["notes"]]
+    words = " ".join(["Done:", *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)])
+    words = words.replace("p(hidden | observed)", "p(x)") if request.from_scratch else words
+    pictures = f'{tiles(row)}<p class="note">{note}</p>{tiles(maps)}{heat_bar(most)}'
+    return View(line(words), pictures, archive(drawn))
 
 
-@dataclass(frozen=True)
-class View:
-    """What the page shows: a line, pictures, and at last the pictures as files in a zip archive."""
+def given(request: Request) -> list[str]:
+    """The target with its hidden region tinted, unless all of it is hidden."""
+    levels = request.loaded.model.levels
+    return [] if request.from_scratch else [tile(occluded(request.target.image, request.hidden, levels), "given")]
 
-    line: str
-    pictures: str = ""
-    archive: bytes | None = None
+
+def meaning_of_nats(drawn: Drawn) -> str:
+    """What completion.log_probs returns for these images."""
+    if drawn.request.from_scratch:
+        return "log p(x)"
+    if not drawn.how["observed_ahead"] or drawn.request.loaded.model.sees_ahead:
+        return "log p(hidden | observed)"
+    if "log_prob_observed_nats" in drawn.facts[0]:
+        return "log p(hidden | observed), estimated"
+    return "the log-probability by the plain fill at temperature 1"

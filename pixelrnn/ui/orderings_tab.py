@@ -1,86 +1,123 @@
-"""The third tab: an ordering on its way, and what a model has seen at a step."""
+"""The third tab: the path of an ordering through an image, and what a model has seen at a step."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
+from torch import Tensor
 
-from pixelrnn.ordering import ORDERINGS, TRANSFORMS
-from pixelrnn.ui.answers import QUICK, QUIET, told
-from pixelrnn.ui.html import View
-from pixelrnn.ui.plan import check_number
-from pixelrnn.ui.seen import seen
-from pixelrnn.ui.shelf import Offer, Shelf
-from pixelrnn.ui.subject import example
+from pixelrnn import figures
+from pixelrnn import ordering as orderings
+from pixelrnn.errors import UserError
+from pixelrnn.ui import html
+from pixelrnn.ui.events import QUICK, QUIET, answer_at_once
+from pixelrnn.ui.models import LoadedModel, ModelCatalog
+from pixelrnn.ui.request import check_number
 
 FRAMES = 60  # of an ordering that is played
 
 
-def orderings_tab(shelf: Shelf) -> None:
-    first = shelf[shelf.first]
-    with gr.Row():
-        with gr.Column(scale=4, min_width=320):
-            name = gr.Dropdown(shelf.names, value=first.name, label="Model", elem_id="ordering-model")
-            number = gr.Slider(1, len(first.examples), value=1, step=1, label="Example")
-            ordering = gr.Dropdown(_ordering_choices(first), value="0", label="Ordering", elem_id="ordering")
-            transforms = gr.CheckboxGroup(list(TRANSFORMS), label="Transforms, of an ordering by name")
-            step = gr.Slider(
-                0, first.model.pixels, value=first.model.pixels // 2, step=1, label="Step t", elem_id="step"
-            )
-            with gr.Row():
-                play, pause = gr.Button("Play", variant="primary", elem_id="play"), gr.Button("Pause", elem_id="pause")
-        with gr.Column(scale=6, min_width=320):
-            view = _seen(shelf, first.name, 1, "0", [], first.model.pixels // 2)
-            line = gr.HTML(view.line, elem_id="ordering-line")
-            picture = gr.HTML(view.pictures, elem_id="seen")
+class OrderingsTab:
+    """The components of the tab, and the answers to a visitor's events."""
 
-    line_tells = told(line)
+    def __init__(self, models: ModelCatalog):
+        self.models, first = models, models[models.first]
+        pixels = first.model.pixels
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320):
+                self.name = gr.Dropdown(models.names, value=first.name, label="Model", elem_id="ordering-model")
+                self.number = gr.Slider(1, len(first.examples), value=1, step=1, label="Example")
+                self.ordering = gr.Dropdown(ordering_choices(first), value=0, label="Ordering", elem_id="ordering")
+                self.transforms = gr.CheckboxGroup(
+                    list(orderings.TRANSFORMS), label="Transforms (not for the model's own orderings)"
+                )
+                self.step = gr.Slider(0, pixels, value=pixels // 2, step=1, label="Step t", elem_id="step")
+                with gr.Row():
+                    play = gr.Button("Play", variant="primary", elem_id="play")
+                    pause = gr.Button("Pause", elem_id="pause")
+            with gr.Column(scale=6, min_width=320):
+                words, picture = step_view(first, 1, 0, [], pixels // 2)
+                self.line = gr.HTML(html.line(words), elem_id="ordering-line")
+                self.picture = gr.HTML(picture, elem_id="step-picture")
+        chosen: list[Any] = [self.name, self.number, self.ordering, self.transforms, self.step]
+        outputs = [self.picture, self.number, self.ordering, self.step]
+        answer_at_once(self.line, self.name.input, self.choose_model, [self.name], outputs)
+        inputs = [component.input for component in chosen[1:]]
+        answer_at_once(self.line, inputs, self.show, chosen, [self.picture])
+        options = {**QUIET, "trigger_mode": "once", "concurrency_limit": 4}
+        playing = play.click(self.play, chosen, [self.step, self.line, self.picture], **options)
+        pause.click(None, cancels=[playing], **QUICK)
 
-    @line_tells
-    def show(*chosen: Any) -> dict[Any, Any]:
-        view = _seen(shelf, *chosen)
-        return {line: view.line, picture: view.pictures}
+    def show(self, name: str, *chosen: Any) -> dict[Any, Any]:
+        words, picture = step_view(self.models[name], *chosen)
+        return {self.line: words, self.picture: picture}
 
-    @line_tells
-    def choose_model(name: str) -> dict[Any, Any]:
-        offer = shelf[name]
-        middle = offer.model.pixels // 2
-        view = _seen(shelf, name, 1, "0", [], middle)
+    def choose_model(self, name: str) -> dict[Any, Any]:
+        loaded = self.models[name]
+        pixels = loaded.model.pixels
         return {
-            line: view.line,
-            picture: view.pictures,
-            number: gr.Slider(maximum=len(offer.examples), value=1),
-            ordering: gr.Dropdown(choices=_ordering_choices(offer), value="0"),
-            step: gr.Slider(maximum=offer.model.pixels, value=middle),
+            **self.show(name, 1, 0, [], pixels // 2),
+            self.number: gr.Slider(maximum=len(loaded.examples), value=1),
+            self.ordering: gr.Dropdown(choices=ordering_choices(loaded), value=0),
+            self.step: gr.Slider(maximum=pixels, value=pixels // 2),
         }
 
-    def run(name: str, number: Any, ordering: str, transforms: list[str], at: Any) -> Iterator[dict[Any, Any]]:
-        begun = show(name, number, ordering, transforms, at)
-        yield begun
-        if picture not in begun:  # the line says what is wrong
-            return
-        last = shelf[name].model.pixels
-        stride = max(1, last // FRAMES)
-        for now in [*range(int(at) if at < last else 0, last, stride), last]:
-            yield {step: now, **show(name, number, ordering, transforms, now)}
-            time.sleep(0.05)
-
-    chosen = [name, number, ordering, transforms, step]
-    name.input(choose_model, name, [line, picture, number, ordering, step], **QUICK)
-    changed = [number.input, ordering.input, transforms.input, step.input]
-    gr.on(changed, show, chosen, [line, picture], **QUICK)
-    playing = play.click(run, chosen, [step, line, picture], concurrency_limit=4, **{**QUIET, "trigger_mode": "once"})
-    pause.click(None, cancels=[playing], **QUICK)
+    def play(self, name: str, number: Any, ordering: Any, transforms: Any, at: Any) -> Iterator[dict[Any, Any]]:
+        """Show the steps after this one, or all of them if it is the last."""
+        try:
+            last = self.models[name].model.pixels
+            check_number("step", at, 0, last)
+            for step in [*range(at if at < last else 0, last, max(1, last // FRAMES)), last]:
+                words, picture = step_view(self.models[name], number, ordering, transforms, step)
+                yield {self.step: step, self.line: html.line(words), self.picture: picture}
+                time.sleep(0.05)
+        except UserError as error:
+            yield {self.line: html.line(str(error), "wrong")}
 
 
-def _ordering_choices(offer: Offer) -> list[tuple[str, str]]:
-    own = [(f"the model's: {name}", str(i)) for i, name in enumerate(offer.order_names)]
-    return own + [(name, name) for name in ORDERINGS if name != "permutation"]
+def ordering_choices(loaded: LoadedModel) -> list[tuple[str, Any]]:
+    own = [(f"the model's: {name}", index) for index, name in enumerate(loaded.order_names)]
+    return [*own, *((name, name) for name in orderings.ORDERINGS if name != "permutation")]
 
 
-def _seen(shelf: Shelf, name: str, number: Any, ordering: str, transforms: list[str], step: Any) -> View:
-    offer = shelf[name]
-    number = check_number("number of the example", number, 1, len(offer.examples))
-    step = check_number("step", step, 0, offer.model.pixels)
-    return seen(offer, example(offer, int(number) - 1).image, str(ordering), transforms, int(step))
+def step_view(
+    loaded: LoadedModel, number: Any, ordering: int | str, transforms: Sequence[str], step: Any
+) -> tuple[str, str]:
+    """Show what the model has seen of an example at a step: words, and HTML of a picture.
+
+    ordering is an index of the model's own orders, or the name of an ordering, which the transforms change. Raises
+    UserError for a value out of range.
+    """
+    check_number("number of the example", number, 1, len(loaded.examples))
+    check_number("step", step, 0, loaded.model.pixels)
+    image = loaded.examples[number - 1]
+    if isinstance(ordering, int):
+        check_number("order", ordering, 0, len(loaded.model.orders) - 1)
+        order = loaded.model.orders[ordering].cpu()
+    else:
+        order = orderings.build({"name": ordering, "transforms": transforms}, *loaded.model.shape[1:])
+    words = f"Step {step} of {len(order)}: the model has seen {step} pixels."
+    if step < len(order):
+        row, column = divmod(int(order[step]), loaded.model.shape[2])
+        words += f" The next one is in row {row + 1}, column {column + 1}."
+        p = pixel_probability(loaded, image, ordering, step) if isinstance(ordering, int) else None
+        if p is not None:
+            words += f" The model gives its true value a probability of {p:.1%}, which is {-math.log2(p):.2f} bits."
+    window = int(loaded.model.arguments.get("window") or 0)
+    picture = figures.as_png(figures.seen(image, loaded.model.levels, order, step, window))
+    return words, html.drawn(picture, words)
+
+
+def pixel_probability(loaded: LoadedModel, image: Tensor, order: int, step: int) -> float | None:
+    """p(x_t | x_<t) of the image's value at a step. None while another thread uses the model: it may draw for minutes."""
+    model = loaded.model
+    if not model.cursor.lock.acquire(blocking=False):
+        return None
+    try:
+        with model.evaluating(), model.along(order):
+            log_p = model.pixel_log_probs(image[None].to(model.order.device))[0, step]
+        return max(math.exp(float(log_p)), 1e-30)
+    finally:
+        model.cursor.lock.release()

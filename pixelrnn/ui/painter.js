@@ -1,5 +1,5 @@
 // The painter: an image whose every pixel is a square on the screen, and a mask painted over it, whole pixels at a time.
-// props.picture is the address of a PNG of props.columns x props.rows pixels; props.value the mask, see masks.py.
+// props.picture is the address of a PNG of props.columns x props.rows pixels; props.value the mask, see mask_to_text in request.py.
 const canvas = element.querySelector("canvas");
 const pen = canvas.getContext("2d");
 const picture = new Image();
@@ -135,11 +135,16 @@ canvas.addEventListener("keydown", (event) => {
 });
 
 element.addEventListener("click", (event) => {
-  const { brush: size, hides: hide, undo } = event.target.dataset || {};
+  const { brush: size, hides: hide, undo, whole } = event.target.dataset || {};
   if (size) brush = Number(size);
   if (hide) hides = hide === "1";
   if (undo && before.length) {
     mask = before.pop();
+    send();
+  }
+  if (whole) {
+    before.push([...mask]);
+    mask = mask.map((hidden) => (whole === "invert" ? !hidden : false));
     send();
   }
   for (const button of element.querySelectorAll("[data-brush]"))

@@ -1,4 +1,4 @@
-"""Serves the page to this machine, until it is told to stop."""
+"""Serve the page to this machine until it is told to stop."""
 
 import gc
 import logging
@@ -9,30 +9,30 @@ import webbrowser
 from collections.abc import Callable
 
 from pixelrnn.errors import UserError
-from pixelrnn.ui.shelf import Shelf
+from pixelrnn.ui.models import ModelCatalog
 
-LARGEST = 8 * 2**20  # bytes of a file that is sent
+MAX_BYTES = 8 * 2**20  # of a file that a visitor sends
 QUEUE = 20  # draws that wait
-ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*"}  # of Gradio
+ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*"}
 THREADS = 8  # that answer; each keeps some memory
 
 
-def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], None]) -> None:
-    """Serves until wait() returns. What visitors send lies in a temporary folder, which is gone afterwards.
+def serve(models: ModelCatalog, host: str, port: int, opens: bool, wait: Callable[[], None]) -> None:
+    """Serve until wait() returns. Files from visitors are kept in a temporary folder, which is then removed.
 
-    Raises UserError where Gradio is not installed, or the address cannot be had.
+    Raises UserError if Gradio is not installed or the address cannot be used.
     """
     if not isinstance(host, str) or not host:
-        raise UserError(f"host={'null' if host is None else host}: it is an address, such as 127.0.0.1")
+        raise UserError(f"host={'null' if host is None else host}: it must be an address, such as 127.0.0.1")
     try:
         socket.create_server((host, port)).close()
-    except (OSError, TypeError) as error:  # TypeError where the name cannot be encoded
+    except (OSError, TypeError) as error:  # TypeError if the name cannot be encoded
         why = getattr(error, "strerror", error)
         raise UserError(
-            f"host={host} port={port} cannot be had ({why}); try port={port + 1}, or host=127.0.0.1"
+            f"host={host} port={port} cannot be used ({why}); try port={port + 1}, or host=127.0.0.1"
         ) from None
     with tempfile.TemporaryDirectory(prefix="pixelrnn-serve-") as folder:
-        # Gradio asks itself whether it answers. That needs no proxy, and with a SOCKS proxy its import may fail.
+        # Gradio sends requests to itself. They need no proxy, and its import may fail if there is a SOCKS proxy.
         proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
         os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": folder}
         try:
@@ -45,7 +45,7 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
                 "pip install -e '.[ui]' in the source tree, or pip install 'gradio>=6.31,<7'"
             ) from None
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
-        blocks = page.build(shelf)
+        blocks = page.build(models)
         blocks.queue(max_size=QUEUE, api_open=False)
         _, address, _ = blocks.launch(
             server_name=host,
@@ -54,21 +54,18 @@ def serve(shelf: Shelf, host: str, port: int, opens: bool, wait: Callable[[], No
             prevent_thread_lock=True,
             quiet=True,
             max_threads=THREADS,
-            max_file_size=LARGEST,
+            max_file_size=MAX_BYTES,
             state_session_capacity=200,
             footer_links=[],
             run_history=False,
             enable_monitoring=False,
-            ssr_mode=False,
-            mcp_server=False,
-            pwa=False,
             theme=page.THEME,
             css=page.CSS,
         )
         del os.environ["NO_PROXY"]
         os.environ.update(proxies)  # for the browser
         gc.collect()
-        gc.freeze()  # what is there by now stays; figures, which hold each other, are then found soon
+        gc.freeze()  # keep what exists now out of later collections, so that they free old figures soon
         print(f"page       {address}  (Ctrl-C ends it)", flush=True)
         if opens:
             webbrowser.open(address)

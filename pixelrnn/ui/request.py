@@ -1,0 +1,149 @@
+"""What a visitor asks for: a target image, its hidden region, and the choices for a draw."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelrnn import occlusion as occlusions
+from pixelrnn.completion.describe import in_words, manner
+from pixelrnn.completion.parts import Options
+from pixelrnn.errors import UserError
+from pixelrnn.files.masks import check_size, read_mask
+from pixelrnn.model.orders import observed_ahead
+from pixelrnn.own_picture.picture import OwnPicture, from_file
+from pixelrnn.pixels import requantise
+from pixelrnn.ui.models import LoadedModel
+
+MAX_PIXELS = 4_000_000  # of a picture or a mask that a visitor sends
+MAX_IMAGES = 64  # of one draw
+
+STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
+
+
+def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
+    """One of STANDARD: bool (height, width)."""
+    spec = STANDARD[name]
+    is_random = spec["name"] in ("random_pixels", "strokes")
+    return occlusions.build({**spec, "seed": seed} if is_random else spec, height, width)
+
+
+def mask_to_text(hidden: Tensor) -> str:
+    """Write a mask, bool (height, width), as the painter does: row by row, "1" for a hidden pixel, "0" for another."""
+    return "".join("01"[pixel] for pixel in hidden.flatten().int().tolist())
+
+
+def mask_from_text(text: object, height: int, width: int) -> Tensor:
+    """Invert mask_to_text. Raise UserError unless the text, which may be anything, is a mask of this size."""
+    if not isinstance(text, str) or len(text) != height * width or set(text) - {"0", "1"}:
+        raise UserError(f"the painted mask does not have {height}x{width} pixels; choose the image again")
+    return torch.tensor([character == "1" for character in text]).view(height, width)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The image to complete, in the levels of the model of this name, and the visitor's picture if it shows one."""
+
+    model: str
+    image: Tensor  # uint8 (channels, height, width)
+    own: OwnPicture | None = None
+    mask: Tensor | None = None  # bool, at the picture's own size: the pixels that the target came with as hidden
+
+    @classmethod
+    def upload(cls, loaded: LoadedModel, path: str) -> "Target":
+        """Read a visitor's picture for this model; its transparent part is hidden. Raise UserError if that is impossible."""
+        own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
+        return cls(loaded.name, own.image, own, mask)
+
+    def with_mask_file(self, path: str) -> "Target":
+        """Return the target with the mask of a file. Raise UserError if their sizes differ."""
+        if self.own:
+            return replace(self, mask=self.own.mask(path, MAX_PIXELS))
+        mask = read_mask(path, MAX_PIXELS)
+        check_size(mask, path, *self.image.shape[1:])
+        return replace(self, mask=mask)
+
+    @property
+    def painted(self) -> str | None:
+        """The mask as the painter shows it, at the model's size; None if there is none."""
+        if self.mask is None:
+            return None
+        return mask_to_text(self.own.reduce(self.mask) if self.own else self.mask)
+
+
+def check_number(name: str, value: Any, least: float, most: float, kind: Any = int) -> None:
+    """Raise UserError unless the value, which may be anything that a browser sends, is a number in this range."""
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        number = "whole number" if kind is int else "number"
+        given = "empty" if value is None else value
+        raise UserError(f"the {name} is {given}; it must be a {number} from {least:,} to {most:,}")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Complete the hidden region of a target. If everything is hidden, this draws images from scratch.
+
+    The choices may be anything that a browser sends: raises UserError if one is invalid, or if nothing is hidden.
+    """
+
+    loaded: LoadedModel
+    target: Target
+    hidden: Tensor  # bool (height, width)
+    strategy: str = "auto"
+    order: int | str = (
+        "best"  # an index; "best" is the order with the fewest observed pixels after the first hidden one
+    )
+    count: int = 6
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        Options(strategy=self.strategy)  # raises UserError for an unknown one
+        if self.order != "best":
+            check_number("order", self.order, 0, len(self.loaded.model.orders) - 1)
+        check_number("number of images", self.count, 1, MAX_IMAGES)
+        check_number("temperature", self.temperature, 0.05, 5, int | float)
+        check_number("seed", self.seed, 0, 2**31 - 1)
+        if not bool(self.hidden.any()):
+            raise UserError("nothing is hidden: paint over the pixels to complete, or choose one of the occlusions")
+
+    @property
+    def from_scratch(self) -> bool:
+        return bool(self.hidden.all())
+
+    @cached_property
+    def order_index(self) -> int:
+        if self.order != "best":
+            return int(self.order)
+        return int(self.loaded.model.best_orders(self.hidden[None].to(self.loaded.model.orders.device)))
+
+    @cached_property
+    def visits(self) -> Tensor:
+        """The raster indices of the pixels in this order: int64 (pixels,)."""
+        return self.loaded.model.orders[self.order_index].cpu()
+
+    @cached_property
+    def forecast(self) -> str:
+        """A sentence that says how the region will be drawn."""
+        ahead, sees_ahead = int(observed_ahead(self.hidden[None], self.visits)), self.loaded.model.sees_ahead
+        how = manner(ahead, sees_ahead, self.strategy, self.temperature)
+        return (
+            f"{int(self.hidden.sum())} of {self.hidden.numel()} pixels are hidden. Along "
+            f"{self.loaded.order_names[self.order_index]}{', with the encoder' if sees_ahead else ''}: "
+            f"{in_words(how, ahead, self.temperature)}."
+        )
+
+    @property
+    def full_size_mask(self) -> Tensor:
+        """The hidden region at the target's own size, bool. Where a mask file hides part of a pixel, only that part."""
+        if self.target.own:
+            return self.target.own.refine(self.hidden, self.target.mask)
+        return self.hidden
+
+    def full_size(self, image: Tensor) -> Tensor:
+        """A drawn image (channels, height, width) in 8 bits, pasted into the visitor's picture if there is one."""
+        if self.target.own:
+            return self.target.own.paste(image, self.full_size_mask)
+        return requantise(image, self.loaded.model.levels, 256)
