@@ -1,14 +1,21 @@
-"""pixelrnn: pixel recurrent neural networks that complete and sample images, and say when a completion is exact."""
+"""pixelrnn: pixel recurrent neural networks that complete and sample images, and say when a completion is exact.
+
+Each public name is imported when it is first used, so that `pixelrnn --help` does not wait for torch.
+"""
 
 from importlib import import_module
-from types import ModuleType
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from pixelrnn.checkpoint import load, save
-from pixelrnn.completion import Completions, complete, complete_in_detail, sample
-from pixelrnn.errors import UserError
-from pixelrnn.evaluation.verify import VerificationError, verify
-from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
-from pixelrnn.pretrained import examples
+if TYPE_CHECKING:
+    from pixelrnn import figures as figures
+    from pixelrnn.checkpoint import load, save
+    from pixelrnn.completion import Completions, complete, complete_in_detail, sample
+    from pixelrnn.completion import uncertainty as uncertainty
+    from pixelrnn.errors import UserError
+    from pixelrnn.evaluation.verify import VerificationError, verify
+    from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+    from pixelrnn.pretrained import examples
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,13 +36,29 @@ __all__ = [
     "save",
     "verify",
 ]
+MODULES = {  # where a public name is defined
+    **dict.fromkeys(("load", "save"), "checkpoint"),
+    **dict.fromkeys(("Completions", "complete", "complete_in_detail", "sample"), "completion"),
+    **dict.fromkeys(("VerificationError", "verify"), "evaluation.verify"),
+    **dict.fromkeys(("DiagonalBiLSTM", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"),
+    "UserError": "errors",
+    "examples": "pretrained",
+}
 
 
-ELSEWHERE = {"figures": "pixelrnn.figures", "uncertainty": "pixelrnn.completion.uncertainty"}
+def __getattr__(name: str) -> Any:
+    """Import a public name, or a package such as pixelrnn.figures, when it is first used."""
+    if name in MODULES:
+        value = getattr(import_module(f"pixelrnn.{MODULES[name]}"), name)
+    elif name == "uncertainty":
+        value = import_module("pixelrnn.completion.uncertainty")
+    elif not name.startswith("_") and find_spec(f"pixelrnn.{name}"):
+        value = import_module(f"pixelrnn.{name}")
+    else:
+        raise AttributeError(f"module 'pixelrnn' has no attribute '{name}'")
+    globals()[name] = value
+    return value
 
 
-def __getattr__(name: str) -> ModuleType:
-    """pixelrnn.figures after `import pixelrnn` alone: matplotlib is imported when it is first asked for."""
-    if name in ELSEWHERE:
-        return import_module(ELSEWHERE[name])
-    raise AttributeError(f"module 'pixelrnn' has no attribute '{name}'")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "figures", "uncertainty"})

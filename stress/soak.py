@@ -165,7 +165,7 @@ def main(requests: int = 500, visitors: int = 4, seed: int = 0) -> None:
     command = [
         sys.executable,
         "-m",
-        "pixelrnn.cli",
+        "pixelrnn",
         "serve",
         "checkpoint=digits",
         "open=false",

@@ -187,7 +187,7 @@ def test_bfloat16_falls_back_to_float32_where_the_cpu_has_no_such_lstm(tmp_path)
     arguments = ["train", "training.epochs=1", "training.bf16=true", "data.limit=8", "training.samples=0"]
     options = ["model.width=8", "model.depth=1", "training.valid_limit=4", f"hydra.run.dir={tmp_path}"]
     run = subprocess.run(
-        [sys.executable, "-m", "pixelrnn.cli", *arguments, *options],
+        [sys.executable, "-m", "pixelrnn", *arguments, *options],
         env={**os.environ, "ATEN_CPU_CAPABILITY": "avx2"},
         capture_output=True,
         text=True,

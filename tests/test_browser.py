@@ -37,7 +37,7 @@ def address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pixelrnn.cli", "serve", "checkpoint=digits", "open=false", f"port={port}"]
+    command = [sys.executable, "-m", "pixelrnn", "serve", "checkpoint=digits", "open=false", f"port={port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     found = f"http://127.0.0.1:{port}"
     while process.poll() is None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,16 @@ from PIL import Image
 import pixelrnn
 from pixelrnn import SequenceRNN, cli, pretrained
 from pixelrnn.cell import CELLS
+from pixelrnn.cli.manual import page
 from pixelrnn.cli.options import RULES, check
+from pixelrnn.completion.parts import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.data import DATASETS, Options, limited, load
+from pixelrnn.files.atomic import FIGURES
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
 from pixelrnn.ordering import ORDERINGS
+from pixelrnn.own_picture.picture import FITS
 from pixelrnn.registry import option_defaults
 from pixelrnn.training import Settings
 from pixelrnn.training import loop as training
@@ -60,11 +65,65 @@ def test_help_lists_the_commands_in_one_line_each(call):
     assert all(sum(line.strip().startswith(word) for line in out.splitlines()) == 1 for word in cli.COMMANDS)
 
 
-def test_train_help_shows_the_groups(call):
-    code, out, _ = call("train", "--help")
-    assert code == 0
-    for group, member in (("data", "binarized_mnist"), ("model", "gru_reset_before"), ("ordering", "hilbert")):
-        assert any(line.startswith(f"{group}:") and member in line for line in out.splitlines())
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_shows_examples_groups_and_each_option_with_its_default_and_comment(call, command):
+    code, out, _ = call(command, "--help")
+    assert code == 0 and len(re.findall(rf"^  pixelrnn {command}", out, re.M)) >= 2, "two examples"
+    assert max(map(len, out.splitlines())) <= 100
+    read = page(command)
+    for name, option in {**read.groups, **read.options}.items():
+        assert re.search(rf"^  {re.escape(f'{name}={option.default}')}(\n)? ", out, re.M) and option.comment, name
+    assert all(
+        option in read.options or option in read.groups for option in re.findall(r"^  ([a-z_.]+)=", out, re.M)[:-1]
+    )
+
+
+def test_help_lists_the_members_of_a_group_and_the_options_of_one(call):
+    _, out, _ = call("train", "--help")
+    for group, member in (
+        ("data=digits", "binarized_mnist"),
+        ("model=lstm", "gru_reset_before"),
+        ("ordering=", "hilbert"),
+    ):
+        assert re.search(rf"  {group}[^=]*\b{member}\b", out)
+    assert "occlusion=half" not in out, "of other commands"
+    _, out, _ = call("train", "model=gru", "--help")
+    assert re.search(r"^  model.width=256 +units of each layer$", out, re.M), "an option that gru takes from lstm"
+
+
+@pytest.mark.parametrize(
+    ("line", "completes"),
+    [
+        ("pixelrnn ", {f"{name} " for name in cli.COMMANDS}),
+        ("pixelrnn tr", {"train "}),
+        ("pixelrnn train mod", {"model=", "model.width=", "model.cell="}),
+        ("pixelrnn train model=", {"lstm ", "gru ", "row_lstm "}),
+        ("pixelrnn train model=row_lstm model.ker", {"model.kernel="}),
+        ("pixelrnn train training.ep", {"training.epochs="}),
+        ("pixelrnn complete checkpoint=mnist_", {"mnist_binary ", "mnist_grey "}),
+        ("pixelrnn complete strategy=a", {"auto ", "ancestral "}),
+        ("pixelrnn models name=dig", {"digits "}),
+        ("pixelrnn complete image=", set()),  # the shell then lists files
+        ("pixelrnn nonsense ", set()),
+    ],
+)
+def test_tab_completion(call, monkeypatch, line, completes):
+    monkeypatch.setenv("COMP_LINE", line + "after the cursor")
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    code, out, _ = call("-sc", "query=bash")
+    found = set(filter(None, out.split("\n")))
+    assert code == 0 and completes <= found and (completes or not found)
+    option = line.split()[-1].rpartition("=")[0]
+    _, out, _ = call("-sc", "query=zsh")  # which wants the whole word
+    assert set(filter(None, out.split("\n"))) == {(f"{option}={word}" if option else word).rstrip() for word in found}
+
+
+def test_tab_completion_is_installed_in_bash(call):
+    _, out, _ = call("-sc", "install=bash")
+    done = subprocess.run(["bash", "-c", f"{out}\ncomplete -p pixelrnn"], capture_output=True, text=True)
+    assert "-C 'pixelrnn -sc query=bash' pixelrnn" in done.stdout, done.stderr
+    _, out, _ = call("-sc", "install=csh")
+    assert "shells: bash, zsh, fish" in out
 
 
 def test_train_evaluate_complete_sample_verify(call, tmp_path):
@@ -421,7 +480,7 @@ def test_fine_tuning_begins_as_the_saved_model_and_brings_the_data_to_its_form(c
     assert "left behind: encoder.value, inputs.value, likelihood.logits\n" in out
     assert pixelrnn.load("other").arguments["dropout"] == 0.1
     code, out, err = call("train", "hydra.run.dir=third", *own, "model=gru")
-    assert code == 2 and "cell, width differ" in err
+    assert code == 2 and "differ in cell, width" in err
 
 
 def test_models_lists_what_ships_and_prints_a_card(call):
@@ -509,7 +568,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "epochs", "5"], "such as training.epochs=5"),
         (["train", "epochs=5"], "did you mean 'training.epochs'"),
         (["train", "bptt=full"], "did you mean 'training.bptt'"),
-        (["train", "--cfg", "jobs"], "invalid choice: 'jobs'"),
+        (["train", "--cfg", "jobs"], "--cfg jobs: it is --cfg job"),
         (["sample", "--seed", "3"], "such as seed=3"),
         (["evaluate", "--occlusion", "half"], "such as occlusion=half"),
         (["complete", "photo.png"], "photo.png: options are name=value"),
@@ -522,7 +581,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "image=nowhere.png"], "nowhere.png: no such file"),
         (["complete", "checkpoint=CHECKPOINT", "order=1"], "order=1: this model has 1, counted from 0"),
         (["sample", "checkpoint=CHECKPOINT", "figures=gif"], "figures=gif: it is png, svg or pdf"),
-        (["serve", "port=abc"], "port=abc: it is a number from 1 to 65535"),
+        (["serve", "port=abc"], "port=abc: it is a whole number from 1 to 65535"),
         (["serve", "checkpoint=nowhere"], "nowhere"),
         (["train", "training.figures=gif"], "training.figures=gif: it is png, svg or pdf"),
         (["complete", "checkpoint=CHECKPOINT", "image=text.png"], "text.png is not a picture"),
@@ -536,13 +595,13 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is halves_and_centre, or a list"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=[half,hlaf]"], "did you mean 'half'"),
-        (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "null is none"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "needs a name, not null"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion.side=under"], "occlusion.side=under"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=box", "occlusion.top=7"], "does not lie in an image of 8x8"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=centre", "occlusion.fraction=big"], "it must be a number"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=mask"], "occlusion.path=mask.png"),
-        (["complete", "checkpoint=CHECKPOINT", "limit=0"], "limit=0: at least 1 image"),
+        (["complete", "checkpoint=CHECKPOINT", "limit=0"], "limit=0: it is a whole number from 1, or null"),
         (["train", "likelihood.hidden=0"], "likelihood.hidden=0"),
         (["train", "likelihood=logistic_mixture", "likelihood.components=0"], "likelihood.components=0"),
         (["train", "ordering=permutation", "ordering.order=[a,b]"], "lists 2 pixels"),
@@ -550,19 +609,22 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "temperature=-1"], "temperature=-1"),
         (["complete", "checkpoint=CHECKPOINT", "strategy=ancestrl"], "did you mean 'ancestral'"),
         (["complete", "checkpoint=CHECKPOINT", "particles=0"], "particles=0"),
-        (["complete", "checkpoint=CHECKPOINT", "particles=many"], "particles=many: it is auto, or a whole number"),
+        (
+            ["complete", "checkpoint=CHECKPOINT", "particles=many"],
+            "particles=many: it is a whole number from 1, or auto",
+        ),
         (
             ["complete", "checkpoint=CHECKPOINT", "temperature=1e-40"],
-            "temperature=1e-40: it is a number, at least 1e-06",
+            "temperature=1e-40: it is a number from 1e-06",
         ),
-        (["sample", "checkpoint=CHECKPOINT", "temperature=1e-40"], "temperature=1e-40: it is a number, at least 1e-06"),
+        (["sample", "checkpoint=CHECKPOINT", "temperature=1e-40"], "temperature=1e-40: it is a number from 1e-06"),
         (["evaluate", "checkpoint=CHECKPOINT", "ensemble=true"], "single order"),
         (["evaluate", "checkpoint=CHECKPOINT", "strategy=particle"], "did you mean 'particles'"),
         (["evaluate", "checkpoint=CHECKPOINT", "completions=-1"], "completions=-1"),
         (["train", "init=nowhere"], "nowhere: no such folder"),
         (["sample", "checkpoint=digit"], "did you mean 'digits'"),
         (["models", "name=digit"], "did you mean 'digits'"),
-        (["train", "init=CHECKPOINT", "model.cell=gru"], "cell differ"),
+        (["train", "init=CHECKPOINT", "model.cell=gru"], "differ in cell"),
         (["train", "training.occlusion=mixed"], "does not see observed pixels ahead"),
         (["train", "model.orders=symmetric"], "it is symmetries, or a list of orderings"),
         (["train", "model.orders=[rastr]"], "did you mean 'raster'"),
@@ -572,7 +634,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
         (["evaluate", "checkpoint=CHECKPOINT", "batch_size=0"], "batch_size=0: it is a whole number from 1"),
         (["train", "training.epochs=1.5"], "training.epochs=1.5: it must be a whole number"),
-        (["train", "training.bf16=perhaps"], "training.bf16=perhaps: it must be true or false"),
+        (["train", "training.bf16=perhaps"], "training.bf16=perhaps: it is true or false, or null"),
         (["train", "training.samples=null"], "training.samples=null: it must be a whole number"),
         (["train", "training=3"], "training=3: it is a group of options"),
         (["complete", "data=folder"], "data=folder needs data.root"),
@@ -653,7 +715,13 @@ def test_every_option_has_a_rule_that_its_default_keeps(command):
     config = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     del config["hydra"], config["defaults"]
     assert set(config) <= set(RULES)
-    check(config)
+    check(command, {**config, "checkpoint": "digits"} if "checkpoint" in config else config)
+
+
+def test_the_command_line_knows_the_same_names_as_the_library():
+    """It has a list of its own, because it checks options before it imports torch."""
+    assert (RULES["strategy"].names, RULES["fit"].names, RULES["figures"].names) == (STRATEGIES, FITS, FIGURES)
+    assert RULES["temperature"].holds(LEAST_TEMPERATURE) and not RULES["temperature"].holds(LEAST_TEMPERATURE / 2)
 
 
 @pytest.mark.parametrize(
@@ -763,9 +831,9 @@ def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_p
     assert code == 0 and "goes on from update 2 of 4" in out and "training.epochs 1 in the run, 2 now" in out, out + err
     code, out, err = call(*shlex.split(printed)[1:])
     assert code == 0 and "nothing left to do: all 2 epochs are done" in out, "it knows the option that was given then"
-    for more in (["-m"], ["hydra.run.dir=other"]):
+    for more in (["-m", "seed=0,1"], ["hydra.run.dir=other"], ["data=digits"]):
         code, _, err = call(*shlex.split(printed)[1:], *more)
-        assert code == 2 and "leave out -m and hydra.run.dir=" in err
+        assert code == 2 and "goes on with one run, in its own folder: leave out" in err
     assert {path.name for path in Path.cwd().iterdir() if path.suffix != ".png"} == set()
 
 

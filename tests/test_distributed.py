@@ -16,8 +16,8 @@ from conftest import run
 import pixelrnn
 from pixelrnn import distributed
 
-ONE = [sys.executable, "-m", "pixelrnn.cli"]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pixelrnn.cli"]
+ONE = [sys.executable, "-m", "pixelrnn"]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pixelrnn"]
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
@@ -167,14 +167,14 @@ def test_when_a_process_dies_the_others_say_so(tmp_path):
     process = start(TWO, *TRAIN, "training.epochs=100000", "training.validate_every=5", f"hydra.run.dir={folder}")
     wait_for(folder / "last" / "training.pt", process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [pid for pid in children if b"pixelrnn.cli" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    workers = [pid for pid in children if b"\0pixelrnn\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(int(workers[1]), signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode != 0
     said = [line for line in err.splitlines() if line.startswith("pixelrnn: ")]
     if said:  # torchrun may stop the other one before it has noticed
         assert len(said) == 1 and re.search(r"process 0 of 2 lost another one.*training\.resume=", said[0])
-    assert "/pixelrnn/" not in re.sub(r"pixelrnn: .*", "", err).replace("pixelrnn.cli", "")
+    assert "/pixelrnn/" not in re.sub(r"pixelrnn: .*", "", err)
     assert pixelrnn.load(folder / "last")
 
 

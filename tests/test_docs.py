@@ -4,7 +4,6 @@ import ast
 import importlib.util
 import inspect
 import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -148,7 +147,6 @@ def overrides_of(arguments, own_folders):
 
 @pytest.mark.parametrize("path", [*PAGES, *CARDS], ids=name)
 def test_commands_and_options_exist(path, own_folders):
-    os.environ.setdefault("PIXELRNN_STARTED", "now")
     lines = {}
     for command, arguments in commands(path):
         assert command in COMMANDS, f"pixelrnn {command}"

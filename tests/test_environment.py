@@ -15,7 +15,7 @@ from conftest import SMALL, files, picture
 from PIL import Image
 
 import pixelrnn
-from pixelrnn.cli.quoting import quoted
+from pixelrnn.cli.arguments import quoted
 from pixelrnn.data import load
 from pixelrnn.data.prepare import data_folder
 from pixelrnn.files.masks import read_mask
@@ -23,7 +23,7 @@ from pixelrnn.own_picture import from_file
 from pixelrnn.training import Settings, train
 
 ROOT = Path(__file__).parents[1]
-PIXELRNN = [sys.executable, "-m", "pixelrnn.cli"]
+PIXELRNN = [sys.executable, "-m", "pixelrnn"]
 STRANGE = "Bilder für Ölpreis 図"
 COMPLETE = ["complete", "checkpoint=digits", "limit=1", "count=1", "threads=1"]
 EVALUATE = ["evaluate", "checkpoint=digits", "limit=20", "completions=0", "threads=1", "hydra.run.dir=e"]
@@ -49,44 +49,13 @@ def quiet(text):
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
-def test_a_stream_may_be_closed(tmp_path, closed):
-    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} hydra.run.dir=c {closed}", tmp_path)
-    assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
-    assert ("written" in done.stdout.decode()) == (closed == "2>&-")
-    with Image.open(tmp_path / "c" / "completions" / "000-000.png") as completed:
-        assert completed.size == (8, 8)
-    assert "c/completions.json" in {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+def test_a_reader_that_leaves_gets_no_traceback(tmp_path):
+    done = shell("$PIXELRNN models | true", tmp_path)
+    assert done.returncode in (0, 141) and done.stderr == b"", done.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "written"),
-    [
-        pytest.param(EVALUATE, "e/evaluation.json", marks=pytest.mark.slow),
-        ([*TRAIN, "hydra.run.dir=run"], "run/last/training.pt"),
-    ],
-    ids=["evaluate", "train"],
-)
-def test_a_reader_that_leaves_ends_nothing(tmp_path, line, written):
-    done = shell(f"$PIXELRNN {' '.join(line)} | true", tmp_path)
-    assert done.returncode == 0 and quiet(done.stderr.decode()), done.stderr
-    assert (tmp_path / written).is_file()
-
-
-@pytest.mark.slow
-def test_a_full_disk_under_the_log_ends_nothing_and_is_said(tmp_path):
-    done = shell(f"$PIXELRNN {' '.join(EVALUATE)} > /dev/full", tmp_path)
-    assert done.returncode == 0
-    assert done.stderr.decode() == "pixelrnn: goes on without its output (No space left on device)\n"
-    assert (tmp_path / "e" / "evaluation.json").is_file()
-
-
-@pytest.mark.parametrize(
-    "home", ["/proc/nonexistent", pytest.param(None, marks=pytest.mark.slow)], ids=["none", "unset"]
-)
-def test_a_log_file_holds_plain_lines_and_no_home_is_needed(tmp_path, home):
-    unset = dict.fromkeys(("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
-    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} > log 2>&1", tmp_path, HOME=home, **unset)
+def test_a_log_file_holds_plain_lines(tmp_path):
+    done = shell(f"$PIXELRNN {' '.join(COMPLETE)} > log 2>&1", tmp_path)
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert done.returncode == 0 and len(log.splitlines()) == 5, log
     assert log.replace("\n", "").isprintable()
@@ -191,12 +160,12 @@ def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatc
     ],
 )
 def test_what_hydra_reads_as_meant_is_left_to_it(given, kept):
-    assert quoted([given]) == [kept]
+    assert quoted(given) == kept
 
 
 def test_a_sweep_over_names_stays_one():
-    assert quoted(["-m", "init=a,b"]) == ["-m", "init=a,b"]
-    assert quoted(["-m", "init=größe,b"]) == ["-m", "init='größe','b'"]
+    assert quoted("init=a,b", sweep=True) == "init=a,b"
+    assert quoted("init=größe,b", sweep=True) == "init='größe','b'"
 
 
 def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):
@@ -265,20 +234,19 @@ def test_another_option_s_special_characters_get_a_line_that_says_how(call):
 
 
 def test_python_m_pixelrnn_is_the_command(tmp_path):
-    lines = [[sys.executable, "-m", module, "--help"] for module in ("pixelrnn", "pixelrnn.cli")]
-    first, second = (subprocess.run(line, cwd=tmp_path, capture_output=True, text=True) for line in lines)
-    assert (first.returncode, first.stdout) == (0, second.stdout) and "usage: pixelrnn" in first.stdout, first.stderr
+    line = [sys.executable, "-m", "pixelrnn", "--help"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage: pixelrnn" in done.stdout, done.stderr
 
 
 # --- the run's folder -------------------------------------------------------------------------------------------------
 
 
 TOGETHER = """
-import os, sys, time
+import os, time
 from pixelrnn import cli
 from pixelrnn.cli import app, sample
 
-time.strftime = lambda *_: "now"
 begin = time.monotonic() + 0.2
 for _ in range(4):
     if not os.fork():
@@ -290,12 +258,12 @@ assert codes == [0] * 4, codes
 
 
 def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
-    """Four processes, forked where everything has been imported, so that they come to their folders together."""
+    """Four processes, forked when everything has been imported, so that they come to their folders together."""
     line = [sys.executable, "-c", TOGETHER, "sample", "checkpoint=digits", "count=1", "threads=1"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     folders = {path.name for path in (tmp_path / "outputs" / "sample").iterdir()}
-    assert folders == {"now", "now-2", "now-3", "now-4"}
+    assert len(folders) == 4
     assert set(re.findall(r"sample/(\S+)/samples\.json", done.stdout)) == folders
     assert all((tmp_path / "outputs" / "sample" / name / "samples.json").is_file() for name in folders)
 
@@ -303,24 +271,19 @@ def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
 @pytest.mark.slow
 def test_two_processes_of_one_run_share_its_folder(tmp_path):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    line = [*launcher, "-m", "pixelrnn.cli", "sample", "checkpoint=digits", "count=2", "batch_size=1", "device=cpu"]
+    line = [*launcher, "-m", "pixelrnn", "sample", "checkpoint=digits", "count=2", "batch_size=1", "device=cpu"]
     subprocess.run(line, cwd=tmp_path, check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     (folder,) = (tmp_path / "outputs" / "sample").iterdir()
     assert len(list((folder / "samples").iterdir())) == 2
 
 
-@pytest.fixture
-def now(monkeypatch):
-    """The second in which everything starts."""
-    monkeypatch.setattr("pixelrnn.cli.app.time.strftime", lambda *_: "now")
-
-
-def test_sweeps_have_their_own_folders_too(call, now):
+def test_sweeps_have_their_own_folders_too(call):
     for _ in range(2):
         code, _, err = call("train", "-m", "seed=0,1", *SMALL)
         assert code == 0, err
+    first, second = sorted(path.name for path in Path("outputs/train").iterdir())
     saved = {path for path in files(".") if path.endswith("best/config.json")}
-    assert saved == {f"outputs/train/{run}/{i}/best/config.json" for run in ("now", "now-2") for i in (0, 1)}
+    assert saved == {f"outputs/train/{run}/{i}/best/config.json" for run in (first, second) for i in (0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -352,29 +315,27 @@ def test_the_folder_it_was_called_in_stays(call, tmp_path, arguments):
     assert tmp_path.is_dir() and not list(tmp_path.iterdir())
 
 
-def test_a_folder_with_content_is_left_as_it_was(call, tmp_path, now):
-    (tmp_path / "outputs" / "complete" / "now").mkdir(parents=True)
+def test_folders_that_were_there_are_left_as_they_were(call, tmp_path):
+    (tmp_path / "outputs" / "complete").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "note.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
     for arguments in (["hydra.run.dir=mine"], ["hydra.run.dir=mine/below"], []):
-        code, _, _ = call("complete", "checkpoint=digits", "count=0", *arguments)
-        assert code == 2
-    assert {path.name for path in tmp_path.rglob("*") if ".hydra" not in path.parts} == {
-        *("outputs", "complete", "now", "mine", "note.txt")
-    }
+        code, _, _ = call("complete", "checkpoint=digits", "order=9", *arguments)
+        assert code == 2 and sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["hydra.run.dir=file"], "file: a file of this name is there"),
+        (["hydra.run.dir=file"], "file: Not a directory"),
         (["hydra.run.dir=file/below"], "file/below: Not a directory"),
         (["hydra.run.dir=/proc/run"], "/proc/run: No such file"),
         (["hydra.run.dir=/proc/self/fdinfo/a"], "/proc/self/fdinfo/a"),
         ([f"hydra.run.dir={'x' * 300}"], "File name too long"),
-        (["hydra.run.dir=taken"], "taken/.hydra/complete: Not a directory"),
-        (["-m", "seed=0,1", "hydra.sweep.dir=file"], "file: a file of this name is there"),
-        (["-m", "seed=0,1", "hydra.sweep.dir=file/b, c"], "file/b, c: Not a directory; choose"),
+        (["hydra.run.dir=taken"], "taken: Not a directory"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=file"], "file/0: Not a directory"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=file/b, c"], "file/b, c/0: Not a directory; choose"),
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -395,15 +356,11 @@ def test_a_file_in_the_place_of_outputs_gets_one_line(call, tmp_path):
     assert code == 2 and len(err.splitlines()) == 1 and "Not a directory" in err
 
 
-@pytest.mark.parametrize("call_that_fails", ["mkdir", "write"])
-def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch, call_that_fails):
+def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", "outputs/sample/now")
 
-    if call_that_fails == "mkdir":
-        monkeypatch.setattr(Path, "mkdir", full)
-    else:
-        monkeypatch.setattr("hydra.core.utils._save_config", full)
+    monkeypatch.setattr(Path, "mkdir", full)
     code, _, err = call("sample", "checkpoint=digits", "count=1")
     assert code == 2 and len(err.splitlines()) == 1 and "No space left on device" in err
     assert list(tmp_path.iterdir()) == []
@@ -515,7 +472,7 @@ def test_a_wheel_works_without_the_source_tree(tmp_path):
 
     def installed(*arguments):
         """-P and a path in front of the virtual environment's: not the checkout."""
-        run = [sys.executable, "-P", "-m", "pixelrnn.cli", *arguments]
+        run = [sys.executable, "-P", "-m", "pixelrnn", *arguments]
         environment = {**os.environ, "PYTHONPATH": str(place)}
         done = subprocess.run(run, cwd=work, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0 and quiet(done.stderr), done.stderr

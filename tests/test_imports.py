@@ -1,6 +1,7 @@
-"""The library's core imports without Hydra, Gradio, matplotlib and torchvision; imports point one way."""
+"""What is imported when, and imports point one way: the core needs no Hydra, Gradio, matplotlib or torchvision."""
 
 import ast
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +30,88 @@ APART = [{"ordering", "occlusion", "cell", "likelihood"}]  # families know none 
 
 def test_the_core_imports_without_heavy_libraries():
     code = (
-        f"import sys, pixelrnn; print([name for name in {HEAVY} if name in sys.modules]); "
+        "import sys, pixelrnn; [getattr(pixelrnn, name) for name in pixelrnn.__all__]; "
+        f"print([name for name in {HEAVY} if name in sys.modules]); "
         "pixelrnn.figures.draw_ordering('hilbert')"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+ANSWER = """
+import sys
+from pixelrnn import cli
+for line in sys.argv[1:]:
+    sys.argv = ["pixelrnn", *line.split()]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        print("CODE", stop.code)
+print("IMPORTED", *{name.split(".")[0] for name in sys.modules})
+"""
+
+
+def answers(cwd, *lines):
+    """The exit codes of these command lines, and what was imported for them."""
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER, *lines], cwd=cwd, capture_output=True, text=True, check=True, timeout=300
+    )
+    codes = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("CODE ")]
+    return codes, set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_help_and_completion_import_neither_hydra_nor_torch(tmp_path):
+    lines = ["--help", "--version", "train --help", "complete occlusion=box --help", "nonsense", "-sc query=bash"]
+    codes, imported = answers(tmp_path, *lines)
+    assert codes == [0, 0, 0, 0, 2, 0] and imported.isdisjoint({"torch", "hydra", "omegaconf", "numpy"})
+
+
+def test_mistakes_are_found_without_torch(tmp_path):
+    mistakes = [
+        "train trainng.epochs=3",
+        "train ordering=hilbrt",
+        "train training.epochs=many",
+        "train model.width=wide",
+    ]
+    mistakes += ["complete count=0", "complete strategy=ancestrl", "complete image=nowhere.png occlusion=half"]
+    mistakes += [
+        "complete checkpoint=digits mask=nowhere.png",
+        "sample checkpoint=digit",
+        "evaluate",
+        "train --epochs 5",
+    ]
+    codes, imported = answers(tmp_path, *mistakes, "train --cfg job")
+    assert codes == [2] * len(mistakes) + [0] and imported.isdisjoint({"torch", "numpy"})
+
+
+def test_help_is_quick():
+    """At most a fifth of the CPU time of importing torch."""
+
+    def seconds(*arguments):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    assert 5 * seconds("-m", "pixelrnn", "--help") <= seconds("-c", "import torch")
+
+
+def test_completing_two_digits_imports_no_compiler_and_no_scikit_learn(tmp_path):
+    code = "import sys; sys.argv[1:] = 'complete checkpoint=digits limit=1 count=2'.split(); from pixelrnn import cli\n"
+    code += "try: cli.main()\nexcept SystemExit: print([n for n in ('torch._dynamo', 'sklearn', 'skimage') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_public_names_are_found_when_they_are_first_used():
+    import pixelrnn
+
+    assert set(pixelrnn.__all__) <= set(dir(pixelrnn))
+    for name in (*pixelrnn.__all__, "figures", "uncertainty"):
+        assert getattr(pixelrnn, name).__name__.rpartition(".")[2] == name
+    assert pixelrnn.ordering.build("raster", 2, 2).tolist() == [0, 1, 2, 3], "packages too"
+    with pytest.raises(AttributeError, match="no attribute 'complet'"):
+        pixelrnn.complet  # noqa: B018
 
 
 def _imported(path):

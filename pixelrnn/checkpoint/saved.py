@@ -6,7 +6,6 @@ options that ask for a huge model are refused before it takes any memory.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
-from pixelrnn.errors import UserError, nearest, printable
+from pixelrnn.errors import UserError, printable
 from pixelrnn.files.atomic import expanded, write_whole
 from pixelrnn.model import MODELS, Model
 from pixelrnn.registry import check_options, lookup, option_defaults
@@ -71,14 +70,8 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
 
 
 def find(checkpoint: str | Path) -> Path:
-    """The folder with the model's files: a bundled model's, or `checkpoint` itself, or best/ or last/ in it."""
-    bundled = pretrained.names()
-    folder = pretrained.FOLDER / checkpoint if str(checkpoint) in bundled else expanded(checkpoint)
-    if not os.path.isdir(folder):  # unlike Path.is_dir, it raises no error for a name that is too long
-        raise UserError(
-            f"checkpoint {printable(folder)}: no such folder{nearest(str(checkpoint), bundled)}; give the folder of a run "
-            f"(outputs/train/…) or of a saved model, or a bundled one: {', '.join(bundled)}"
-        )
+    """The folder that holds the model: that of a bundled one's name, or `checkpoint` itself, or best/ or last/ below it."""
+    folder = pretrained.find(checkpoint)
     for candidate in (folder, folder / "best", folder / "last"):
         if (candidate / CONFIG).is_file() and (candidate / WEIGHTS).is_file():
             return candidate

@@ -1,54 +1,87 @@
-"""The command line, and the only place that knows Hydra: each word of `pixelrnn` is a Hydra app over conf/."""
+"""The command line, and the only place that knows Hydra.
 
+manual.py     the yaml files of conf/ as the manual: --help
+completer.py  tab completion
+arguments.py  words: options, flags, paths in quotes
+compose.py    from a command line to jobs, by Hydra
+options.py    what the values of options may be
+job.py        a run's configuration, folder and record
+app.py        runs jobs; exit codes
+setup.py      device, checkpoint and data for several commands
+and a file for each command
+"""
+
+import os
 import sys
-from importlib import import_module
-
-from pixelrnn.cli.surroundings import lend_home, prepare_streams
+from io import TextIOWrapper
 
 COMMANDS = {
     "train": "train a model on a data set",
-    "evaluate": "exact nats and bits/dim of a data set, and of hidden parts given the rest",
+    "evaluate": "measure nats and bits per dimension on a data set, and of hidden parts given the rest",
     "complete": "fill the hidden pixels of a picture, or of test images",
     "sample": "draw images from scratch",
     "verify": "check that a checkpoint keeps its promises",
     "models": "list the trained models that ship",
-    "serve": "a page on this machine, to paint what is hidden and watch it being completed",
+    "serve": "open a page on this machine to hide parts of a picture and watch them being completed",
 }
+USAGE = """\
+pixelrnn completes and samples images with pixel recurrent networks, and trains such networks.
 
+usage: pixelrnn COMMAND [option=value …]
 
-def usage() -> str:
-    words = "\n".join(f"  {word:<11}{meaning}" for word, meaning in COMMANDS.items())
-    return (
-        f"usage: pixelrnn COMMAND [option=value …]\n\n{words}\n\n"
-        "pixelrnn COMMAND --help shows a command's options and groups, for example\n"
-        "  pixelrnn train data=mnist data.levels=2 data.binarization=dynamic model=lstm ordering=hilbert"
-    )
+{}
+
+Examples
+  pixelrnn complete image=photo.png mask=mask.png
+  pixelrnn train data=mnist data.levels=2 data.binarization=dynamic model=lstm
+
+pixelrnn COMMAND --help shows a command's options.
+Tab completion: eval "$(pixelrnn -sc install=bash)", or zsh, or fish."""
 
 
 def main() -> None:
     """The console script: exit code 0, 2 for the user's mistake, 1 for a failure of ours, 130 and 143 for signals."""
-    prepare_streams()
-    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if word in ("-h", "--help", "help"):
-        print(usage())
-        return
-    if word == "--version":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = _command(sys.argv[1:])
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has left, as in `pixelrnn models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141  # as a shell has it for SIGPIPE
+    if "pixelrnn.distributed" in sys.modules:
+        from pixelrnn import distributed
+
+        distributed.exit_process(code)
+    sys.exit(code)
+
+
+def _command(words: list[str]) -> int:
+    command, *rest = words or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(USAGE.format("\n".join(f"  {name:<10} {meaning}" for name, meaning in COMMANDS.items())))
+    elif command == "--version":
         from pixelrnn import __version__
 
         print(f"pixelrnn {__version__}")
-        return
-    from pixelrnn.errors import nearest
+    elif command in ("-sc", "--shell-completion"):
+        from pixelrnn.cli.completer import answer
 
-    if word not in COMMANDS:
-        print(
-            f"pixelrnn: unknown command '{word}'{nearest(word, COMMANDS)} (known: {', '.join(COMMANDS)})",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        print(answer(rest[0] if rest else ""))
+    elif command not in COMMANDS:
+        from pixelrnn.errors import nearest
 
-    from pixelrnn import distributed
-    from pixelrnn.cli.app import launch
+        known = f"(known: {', '.join(COMMANDS)})"
+        print(f"pixelrnn: unknown command '{command}'{nearest(command, COMMANDS)} {known}", file=sys.stderr)
+        return 2
+    elif not {"-h", "--help"}.isdisjoint(rest):
+        from pixelrnn.cli.manual import show
 
-    sys.argv = [f"pixelrnn {word}", *sys.argv[2:]]
-    lend_home()
-    distributed.exit_process(launch(word, import_module(f"pixelrnn.cli.{word}").run))
+        print(show(command, rest))
+    else:
+        from pixelrnn.cli.app import launch
+
+        return launch(command, rest)
+    return 0

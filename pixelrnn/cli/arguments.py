@@ -1,55 +1,104 @@
-"""The words of a command line, before Hydra sees them: options, which are name=value, and Hydra's flags."""
+"""The words of a command line: options, which are name=value, and flags. Paths are quoted for Hydra's grammar."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NoReturn
+from os.path import expanduser
 
-from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 
-from pixelrnn.errors import UserError
-from pixelrnn.registry import LONGEST, printable
+from pixelrnn.cli.manual import option_names
+from pixelrnn.errors import UserError, printable
+from pixelrnn.registry import LONGEST
+
+PATHS = {
+    *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+}
 
 
-def arranged(arguments: list[str], command: str, known: Callable[[], list[str]]) -> list[str]:
-    """The options and then the flags: Hydra takes no options on both sides of a flag.
+@dataclass
+class Arguments:
+    """A command line: its options, with their paths in quotes, and its flags."""
 
-    known() lists the command's options. Raises UserError for a word that is neither an option nor a flag, and for a folder
-    that this run would not use.
-    """
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
-    for i, word in enumerate(arguments):
-        if word.startswith("-") and word.partition("=")[0] not in parser._option_string_actions:
-            _refuse(_no_option(*arguments[i:], known=known()), command)
-    found = parser.parse_intermixed_args(arguments)
-    for i, word in enumerate(found.overrides):
-        if "=" not in word and not word.startswith("~"):  # with which Hydra deletes an option
-            _refuse(_no_option(*found.overrides[i:], known=known()), command)
-    named = {word.lstrip("+").partition("=")[0] for word in found.overrides}
-    sweeps = found.multirun or "hydra.mode=MULTIRUN" in found.overrides
-    if sweeps and "hydra.run.dir" in named:
+    overrides: list[str] = field(default_factory=list)
+    sweep: bool = False  # -m
+    cfg: str = ""  # --cfg job
+    config_dir: str = ""  # --config-dir <folder>
+
+
+def parse(words: list[str], command: str) -> Arguments:
+    """The options and flags of a command line. UserError for another word, and for a folder that this run would not use."""
+    found, help_hint = Arguments(), f"(pixelrnn {command} --help lists the options)"
+    found.sweep = not {"-m", "--multirun"}.isdisjoint(words)
+    rest = iter(enumerate(words))
+    for i, word in rest:
+        name, equals, value = word.partition("=")
+        if name in ("-c", "--cfg", "-cd", "--config-dir"):
+            value = value or next(rest, (0, ""))[1]
+            setattr(found, "cfg" if name in ("-c", "--cfg") else "config_dir", value)
+        elif (equals and not word.startswith("-")) or word.startswith("~"):  # with ~, Hydra deletes an option
+            found.overrides.append(quoted(word, found.sweep))
+        elif word not in ("-m", "--multirun"):
+            raise UserError(f"{_not_an_option(command, *words[i:])} {help_hint}")
+    if found.cfg not in ("", "job"):
+        raise UserError(f"--cfg {found.cfg}: it is --cfg job {help_hint}")
+    named = {name_of(override) for override in found.overrides}
+    if found.sweep and "hydra.run.dir" in named:
         raise UserError("hydra.run.dir= is the folder of a single run, and -m asks for a sweep: give hydra.sweep.dir=")
-    if not sweeps and (unused := named & {"hydra.sweep.dir", "hydra.sweep.subdir"}):
+    if not found.sweep and (unused := named & {"hydra.sweep.dir", "hydra.sweep.subdir"}):
         raise UserError(f"{min(unused)}= is for a sweep: add -m, or give hydra.run.dir= for a single run")
-    return [*found.overrides, *(word for word in arguments if word not in found.overrides)]
+    return found
 
 
-def _refuse(message: str, command: str = "COMMAND") -> NoReturn:
-    raise UserError(f"{message} (pixelrnn {command} --help lists the options)")
+def name_of(override: str) -> str:
+    """The option that an override such as "+model.width=3" or "~data" sets."""
+    return override.lstrip("+~").partition("=")[0]
 
 
-def _no_option(word: str, following: str = "", *_: str, known: list[str]) -> str:
-    """What is said of a word that is no option: how the option is written, if one is near."""
+def _not_an_option(command: str, word: str, following: str = "", *_: str) -> str:
+    """Say how the option is written, if one is near."""
     name, equals, value = word.lstrip("-").partition("=")
     if not equals and not following.startswith("-") and "=" not in following:
         value = following
-    option = nearest_option(name.replace("-", "_"), known)
+    option = nearest_option(name.replace("-", "_"), option_names(command))
     example = f", such as {option}={printable(value, LONGEST) or '<value>'}" if option else ""
     return f"{printable(word, LONGEST)}: options are name=value{example}"
 
 
-def nearest_option(name: str, known: list[str]) -> str:
+def nearest_option(name: str, known: Collection[str]) -> str:
     """The option of this name, the only one that ends in it, or the most similar one; "" if none is similar."""
     ends = [option for option in known if option.endswith(f".{name}")]
     near = [name] if name in known else ends if len(ends) == 1 else get_close_matches(name, known, n=1, cutoff=0.5)
     return near[0] if near else ""
+
+
+def quoted(override: str, sweep: bool = False) -> str:
+    """The override with its path in quotes if Hydra's grammar would read it otherwise, as for "größe.png" and "a=b (1).png".
+
+    A leading ~ becomes the home folder: bash leaves it as it is after a name with dots, and zsh after any name.
+    """
+    option, _, value = override.partition("=")
+    if option == "occlusions":
+        return re.sub(r"(\bpath: *)(~[^,}\]]*)", lambda found: found[1] + in_quotes(expanduser(found[2])), override)
+    if option.lstrip("+") not in PATHS or not value:
+        return override
+    sweep = sweep and not option.startswith("hydra.")
+    parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
+    override = f"{option}={','.join(parts)}"
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        read, by_hand = parsed.value(), value[0] in "'\"" or "\\" in value
+        if (sweep and parsed.is_sweep_override()) or read in (None, parts[0]) or (by_hand and isinstance(read, str)):
+            return override
+    except HydraException:  # it has special characters
+        pass
+    return f"{option}={','.join(map(in_quotes, parts))}"
+
+
+def in_quotes(path: str) -> str:
+    """The path as Hydra's grammar quotes it."""
+    return QuotedString(path, Quote.single).with_quotes()

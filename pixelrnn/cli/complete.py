@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.app import output_folder, plain, said
+from pixelrnn.cli.app import output_folder, overridden_options, plain
 from pixelrnn.cli.progress import pixel_bar
 from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion import uncertainty
@@ -87,7 +87,7 @@ def run(cfg: DictConfig) -> None:
 
 def _work(cfg: DictConfig, model: Model) -> Work:
     """Choose the images and the masks, and print what they are."""
-    asked = {option.split(".")[0] for option in said()} & {"mask", "occlusion", "occlusions"}
+    asked = {option.split(".")[0] for option in overridden_options()} & {"mask", "occlusion", "occlusions"}
     if len(asked) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     if cfg.image:

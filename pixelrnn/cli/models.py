@@ -21,9 +21,9 @@ def run(cfg: DictConfig) -> None:
             print(
                 f"{'':<{indent}}test: {nats['nats']:.2f} nats, {nats['bits_per_dim']:.3f} bits/dim; {facts['completes']}\n"
             )
-        print("checkpoint=<name> takes one in every command, and pixelrnn models name=<name> prints its card")
-        return
-    print("\n".join(pretrained.card(cfg.name)))
+        print("checkpoint=<name> uses a model in any command; pixelrnn models name=<name> prints its card")
+    else:
+        print("\n".join(pretrained.card(cfg.name)))
 
 
 def card(name: str) -> dict[str, Any]:

@@ -1,43 +1,41 @@
-"""What the options of all commands may be: a name means the same in each. Their defaults stand in conf/.
+"""What the values of options may be. The defaults in conf/ say of which kind an option is; RULES say more about some.
 
-The options of a group (a model's, an occlusion's) are checked by the group's own functions, those of training by Settings.
+Checked before torch is imported. A name means the same in each command.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from os.path import exists, expanduser
 from typing import Any, NamedTuple
 
-from pixelrnn.completion.parts import LEAST_TEMPERATURE, STRATEGIES
-from pixelrnn.errors import UserError, nearest
-from pixelrnn.files.atomic import FIGURES
-from pixelrnn.own_picture.picture import FITS
-from pixelrnn.registry import LONGEST, printable
-
-GROUPS = ("data", "model", "ordering", "likelihood", "occlusion")
+from pixelrnn import pretrained
+from pixelrnn.cli.manual import members, page
+from pixelrnn.errors import UserError, nearest, printable
+from pixelrnn.registry import LONGEST, check_options
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words, and whether it is."""
+    """What a value must be, in words, and a test of it; its names, if it is a choice."""
 
     words: str
     holds: Callable[[Any], bool]
-    names: tuple[str, ...] = ()  # of which a value that is none of them may mean the nearest
+    names: tuple[str, ...] = ()
 
 
-def _whole(least: int, most: int = 10**9) -> Rule:
-    def holds(value: Any) -> bool:
-        return type(value) is int and least <= value <= most  # and not true, which Python takes for 1
-
-    return Rule(f"a whole number from {least} to {most}", holds)
+def _number(least: float, most: float = 10**9, kind: type = int) -> Rule:
+    words = f"a {'whole ' if kind is int else ''}number from {least:.10g}" + (f" to {most}" if most != 10**9 else "")
+    return Rule(words, lambda value: type(value) in (int, kind) and least <= value <= most)  # true is of type bool
 
 
-def _one_of(*names: str) -> Rule:
+def _or(rule: Rule, *others: Any) -> Rule:
+    names = ["null" if other is None else str(other) for other in others]
+    words = f"{rule.words}, or {' or '.join(names)}"
+    return Rule(words, lambda value: value in others or rule.holds(value), (*rule.names, *(set(names) - {"null"})))
+
+
+def _choice(*names: str) -> Rule:
     return Rule(f"{', '.join(names[:-1])} or {names[-1]}", lambda value: value in names, names)
-
-
-def _or_null(rule: Rule) -> Rule:
-    return Rule(f"{rule.words}, or null", lambda value: value is None or rule.holds(value))
 
 
 def _is_occlusion(value: Any) -> bool:
@@ -47,59 +45,76 @@ def _is_occlusion(value: Any) -> bool:
 def _are_occlusions(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(map(_is_occlusion, value))
-    return value is None or value == "halves_and_centre"
+    return value in (None, "halves_and_centre")
 
 
-INTEGER = Rule("a whole number", lambda value: type(value) is int)  # those who take it know its range
-SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
+SWITCH = Rule("true or false", lambda value: isinstance(value, bool), ("true", "false"))
 TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("count", "batch_size", "completed_images"), _whole(1)),
-    **dict.fromkeys(("limit", "order"), _or_null(INTEGER)),
+    **dict.fromkeys(("count", "batch_size", "completed_images"), _number(1)),
+    **dict.fromkeys(("limit", "training.segment", "training.validate_every"), _or(_number(1), None)),
+    **dict.fromkeys(("training.valid_limit", "training.patience"), _or(_number(1), None)),
+    "order": _or(_number(0), None),
+    **dict.fromkeys(("training.max_minutes", "training.first_order"), _or(_number(0, kind=float), None)),
     **dict.fromkeys(("maps", "ensemble", "open"), SWITCH),
-    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name"), _or_null(TEXT)),
-    "completions": _whole(0),
-    "particles": Rule("auto, or a whole number from 1", lambda value: value == "auto" or _whole(1).holds(value)),
-    "seed": _whole(0, 2**32 - 1),
-    "threads": _or_null(_whole(1, 1024)),
-    "fit": _one_of(*FITS),
-    "invert": Rule("auto, true or false", lambda value: value == "auto" or isinstance(value, bool)),
-    "port": Rule("a number from 1 to 65535", _whole(1, 65535).holds),
+    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
+    "training.bf16": _or(SWITCH, None),
+    "invert": _or(SWITCH, "auto"),
+    "completions": _number(0),
+    "particles": _or(_number(1), "auto"),
+    "seed": _number(0, 2**32 - 1),
+    "threads": _or(_number(1, 1024), None),
+    "port": _number(1, 65535),
+    "temperature": _number(1e-6, kind=float),
+    "fit": _choice("auto", "stretch", "none"),
+    "strategy": _choice("auto", "ancestral", "particles"),
+    "part": _choice("train", "valid", "test"),
+    **dict.fromkeys(("figures", "training.figures"), _choice("png", "svg", "pdf")),
     "host": Rule("an address, such as 127.0.0.1", TEXT.holds),
     "device": Rule(
         "auto, cpu, cuda or mps, or one of several, such as cuda:1",
         lambda value: isinstance(value, str) and bool(DEVICE.fullmatch(value)),
-    ),
-    "temperature": Rule(
-        f"a number, at least {LEAST_TEMPERATURE:g}",
-        lambda value: type(value) in (int, float) and LEAST_TEMPERATURE <= value < 1e300,
-    ),
-    "strategy": _one_of(*STRATEGIES),
-    "figures": _one_of(*FIGURES),
-    "part": _one_of("train", "valid", "test"),
-    "occlusions": Rule(
-        "halves_and_centre, or a list of occlusions, such as [strokes,{name:half,side:top}]", _are_occlusions
+        ("auto", "cpu", "cuda", "mps"),
     ),
     "training": Rule("a group of options, such as training.epochs=5", lambda value: isinstance(value, dict)),
+    "occlusions": Rule("halves_and_centre, or a list such as [strokes,{name:half,side:top}]", _are_occlusions),
 }
 
 
-def check(options: Mapping[str, Any]) -> None:
+def check(command: str, options: Mapping[str, Any]) -> None:
     """UserError for the first of a command's options, as plain values, that is not what it must be."""
-    for name, value in options.items():
-        if name in RULES:
-            _check(name, value, RULES[name])
-        elif name in GROUPS and isinstance(value, dict) and "name" not in value:
-            raise UserError(f"{name}.{next(iter(value), '')} needs {name}=<a name>, whose options these are")
-    for path, value in _leaves(options):
-        if path.endswith(".seed"):
-            _check(path, value, RULES["seed"])
+    defaults = {name: option.value for name, option in page(command).options.items()}
+    for group in page(command).groups:
+        if isinstance(spec := options.get(group), dict):
+            defaults |= _defaults_of_member(group, spec)
+    for path, value in _values(options):
+        section, _, name = path.rpartition(".")
+        if rule := RULES["seed"] if name == "seed" else RULES.get(path):
+            if not rule.holds(value):
+                raise UserError(f"{path}={written(value)}: it is {rule.words}{nearest(str(value), rule.names)}")
+        elif path in defaults:
+            check_options(section, section, {name: value}, {name: defaults[path]})
+    for name in ("image", "mask"):
+        if options.get(name) and not exists(expanduser(options[name])):
+            raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
+    if "checkpoint" in options and not options["checkpoint"]:
+        raise UserError(
+            "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
+            f"bundled one: {', '.join(pretrained.names())}"
+        )
+    for name in ("checkpoint", "init"):
+        if options.get(name):
+            pretrained.find(options[name])
 
 
-def _check(name: str, value: Any, rule: Rule) -> None:
-    if not rule.holds(value):
-        raise UserError(f"{name}={written(value)}: it is {rule.words}{nearest(str(value), rule.names)}")
+def _defaults_of_member(group: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of the member that a group is set to, from its yaml file; of a user's own member, of the one it names."""
+    if "name" not in spec:
+        raise UserError(f"{group}.{next(iter(spec), '')} needs {group}=<a name>, whose options these are")
+    pages = (page(f"{group}/{member}").options for member in members(group))
+    options = next((options for options in pages if options["name"].default == spec["name"]), {})
+    return {f"{group}.{name}": option.value for name, option in options.items()}
 
 
 def written(value: Any) -> str:
@@ -108,13 +123,13 @@ def written(value: Any) -> str:
     return printable(text, LONGEST)
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """All values below this one, with their paths, such as occlusions[1].seed."""
+def _values(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """This value and all below it, with their paths, such as occlusions[1].seed."""
+    if path:
+        yield path, value
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _leaves(below, f"{path}.{key}" if path else str(key))
+            yield from _values(below, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for i, below in enumerate(value):
-            yield from _leaves(below, f"{path}[{i}]")
-    else:
-        yield path, value
+            yield from _values(below, f"{path}[{i}]")

@@ -12,12 +12,12 @@ from pixelrnn.completion.fill import Progress
 
 @contextmanager
 def pixel_bar(description: str) -> Iterator[Progress]:
-    """A bar, and what completion calls to draw it; in a terminal only, and of one process only."""
-    quiet = None if distributed.is_main() else True  # None: where it is no terminal
+    """Context manager: a progress bar, and the function that updates it; only in a terminal, and in the first process."""
+    quiet = None if distributed.is_main() else True  # None: unless this is a terminal
     with tqdm(desc=description, unit="pixel", dynamic_ncols=True, disable=quiet) as bar:
 
-        def show(done: int, total: int, _: Tensor) -> None:
+        def update(done: int, total: int, _: Tensor) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        yield show
+        yield update

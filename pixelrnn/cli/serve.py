@@ -31,12 +31,12 @@ def _wait(received: list[str]) -> None:
 
 
 def _own(cfg: DictConfig) -> LoadedModel:
-    """The model of cfg.checkpoint, with images of its test data, or where these are not at hand with some that it draws."""
+    """The model of cfg.checkpoint, with images of its test data, or, if these are missing, with images that it draws."""
     model = load_checkpoint(cfg)
     try:
         examples, source = limited(load_data(cfg, model).test, 16), "from its test data"
     except UserError as error:
-        print(f"examples   drawn by the model itself, for want of its test data: {error}")
+        print(f"examples   drawn by the model itself, because its test data are missing: {error}")
         generator = torch.Generator(model.order.device).manual_seed(0)
         examples, source = sample(model, 8, generator=generator).cpu(), "drawn by the model itself"
     return LoadedModel(str(cfg.checkpoint), model, examples, source)

@@ -1,19 +1,16 @@
 """pixelrnn train"""
 
-from typing import Any, get_args
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ValidationError
+from omegaconf import DictConfig
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
-from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, plain, said
-from pixelrnn.cli.options import written
-from pixelrnn.cli.run_folder import accept
+from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, overridden_options, plain, running
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost, UserError
+from pixelrnn.errors import ProcessLost
 from pixelrnn.model import MODELS, Model
 from pixelrnn.notes import note
 from pixelrnn.registry import configure
@@ -22,11 +19,9 @@ from pixelrnn.training.settings import Settings
 from pixelrnn.training.state import way_on
 from pixelrnn.training.update import occlusion_of
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-
 
 def run(cfg: DictConfig) -> None:
-    settings, device, folder = _settings(cfg.training), choose_device(cfg), output_folder()
+    settings, device, folder = Settings(**plain(cfg.training)), choose_device(cfg), output_folder()
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if saved:
@@ -53,7 +48,7 @@ def run(cfg: DictConfig) -> None:
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed, begins=accept)
+        at = train(model, data, settings, folder, cfg.seed, begins=running[0].record)
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
 
@@ -69,25 +64,14 @@ def run(cfg: DictConfig) -> None:
         print(f"saved      {folder / 'last'}; {way_on(folder)}")
         raise Stopped(at.stopped_by)
     pictures = [folder / f"{name}.{settings.figures}" for name in ("curves", "samples")]
-    if there := [str(path) for path in pictures if path.exists()]:  # none where another run's was over already
+    if there := [str(path) for path in pictures if path.exists()]:  # a run that was over already draws none
         print(f"pictures   {', '.join(there)}")
 
 
-def _settings(training: DictConfig) -> Settings:
-    """The options of training, of the types that Settings declares."""
-    try:
-        return Settings(**plain(OmegaConf.merge(OmegaConf.structured(Settings), training)))
-    except ValidationError as error:
-        declared = Settings.__annotations__[str(error.key)]
-        kind = next(words for kind, words in KINDS.items() if kind in (declared, *get_args(declared)))
-        raise UserError(f"training.{error.key}={written(error.value)}: it must be {kind}") from None
-
-
 def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:
-    """The configuration of a run with init=: what the command line leaves open is as in the saved model, its options, its
-    ordering and likelihood, and the size, channels and levels to which the data are brought. An experiment leaves nothing
-    open."""
-    chosen = said()
+    """The configuration of a run with init=. Options that the command line does not set are as in the saved model: the
+    model's own, its ordering and likelihood, and the data's size, channels and levels. An experiment sets all options."""
+    chosen = overridden_options()
     if "experiment" in chosen:
         return specs
     channels, height, width = saved.shape

@@ -4,15 +4,19 @@ A card begins with facts in YAML between two lines of "---": the model, its trai
 Text follows, with a picture and what the model cannot do.
 """
 
+from __future__ import annotations  # Tensor is not imported when this module is
+
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from pixelrnn.files.pictures import open_picture, to_tensor
-from pixelrnn.pixels import requantise
+from pixelrnn.errors import UserError, nearest, printable
+from pixelrnn.files.atomic import expanded
 from pixelrnn.registry import lookup
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = Path(__file__).parent
 
@@ -20,6 +24,17 @@ FOLDER = Path(__file__).parent
 def names() -> list[str]:
     """The names of the bundled models, sorted. pixelrnn.load and checkpoint= take them in place of a folder."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def find(checkpoint: str | Path) -> Path:
+    """The folder of a bundled model by its name, else the folder `checkpoint` itself; UserError if there is none."""
+    folder = FOLDER / checkpoint if str(checkpoint) in names() else expanded(checkpoint)
+    if not os.path.isdir(folder):  # which is no error if the name is too long for a file
+        raise UserError(
+            f"checkpoint {printable(folder)}: no such folder{nearest(str(checkpoint), names())}; give the folder of a run "
+            f"(outputs/train/…) or of a saved model, or a bundled one: {', '.join(names())}"
+        )
+    return folder
 
 
 def _folder(name: str) -> Path:
@@ -37,6 +52,11 @@ def examples(name: str) -> Tensor:
 
     Raises UserError for a name that is not a bundled model's.
     """
+    import torch
+
+    from pixelrnn.files.pictures import open_picture, to_tensor
+    from pixelrnn.pixels import requantise
+
     folder = _folder(name)
     arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))["arguments"]
     side_by_side = to_tensor(open_picture(folder / "examples.png"))
