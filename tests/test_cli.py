@@ -569,6 +569,8 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "epochs=5"], "did you mean 'training.epochs'"),
         (["train", "bptt=full"], "did you mean 'training.bptt'"),
         (["train", "--cfg", "jobs"], "--cfg jobs: it is --cfg job"),
+        (["train", "-m", "hydra/launcher=joblib"], "hydra/launcher=: of Hydra's own options, hydra.run.dir, "),
+        (["train", "hydra.verbose=true"], "hydra.verbose=: of Hydra's own options"),
         (["sample", "--seed", "3"], "such as seed=3"),
         (["evaluate", "--occlusion", "half"], "such as occlusion=half"),
         (["complete", "photo.png"], "photo.png: options are name=value"),

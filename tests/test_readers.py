@@ -270,7 +270,7 @@ def test_a_picture_of_a_folder_that_cannot_be_read_is_named(tmp_path):
 def test_a_file_that_vanishes_is_named(tmp_path, monkeypatch):
     for i in range(4):
         written(tmp_path / f"{i}.png", Image.fromarray(GREY))
-    monkeypatch.setitem(folder.__globals__, "list_pictures", lambda *_: [tmp_path / f"{i}.png" for i in range(4)])
+    monkeypatch.setitem(folder.__globals__, "_list_pictures", lambda *_: [tmp_path / f"{i}.png" for i in range(4)])
     (tmp_path / "2.png").unlink()
     refused(r"2\.png: no such file", load_data, {"name": "folder", "root": str(tmp_path)})
 

@@ -18,6 +18,7 @@ PATHS = {
     *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),
     *("hydra.run.dir", "hydra.sweep.dir"),
 }
+HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
 
 
 @dataclass
@@ -47,6 +48,11 @@ def parse(words: list[str], command: str) -> Arguments:
     if found.cfg not in ("", "job"):
         raise UserError(f"--cfg {found.cfg}: it is --cfg job {help_hint}")
     named = {name_of(override) for override in found.overrides}
+    if unknown := next((name for name in named - HYDRA if re.match("hydra[./]", name)), ""):
+        raise UserError(
+            f"{unknown}=: of Hydra's own options, {', '.join(sorted(HYDRA))} can be set; the jobs of a sweep run one after the "
+            "other, in this process"
+        )
     if found.sweep and "hydra.run.dir" in named:
         raise UserError("hydra.run.dir= is the folder of a single run, and -m asks for a sweep: give hydra.sweep.dir=")
     if not found.sweep and (unused := named & {"hydra.sweep.dir", "hydra.sweep.subdir"}):

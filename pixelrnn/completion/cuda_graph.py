@@ -3,7 +3,6 @@
 On a GPU the loop's time is that of launching many small kernels. A replay launches them all at once.
 """
 
-import logging
 from typing import Any
 
 import torch
@@ -11,8 +10,6 @@ from torch import Tensor
 
 from pixelrnn.model import Model
 from pixelrnn.model.state import leaves, pick
-
-logger = logging.getLogger(__name__)
 
 FEWEST = 32  # steps that make a recording worthwhile
 
@@ -77,16 +74,8 @@ class DrawnStep:
 
 
 def records(model: Model, device: torch.device, steps: int) -> bool:
-    """Whether to draw so many steps by a DrawnStep. If not, the debug log says why (hydra.verbose=true)."""
-    reasons = {
-        f"no CUDA device but {device.type}": device.type != "cuda",
-        f"{type(model).__name__} takes no position as a tensor": not model.position_as_tensor,
-        f"{steps} steps are too few": steps < FEWEST,
-    }
-    against = [reason for reason, holds in reasons.items() if holds]
-    if against:
-        logger.debug("sampling step by step, without a CUDA graph: %s", "; ".join(against))
-    return not against
+    """Whether to draw so many steps by a DrawnStep."""
+    return device.type == "cuda" and model.position_as_tensor and steps >= FEWEST
 
 
 def _assign(state: Any, values: Any) -> None:

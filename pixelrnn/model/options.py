@@ -4,7 +4,7 @@ A constructor takes them as keywords, model.options holds them, and config.json 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -37,9 +37,9 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         """UserError unless each number of units, layers, … is at least 1. A window may be 0: none."""
-        for name, value in vars(self).items():
-            if type(value) is int and value < 1 and name != "window":
-                raise UserError(f"{name}={value}: it is at least 1")
+        for field in fields(self):
+            if field.type is int and getattr(self, field.name) < 1 and field.name != "window":
+                raise UserError(f"{field.name}={getattr(self, field.name)}: it is at least 1")
 
     def build_orders(self, shape: Shape) -> Tensor:
         """The orders, int64 (orders, pixels), each once; the first is the default."""
