@@ -183,12 +183,12 @@ def test_bfloat16_is_left_to_cuda_and_kept_from_narrow_logistics(likelihood):
 
 
 def test_bfloat16_falls_back_to_float32_where_the_cpu_has_no_such_lstm(tmp_path):
-    """torch is told to use AVX2 alone, so the test is the same on every x86 CPU."""
+    """oneDNN is told to use AVX2 alone, so the test is the same on every x86 CPU."""
     arguments = ["train", "training.epochs=1", "training.bf16=true", "data.limit=8", "training.samples=0"]
     options = ["model.width=8", "model.depth=1", "training.valid_limit=4", f"hydra.run.dir={tmp_path}"]
     run = subprocess.run(
         [sys.executable, "-m", "pixelrnn", *arguments, *options],
-        env={**os.environ, "ATEN_CPU_CAPABILITY": "avx2"},
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
         capture_output=True,
         text=True,
     )

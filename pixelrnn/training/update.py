@@ -1,6 +1,7 @@
 """One update of the weights: the objective, the optimiser and the step."""
 
 from contextlib import nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -82,13 +83,23 @@ def _back_propagate(
 
 def uses_bf16(model: Model, settings: Settings) -> bool:
     """Whether an update computes its products in bfloat16: by default on CUDA only, and not if the likelihood needs float32;
-    never for an LSTM on a CPU without AVX-512."""
+    never for an LSTM on a CPU that cannot compute it so."""
     device = model.order.device.type
     if settings.bf16 is None:
         return device == "cuda" and not model.likelihood.fine
-    if device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules()):
-        return settings.bf16 and torch.backends.cpu.get_cpu_capability() == "AVX512"  # else oneDNN raises
-    return settings.bf16
+    has_lstm = device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules())
+    return settings.bf16 and (not has_lstm or _cpu_has_bfloat16_lstm())
+
+
+@cache
+def _cpu_has_bfloat16_lstm() -> bool:
+    """Try a small LSTM in bfloat16. oneDNN raises if it has none: on a CPU without AVX-512, or if it is told not to use it."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _draw_order(orders: int, first: float | None) -> int:
