@@ -68,8 +68,13 @@ def _command(words: list[str]) -> int:
         print(f"pixelrnn {__version__}")
     elif command in ("-sc", "--shell-completion"):
         from pixelrnn.cli.completer import answer
+        from pixelrnn.errors import UserError
 
-        print(answer(rest[0] if rest else ""))
+        try:
+            print(answer(rest[0] if rest else ""))
+        except UserError as error:
+            print(f"pixelrnn: {error}", file=sys.stderr)
+            return 2
     elif command not in COMMANDS:
         from pixelrnn.errors import nearest
 

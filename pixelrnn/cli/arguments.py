@@ -39,7 +39,8 @@ def parse(words: list[str], command: str) -> Arguments:
     for i, word in rest:
         name, equals, value = word.partition("=")
         if name in ("-c", "--cfg", "-cd", "--config-dir"):
-            value = value or next(rest, (0, ""))[1]
+            if not (value := value or next(rest, (0, ""))[1]):
+                raise UserError(f"{word} needs a value: --cfg job, or --config-dir <folder> {help_hint}")
             setattr(found, "cfg" if name in ("-c", "--cfg") else "config_dir", value)
         elif (equals and not word.startswith("-")) or word.startswith("~"):  # with ~, Hydra deletes an option
             found.overrides.append(quoted(word, found.sweep))

@@ -9,6 +9,7 @@ from pixelrnn import pretrained
 from pixelrnn.cli import COMMANDS
 from pixelrnn.cli.manual import members, option_names, page
 from pixelrnn.cli.options import RULES
+from pixelrnn.errors import UserError, printable
 
 INSTALL = {
     "bash": "complete -o nospace -o default -C 'pixelrnn -sc query=bash' pixelrnn",
@@ -24,12 +25,12 @@ set -lx COMP_POINT (string length $COMP_LINE); pixelrnn -sc query=fish)'""",
 
 
 def answer(request: str) -> str:
-    """The answer to install=<shell> or query=<shell>, lines of text."""
+    """The answer to install=<shell> or query=<shell>, lines of text. Raises UserError for anything else."""
     what, _, shell = request.partition("=")
-    if what == "install" and shell in INSTALL:
+    if what not in ("install", "query") or shell not in INSTALL:
+        raise UserError(f"-sc {printable(request, 80)}: use -sc install=<shell>; shells: {', '.join(INSTALL)}")
+    if what == "install":
         return INSTALL[shell]
-    if what != "query" or shell not in INSTALL:
-        return f"usage: pixelrnn -sc install=<shell>; shells: {', '.join(INSTALL)}"
     line = os.environ.get("COMP_LINE", "")
     _, *words = line[: int(os.environ.get("COMP_POINT") or len(line))].split(" ")
     *before, last = words or [""]
