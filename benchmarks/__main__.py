@@ -73,7 +73,7 @@ def _describe(spec: dict[str, Any]) -> str:
 
 
 def _document(path: Path) -> tuple[str, str]:
-    """What stands in a file before and after the table; UserError unless both marks are there, in this order."""
+    """The text before and after the table in a file; UserError unless both marks are there, in this order."""
     try:
         text = path.read_text(encoding="utf-8")
         before, rest = text.split(MARKS[0])
@@ -96,7 +96,7 @@ def _table(measured: dict[str, list[Row]]) -> str:
     names = [name for name in measured if not name.startswith(GROWTH)]
     lines = [f"| | {' | '.join(names)} | target |", "|---" * (len(names) + 2) + "|"]
     for what, values in rows.items():
-        # What was measured of the first model's growth stands in its column.
+        # The growth of the first model is in its column.
         cells = [values.get(name, values.get(f"{GROWTH}{name}", "")) for name in names]
         lines.append(f"| {what.replace(' / ', ' ÷ ')} | {' | '.join(cells)} | {targets[what]} |")
     return "\n".join(lines) + "\n"

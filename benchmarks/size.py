@@ -81,7 +81,7 @@ def parameter_count(node: ast.FunctionDef) -> int:
 
 
 def entered(folder: Path) -> list[list[Any]]:
-    """What COMMAND enters, as TRACE prints it."""
+    """The functions that COMMAND enters, as TRACE prints them."""
     line = [sys.executable, "-c", TRACE, str(folder / "pixelrnn"), *COMMAND.split(), "hydra.run.dir=run"]
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(

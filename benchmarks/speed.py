@@ -79,7 +79,7 @@ class Bench:
         return _row(what, ratios, target=target)
 
     def slope(self, what: str, functions: dict[int, Callable[[], Any]], power: int = 1, target: str = "") -> Row:
-        """Of log time over log size^power: 1 is proportional."""
+        """The slope of log time over log size^power; 1 is proportional."""
         logs = power * torch.tensor([float(size) for size in functions]).log()
         for function in functions.values():
             function()

@@ -1,4 +1,4 @@
-"""What the program says if the input is wrong."""
+"""The errors that a user sees, and the text of their messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -27,6 +27,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean 'snake'?' for a name that resembles a known one, else an empty string."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def in_one_line(error: Exception, most: int = 4096) -> str:
+    """The text of another library's error for a message: printable, with its line breaks as spaces."""
+    return printable(" ".join(str(error).split()), most)
 
 
 def printable(value: object, most: int = 4096) -> str:

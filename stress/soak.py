@@ -161,16 +161,8 @@ def main(requests: int = 500, visitors: int = 4, seed: int = 0) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "pixelrnn",
-        "serve",
-        "checkpoint=digits",
-        "open=false",
-        f"port={port}",
-        "threads=1",
-    ]
+    options = ["checkpoint=digits", "open=false", f"port={port}", "threads=1"]
+    command = [sys.executable, "-m", "pixelrnn", "serve", *options]
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # Gradio reports bad requests here; a pipe that is not read would fill
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout and "page" in server.stdout.readline()

@@ -15,7 +15,7 @@ SAME = ("cell", "layer", "width", "residual")
 
 @dataclass(frozen=True)
 class Inherited:
-    """What a model took from a saved one. A module is listed by its name, such as "encoder"."""
+    """The parameters that a model took from a saved one. A module is listed by its name, such as "encoder"."""
 
     taken: int  # parameters that were copied
     parameters: int  # parameters of the new model

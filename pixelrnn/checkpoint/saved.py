@@ -19,10 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
-from pixelrnn.errors import UserError, printable
+from pixelrnn.errors import UserError, in_one_line, printable
 from pixelrnn.files.atomic import expanded, write_whole
 from pixelrnn.model import MODELS, Model
-from pixelrnn.registry import check_options, lookup, option_defaults
+from pixelrnn.registry import LONGEST, check_options, lookup, option_defaults
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -103,7 +103,7 @@ def _build(text: bytes, data: bytes, place: str) -> Model:
         model = make()
         model.load_state_dict(weights)
     except Exception as error:  # torch refuses impossible sizes with MemoryError, OverflowError and many others
-        reason = printable(" ".join(str(error).split()), 300)
+        reason = in_one_line(error, 300)
         raise UserError(f"{place}: {CONFIG} and {WEIGHTS} do not fit together ({reason})") from None
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
@@ -126,7 +126,7 @@ def _parse(text: bytes, place: str) -> dict[str, Any]:
     version = config.get("format") if isinstance(config, dict) else None
     if version != FORMAT:
         raise UserError(
-            f"{place}: {CONFIG} has format version {printable(version, 80)}; this program reads version {FORMAT}: use the "
+            f"{place}: {CONFIG} has format version {printable(version, LONGEST)}; this program reads version {FORMAT}: use the "
             "pixelrnn that wrote it"
         )
     config["trained_on"] = trained_on = config.get("trained_on") or {}
@@ -165,8 +165,8 @@ def _check_arguments(kind: type[Model], arguments: Mapping[str, Any], weights: M
             raise UserError("the name of an ordering is not printable")
     for key, value in arguments.items():
         if key.endswith("depth") and value > len(weights):
-            raise UserError(f"model.{key}={printable(value, 80)}: the weights are those of fewer layers")
+            raise UserError(f"model.{key}={printable(value, LONGEST)}: the weights are those of fewer layers")
     # A window's neighbours are tabulated along the orders before it is known which of them have weights.
     window, size = arguments.get("window", 0), sum(weight.nbytes for weight in weights.values())
     if weights["orders"].numel() * window**2 > 2**22 + 8 * size:
-        raise UserError(f"model.window={printable(window, 80)}: it is too large for a model of these weights")
+        raise UserError(f"model.window={printable(window, LONGEST)}: it is too large for a model of these weights")

@@ -39,7 +39,7 @@ def launch(command: str, words: list[str]) -> int:
 
 
 def _jobs(command: str, words: list[str]) -> list[Job]:
-    """What this process has to do. Only torchrun's processes need torch to know."""
+    """The jobs of this process. Only torchrun's processes need torch to find them."""
     if os.environ.get("WORLD_SIZE") in (None, "", "1"):
         return compose(command, words)
     from pixelrnn import distributed

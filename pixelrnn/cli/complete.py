@@ -134,7 +134,7 @@ def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
 
 
 def _fine(spec: dict[str, Any], model: Model, own: OwnPicture) -> Tensor:
-    """What an occlusion hides at the picture's own size, with the transparent part."""
+    """Build an occlusion at the picture's own size. The transparent part is hidden too."""
     path = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
     hidden = own.mask(path) if path else own.enlarge(occlusions.build(spec, *model.shape[1:]))
     return hidden if own.transparent is None else hidden | own.transparent

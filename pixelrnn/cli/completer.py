@@ -10,6 +10,7 @@ from pixelrnn.cli import COMMANDS
 from pixelrnn.cli.manual import members, option_names, page
 from pixelrnn.cli.options import RULES
 from pixelrnn.errors import UserError, printable
+from pixelrnn.registry import LONGEST
 
 INSTALL = {
     "bash": "complete -o nospace -o default -C 'pixelrnn -sc query=bash' pixelrnn",
@@ -28,7 +29,7 @@ def answer(request: str) -> str:
     """The answer to install=<shell> or query=<shell>, lines of text. Raises UserError for anything else."""
     what, _, shell = request.partition("=")
     if what not in ("install", "query") or shell not in INSTALL:
-        raise UserError(f"-sc {printable(request, 80)}: use -sc install=<shell>; shells: {', '.join(INSTALL)}")
+        raise UserError(f"-sc {printable(request, LONGEST)}: use -sc install=<shell>; shells: {', '.join(INSTALL)}")
     if what == "install":
         return INSTALL[shell]
     line = os.environ.get("COMP_LINE", "")

@@ -9,13 +9,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import pretrained
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, in_one_line
 from pixelrnn.files.atomic import expanded, write_whole
 
 
 @dataclass
 class Job:
-    """What a command is to do: its configuration, the overrides that the user gave, and the folder it writes into."""
+    """A command with its configuration, the overrides that the user gave, and the folder it writes into."""
 
     command: str
     cfg: DictConfig
@@ -82,7 +82,7 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
         assert isinstance(cfg, DictConfig)
     except Exception as error:  # a file that is missing or damaged, by hand or because the run was made in Python
         raise UserError(
-            f"{folder} does not say with which options it was trained ({' '.join(str(error).split())[:200]}); give them, and "
+            f"{folder} does not say with which options it was trained ({in_one_line(error, 200)}); give them, and "
             f"hydra.run.dir={folder} in place of training.resume="
         ) from None
     OmegaConf.set_struct(cfg, True)

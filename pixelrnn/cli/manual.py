@@ -36,7 +36,7 @@ class Option(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a yaml file says: its opening comment, its groups and its options, such as "training.epochs"."""
+    """The content of a yaml file: its opening comment, its groups and its options, such as "training.epochs"."""
 
     about: list[str]
     groups: dict[str, Option]
@@ -107,7 +107,7 @@ def show(command: str, words: list[str]) -> str:
 
 
 def _opening(read: Page) -> tuple[str, list[str]]:
-    """What the opening comment says, and its examples."""
+    """Split the opening comment into its text and its examples."""
     text = [line for line in read.about if not line.startswith(("@", "pixelrnn "))]
     return " ".join(text), [line for line in read.about if line.startswith("pixelrnn ")]
 

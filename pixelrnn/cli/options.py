@@ -1,4 +1,4 @@
-"""What the values of options may be. The defaults in conf/ say of which kind an option is; RULES say more about some.
+"""Check the values of options. The defaults in conf/ give the type of each option; RULES are stricter about some.
 
 Checked before torch is imported. A name means the same in each command.
 """
@@ -16,7 +16,7 @@ from pixelrnn.registry import LONGEST, check_options
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words, and a test of it; its names, if it is a choice."""
+    """A rule in words, and a test of a value; the names to choose from, if it is a choice."""
 
     words: str
     holds: Callable[[Any], bool]

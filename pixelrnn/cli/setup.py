@@ -1,4 +1,4 @@
-"""What several commands need: the device, the model of the checkpoint, and its data."""
+"""Shared by several commands: the device, the model of the checkpoint, and its data."""
 
 from typing import Any
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pixelrnn.data.dataset import Dataset
-from pixelrnn.data.prepare import Options, data_folder, data_missing, in_one_line, prepare
-from pixelrnn.errors import UserError
+from pixelrnn.data.prepare import Options, data_folder, data_missing, prepare
+from pixelrnn.errors import UserError, in_one_line
 from pixelrnn.files.atomic import nothing_left
 
 # As in the fixed binarisation of MNIST, the last images of the training file are for validation.
@@ -71,8 +71,8 @@ def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
         if absent:
             raise data_missing(title, folder, place, absent, error) from error
         raise UserError(
-            f"the files of {title} in {folder / place} cannot be used ({in_one_line(error)}); delete them and run again "
-            "to download them"
+            f"the files of {title} in {folder / place} cannot be used ({type(error).__name__}: "
+            f"{in_one_line(error)}); delete them and run again to download them"
         ) from error
     # torchvision gives a tensor of grey images, or an array of colour images with the channels last.
     parts = [torch.as_tensor(part) for part in (rest[:first], rest[first:], test)]

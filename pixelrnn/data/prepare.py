@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pixelrnn.data.dataset import Dataset
-from pixelrnn.errors import DataMissing, UserError
+from pixelrnn.errors import DataMissing, UserError, in_one_line
 from pixelrnn.files.atomic import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise
 
@@ -129,10 +129,6 @@ def data_missing(title: str, root: Path, place: str, names: Sequence[str], error
     found = next(((f, what) for f in near for what in (place, names[0]) if os.path.exists(f / what)), None)
     hint = f"; {found[0]} holds {found[1]}: is data.root={found[0]} meant?" if found else ""
     return DataMissing(
-        f"{title} is not in {root / place} and could not be downloaded ({in_one_line(error)}); put {', '.join(names)} "
-        f"there, or set data.root to the folder that holds {place}{hint}"
+        f"{title} is not in {root / place} and could not be downloaded ({type(error).__name__}: "
+        f"{in_one_line(error)}); put {', '.join(names)} there, or set data.root to the folder that holds {place}{hint}"
     )
-
-
-def in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -51,9 +51,14 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
     return hidden
 
 
+def takes_seed(name: str) -> bool:
+    """Whether the occlusion of this name is drawn at random, from an option `seed`."""
+    return "seed" in option_defaults(lookup("occlusion", name, OCCLUSIONS))
+
+
 def draw(occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw `count` masks of an occlusion, bool (count, height, width), each with its own seed if it has that option."""
-    if "seed" not in option_defaults(lookup("occlusion", occlusion, OCCLUSIONS)):
+    if not takes_seed(occlusion):
         return build(occlusion, height, width).expand(count, -1, -1)
     seeds = torch.randint(2**31, (count,), generator=generator).tolist()
     return torch.stack([build({"name": occlusion, "seed": seed}, height, width) for seed in seeds])

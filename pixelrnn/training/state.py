@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError
+from pixelrnn.errors import ProcessLost, UserError, in_one_line
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.notes import note
@@ -133,7 +133,7 @@ def load_state(
     except (UserError, ProcessLost):
         raise
     except Exception as error:  # a damaged file can raise anything
-        reason = printable(" ".join(str(error).split()), 200)
+        reason = in_one_line(error, 200)
         raise UserError(f"{path} is damaged or of another version ({reason}); {ELSEWHERE}") from None
     return progress
 

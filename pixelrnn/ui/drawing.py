@@ -97,7 +97,7 @@ class Frame(NamedTuple):
 
 @dataclass
 class DrawSession:
-    """What a visitor waits for. A click on Cancel sets cancelled."""
+    """The draw that a visitor waits for. A click on Cancel sets cancelled."""
 
     cancelled: bool = False
 

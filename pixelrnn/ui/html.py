@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class View(NamedTuple):
-    """What the page shows: a line, pictures, and at the end the pictures as files in a zip archive."""
+    """The page's answer: a line, pictures, and at the end the pictures as files in a zip archive."""
 
     line: str
     pictures: str = ""
@@ -137,7 +137,7 @@ def given(request: Request) -> list[str]:
 
 
 def meaning_of_nats(drawn: Drawn) -> str:
-    """What completion.log_probs returns for these images."""
+    """Name the quantity that completion.log_probs returns for these images."""
     if drawn.request.from_scratch:
         return "log p(x)"
     if not drawn.how["observed_ahead"] or drawn.request.loaded.model.sees_ahead:

@@ -1,4 +1,4 @@
-"""What a visitor asks for: a target image, its hidden region, and the choices for a draw."""
+"""A visitor's request: a target image, its hidden region, and the choices for a draw."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,8 +26,7 @@ STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
 def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
     """One of STANDARD: bool (height, width)."""
     spec = STANDARD[name]
-    is_random = spec["name"] in ("random_pixels", "strokes")
-    return occlusions.build({**spec, "seed": seed} if is_random else spec, height, width)
+    return occlusions.build({**spec, "seed": seed} if occlusions.takes_seed(spec["name"]) else spec, height, width)
 
 
 def mask_to_text(hidden: Tensor) -> str:
