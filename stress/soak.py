@@ -125,6 +125,7 @@ def asks_for_nonsense(visitor: Visitor) -> tuple[str, str]:
         [
             ("x" * 64, CHOICE),
             ("1" * 10_000, CHOICE),
+            (None, CHOICE),
             (HALF, [*CHOICE[:4], -1]),
             (HALF, ["auto", "best", 2, 0, 0]),
         ]

@@ -68,6 +68,16 @@ def test_invalid_masks_are_refused(text):
         mask_from_text(text, 6, 6)
 
 
+@pytest.mark.parametrize("text", ["x" * 36, "0" * 35, "", None])
+def test_an_invalid_mask_is_not_taken_for_an_empty_one(text):
+    from pixelrnn.ui.complete_tab import HINT, CompleteTab
+
+    tab, target = SimpleNamespace(panel=SimpleNamespace(line="line")), Target("digits", torch.zeros(1, 6, 6))
+    assert CompleteTab.forecast(tab, target, "0" * 36) == {"line": HINT}
+    with pytest.raises(UserError, match="does not have 6x6 pixels"):
+        CompleteTab.forecast(tab, target, text)
+
+
 @pytest.mark.parametrize("title", STANDARD)
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (5, 7)])
 def test_standard_occlusions_hide_a_part(title, size):

@@ -118,8 +118,9 @@ class CompleteTab:
 
     def forecast(self, target: Target, mask: object, *choices: Any) -> dict[Any, Any]:
         """Say how the painted mask will be completed."""
-        empty = isinstance(mask, str) and "1" not in mask
-        return {self.panel.line: HINT if empty else self.request(target, mask, *choices).forecast}
+        hidden = mask_from_text(mask, *target.image.shape[1:])
+        painted = bool(hidden.any())
+        return {self.panel.line: self.request(target, mask, *choices).forecast if painted else HINT}
 
     def request(self, target: Target, mask: object, *choices: Any) -> Request:
         """The request to complete the target under a mask of the painter."""
