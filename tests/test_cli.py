@@ -496,12 +496,7 @@ def test_models_lists_what_ships_and_prints_a_card(call):
 def test_bundled_models_complete_and_sample_at_once(call):
     values = np.random.default_rng(0).integers(0, 256, (20, 30))
     code, out, err = call(
-        "complete",
-        f"image={picture('photo.png', values)}",
-        "occlusion=half",
-        "count=1",
-        "threads=1",
-        "hydra.run.dir=c",
+        "complete", f"image={picture('photo.png', values)}", "occlusion=half", "count=1", "threads=1", "hydra.run.dir=c"
     )
     assert code == 0, err
     assert "picture    photo.png is 30x20 pixels; the model sees it stretched to" in out
@@ -617,10 +612,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
             ["complete", "checkpoint=CHECKPOINT", "particles=many"],
             "particles=many: it is a whole number from 1, or auto",
         ),
-        (
-            ["complete", "checkpoint=CHECKPOINT", "temperature=1e-40"],
-            "temperature=1e-40: it is a number from 1e-06",
-        ),
+        (["complete", "checkpoint=CHECKPOINT", "temperature=1e-40"], "temperature=1e-40: it is a number from 1e-06"),
         (["sample", "checkpoint=CHECKPOINT", "temperature=1e-40"], "temperature=1e-40: it is a number from 1e-06"),
         (["evaluate", "checkpoint=CHECKPOINT", "ensemble=true"], "single order"),
         (["evaluate", "checkpoint=CHECKPOINT", "strategy=particle"], "did you mean 'particles'"),

@@ -200,10 +200,7 @@ def test_links_are_followed_once(tmp_path):
     (photos / "dogs" / "up").symlink_to(photos)
     (photos / "gone.png").symlink_to("nowhere")
     count, line = left_out(photos)
-    assert count == 50 and sorted(line.split(", ")) == [
-        "1 behind a broken link",
-        "3 reached a second time by a link",
-    ]
+    assert count == 50 and sorted(line.split(", ")) == ["1 behind a broken link", "3 reached a second time by a link"]
 
 
 def test_a_limit_takes_some_and_decodes_no_others(tmp_path, monkeypatch):

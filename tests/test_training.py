@@ -35,12 +35,7 @@ def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
     at = run(tmp_path, validate_every=3, samples=4)
     assert at.step == 20
     models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
-    assert tree(tmp_path).keys() == models | {
-        "last/training.pt",
-        "metrics.jsonl",
-        "curves.png",
-        "samples.png",
-    }
+    assert tree(tmp_path).keys() == models | {"last/training.pt", "metrics.jsonl", "curves.png", "samples.png"}
     valid = [record["step"] for record in records(tmp_path) if "valid_nats" in record]
     assert valid == [3, 6, 9, 12, 15, 18, 20]
 

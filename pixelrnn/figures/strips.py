@@ -50,12 +50,7 @@ def as_heat(entropy: Tensor) -> tuple[np.ndarray, float]:
 
 
 def completions(
-    images: Tensor | None,
-    hidden: Tensor,
-    completed: Tensor,
-    levels: int,
-    rows: Sequence[str] = (),
-    caption: str = "",
+    images: Tensor | None, hidden: Tensor, completed: Tensor, levels: int, rows: Sequence[str] = (), caption: str = ""
 ) -> Figure:
     """Draw one row for each image: occluded | completions | original.
 
