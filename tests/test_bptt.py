@@ -162,7 +162,7 @@ def test_products_in_bfloat16_give_nearly_the_same_gradient(case, bptt):
 def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"full, checkpointed or truncated"):
         Settings(bptt="cut")
-    with pytest.raises(UserError, match="more than 0, or null"):
+    with pytest.raises(UserError, match="from 1, or null"):
         Settings(segment=0)
     for model in PAPER["model"]:
         with pytest.raises(UserError, match=r"use training\.bptt=checkpointed"):

@@ -1,6 +1,7 @@
 """The commands, as a user calls them; mistakes get one line and exit code 2, and leave nothing behind."""
 
 import json
+import pickle
 import re
 import shlex
 import subprocess
@@ -16,17 +17,16 @@ from PIL import Image
 import pixelrnn
 from pixelrnn import SequenceRNN, cli, pretrained
 from pixelrnn.cell import CELLS
+from pixelrnn.cli import app
+from pixelrnn.cli.compose import check
 from pixelrnn.cli.manual import page
-from pixelrnn.cli.options import RULES, check
-from pixelrnn.completion.parts import LEAST_TEMPERATURE, STRATEGIES
 from pixelrnn.data import DATASETS, Options, limited, load
-from pixelrnn.files.atomic import FIGURES
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
 from pixelrnn.ordering import ORDERINGS
-from pixelrnn.own_picture.picture import FITS
 from pixelrnn.registry import option_defaults
+from pixelrnn.rules import RULES
 from pixelrnn.training import Settings
 from pixelrnn.training import loop as training
 
@@ -188,6 +188,22 @@ def test_multirun_sweeps(call, tmp_path):
     assert code == 0, err
     orders = [pixelrnn.load(tmp_path / "sweep" / str(i)).arguments["ordering"]["name"] for i in range(4)]
     assert orders == ["raster", "raster", "spiral", "spiral"]
+
+
+@pytest.mark.parametrize("plugin", ["hydra/launcher=basic", "hydra/sweeper=basic"])
+def test_hydras_own_launchers_and_sweepers_run_the_jobs_if_asked(call, monkeypatch, plugin):
+    """They call a function that another process can find by its name, and that returns each run's best figure."""
+    task, results = app.run_for_hydra, []
+    assert pickle.loads(pickle.dumps(task)) is task
+    monkeypatch.setattr(app, "run_for_hydra", lambda cfg: results.append(task(cfg)))
+    code, out, err = call("train", "-m", plugin, "seed=0,1", "hydra.sweep.dir=sweep", *SMALL)
+    assert code == 0, err
+    found = [f"{result:.2f}" for result in results]
+    assert found == re.findall(r"best +(\S+) nats per validation image", out) and len(set(found)) == 2
+    assert [OmegaConf.load(f"sweep/{i}/.hydra/train/config.yaml").seed for i in (0, 1)] == [0, 1]
+    missing = ["data=folder", "data.root=nowhere", "seed=0,1", "hydra.sweep.dir=none"]
+    code, _, err = call("train", "-m", plugin, *missing)
+    assert code == 2 and err.splitlines()[-1].startswith("pixelrnn: nowhere: no such folder") and "Traceback" not in err
 
 
 def test_options_may_stand_on_both_sides_of_a_flag(call):
@@ -520,7 +536,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "trainng.epochs=3"], "unknown option 'trainng'; did you mean 'training'"),
         (["train", "traning=3"], "unknown option 'traning'"),
         (["train", "training.epochs=many"], "many"),
-        (["train", "training.epochs=0"], "training.epochs=0: it must be more than 0"),
+        (["train", "training.epochs=0"], "training.epochs=0: it is a whole number from 1"),
         (["train", "model.width=wide"], "model.width=wide: it must be a whole number"),
         (["train", "model.width=0"], "width=0: it is at least 1"),
         (["train", "model.window=4"], "window=4"),
@@ -566,7 +582,9 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "--cfg", "jobs"], "--cfg jobs: it is --cfg job"),
         (["models", "--cfg"], "--cfg needs a value: --cfg job"),
         (["train", "--config-dir="], "--config-dir= needs a value"),
-        (["train", "-m", "hydra/launcher=joblib"], "hydra/launcher=: of Hydra's own options, hydra.run.dir, "),
+        (["train", "-m", "hydra/launcher=joblip"], "unknown hydra/launcher 'joblip'"),
+        (["train", "-m", "hydra/launcher=basic", "seed=-1"], "seed=-1: it is a whole number from 0"),
+        (["train", "hydra/sweeper=basic"], "hydra/sweeper= is for a sweep: add -m"),
         (["train", "hydra.verbose=true"], "hydra.verbose=: of Hydra's own options"),
         (["sample", "--seed", "3"], "such as seed=3"),
         (["evaluate", "--occlusion", "half"], "such as occlusion=half"),
@@ -629,9 +647,9 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["sample", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
         (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
         (["evaluate", "checkpoint=CHECKPOINT", "batch_size=0"], "batch_size=0: it is a whole number from 1"),
-        (["train", "training.epochs=1.5"], "training.epochs=1.5: it must be a whole number"),
+        (["train", "training.epochs=1.5"], "training.epochs=1.5: it is a whole number from 1"),
         (["train", "training.bf16=perhaps"], "training.bf16=perhaps: it is true or false, or null"),
-        (["train", "training.samples=null"], "training.samples=null: it must be a whole number"),
+        (["train", "training.samples=null"], "training.samples=null: it is a whole number from 0"),
         (["train", "training=3"], "training=3: it is a group of options"),
         (["complete", "data=folder"], "data=folder needs data.root"),
         (["complete", "data.root=/x"], "data.root needs data=binarized_mnist or cifar10"),
@@ -712,12 +730,6 @@ def test_every_option_has_a_rule_that_its_default_keeps(command):
     del config["hydra"], config["defaults"]
     assert set(config) <= set(RULES)
     check(command, {**config, "checkpoint": "digits"} if "checkpoint" in config else config)
-
-
-def test_the_command_line_knows_the_same_names_as_the_library():
-    """It has a list of its own, because it checks options before it imports torch."""
-    assert (RULES["strategy"].names, RULES["fit"].names, RULES["figures"].names) == (STRATEGIES, FITS, FIGURES)
-    assert RULES["temperature"].holds(LEAST_TEMPERATURE) and not RULES["temperature"].holds(LEAST_TEMPERATURE / 2)
 
 
 @pytest.mark.parametrize(

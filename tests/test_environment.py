@@ -15,7 +15,7 @@ from conftest import SMALL, files, picture
 from PIL import Image
 
 import pixelrnn
-from pixelrnn.cli.arguments import quoted
+from pixelrnn.cli.compose import quoted
 from pixelrnn.data import load
 from pixelrnn.data.prepare import data_folder
 from pixelrnn.files.masks import read_mask

@@ -1,13 +1,9 @@
 """The command line, and the only place that knows Hydra.
 
-manual.py     the yaml files of conf/ as the manual: --help
-completer.py  tab completion
-arguments.py  words: options, flags, paths in quotes
-compose.py    from a command line to jobs, by Hydra
-options.py    what the values of options may be
-job.py        a run's configuration, folder and record
-app.py        runs jobs; exit codes
-setup.py      device, checkpoint and data for several commands
+manual.py   the yaml files of conf/ as the manual: --help and tab completion
+compose.py  from a command line to checked jobs, by Hydra
+app.py      runs jobs, records them; exit codes
+setup.py    for several commands: device, checkpoint, data and progress bar
 and a file for each command
 """
 
@@ -67,7 +63,7 @@ def _command(words: list[str]) -> int:
 
         print(f"pixelrnn {__version__}")
     elif command in ("-sc", "--shell-completion"):
-        from pixelrnn.cli.completer import answer
+        from pixelrnn.cli.manual import answer
         from pixelrnn.errors import UserError
 
         try:

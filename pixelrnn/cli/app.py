@@ -1,25 +1,28 @@
-"""Run a command's jobs, and turn what goes wrong into one line and an exit code."""
+"""Run a command's jobs, record each in its folder, and turn what goes wrong into one line and an exit code."""
 
+import contextlib
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from pixelrnn.cli.arguments import name_of
-from pixelrnn.cli.compose import compose, plain
-from pixelrnn.cli.job import Job
-from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError
-from pixelrnn.notes import notes_to
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["SIGNALS", "Stopped", "launch", "output_folder", "overridden_options", "plain", "running"]
+from pixelrnn import pretrained
+from pixelrnn.cli.compose import Job, check, compose, job_of, name_of
+from pixelrnn.cli.compose import plain as plain
+from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError
+from pixelrnn.files.atomic import write_whole
+from pixelrnn.notes import notes_to
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
 running: list[Job] = []  # the job that is at work
 
 
-class Stopped(Exception):
-    """A command ended early because of a signal, with its work saved."""
+class Stopped(BaseException):
+    """A command ended early because of a signal, with its work saved. No Exception, so that Hydra's launchers end too."""
 
 
 def launch(command: str, words: list[str]) -> int:
@@ -41,7 +44,7 @@ def launch(command: str, words: list[str]) -> int:
 def _jobs(command: str, words: list[str]) -> list[Job]:
     """The jobs of this process. Only torchrun's processes need torch to find them."""
     if os.environ.get("WORLD_SIZE") in (None, "", "1"):
-        return compose(command, words)
+        return compose(command, words, run_for_hydra)
     from pixelrnn import distributed
 
     distributed.begin()
@@ -52,19 +55,61 @@ def _jobs(command: str, words: list[str]) -> list[Job]:
     return jobs if command in SPREAD else []
 
 
-def _run(job: Job) -> None:
+def run_for_hydra(cfg: DictConfig) -> float | None:
+    """Run a job for one of Hydra's launchers, perhaps in another process. Return what a sweeper minimises, of train only:
+    the best nats per validation image."""
+    own = HydraConfig.get()
+    job = job_of(str(own.job.config_name), cfg, own, own.runtime.output_dir)
+    check(job.command, plain(cfg))
+    return _run(job)
+
+
+def _run(job: Job) -> float | None:
     module = import_module(f"pixelrnn.cli.{job.command}")
     from pixelrnn import distributed
 
     running[:] = [job]
+    made: list[Path] = []  # folders that were not there before
     try:
-        distributed.by_main(job.make_folder)
+        distributed.by_main(lambda: _make_folder(job, made))
         with notes_to(lambda text: print(f"note       {text}", flush=True)):
-            module.run(job.cfg)
+            figure: float | None = module.run(job.cfg)
         if distributed.is_main() and job.command != "train":  # which records itself before it changes anything
-            job.record()
+            record()
+        return figure
     finally:
-        job.remove_if_empty()
+        for path in made:
+            with contextlib.suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+def _make_folder(job: Job, made: list[Path]) -> None:
+    """Make the folder of the run, and list in `made` what was not there; UserError if that is not possible."""
+    place = job.records if job.is_recorded else job.folder
+    try:
+        made += [path for path in (place, *place.parents) if not path.exists()]
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the run's folder cannot be written: {job.folder}: {error.strerror}; choose another one, hydra.run.dir=<folder>, "
+            "or of a sweep hydra.sweep.dir=<folder>"
+        ) from None
+
+
+def record() -> None:
+    """Write the configuration of the job that is at work into its folder. A run that is refused never gets here."""
+    (job,) = running
+    if not job.is_recorded:
+        return
+    cfg = job.cfg.copy()
+    if job.command == "train":  # training.resume= works from any working folder
+        if cfg.init and cfg.init not in pretrained.names():
+            cfg.init = str(Path(cfg.init).absolute())
+        if cfg.data.get("root"):
+            cfg.data.root = str(Path(cfg.data.root).absolute())
+    for name, content in {"config.yaml": cfg, "overrides.yaml": OmegaConf.create(job.overrides)}.items():
+        text = OmegaConf.to_yaml(content)
+        write_whole(job.records / name, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _fail(message: object, code: int) -> int:

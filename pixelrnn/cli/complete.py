@@ -14,8 +14,7 @@ from torch import Generator, Tensor
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.app import output_folder, overridden_options, plain
-from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import load_checkpoint, load_data
+from pixelrnn.cli.setup import load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
 from pixelrnn.completion.fill import complete_in_detail, log_probs

@@ -1,27 +1,60 @@
-"""From the words of a command line to the jobs they ask for: one, or with -m one for each combination of values."""
+"""From the words of a command line to the jobs they ask for: one, or with -m one for each combination of values.
+
+Words are flags, and options of the form name=value. Hydra reads the values; paths are put in quotes for its grammar.
+"""
 
 import itertools
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from pixelrnn.cli import options
-from pixelrnn.cli.arguments import in_quotes, nearest_option, parse
-from pixelrnn.cli.job import Job, resumed
+from pixelrnn import pretrained
 from pixelrnn.cli.manual import CONF, members, option_names, page
-from pixelrnn.errors import UserError, nearest
+from pixelrnn.errors import UserError, in_one_line, nearest, printable
 from pixelrnn.files.atomic import expanded
+from pixelrnn.registry import LONGEST, check_options
+from pixelrnn.rules import RULES, check_rule
+
+PATHS = {
+    *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+}
+HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
+PLUGINS = re.compile(r"hydra[./](launcher|sweeper)\b.*")  # options that hand a sweep to Hydra
 
 
-def compose(command: str, words: list[str]) -> list[Job]:
-    """The jobs of a command line, with their options checked; none if it only asks to print the configuration (--cfg)."""
+@dataclass
+class Job:
+    """A command with its configuration, the overrides that the user gave, and the folder it writes into."""
+
+    command: str
+    cfg: DictConfig
+    overrides: list[str]
+    folder: Path
+    is_recorded: bool  # False for commands that write nothing
+
+    @property
+    def records(self) -> Path:
+        return self.folder / ".hydra" / self.command
+
+
+def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | None = None) -> list[Job]:
+    """The jobs of a command line, with their options checked; none if it only asks to print the configuration (--cfg).
+
+    If it names a launcher or a sweeper of Hydra, that runs the jobs here, by task(cfg), and none are returned.
+    """
     given = parse(words, command)
     overrides = given.overrides
     if given.config_dir:
@@ -38,15 +71,22 @@ def compose(command: str, words: list[str]) -> list[Job]:
                 refused = {*page(command).groups, "hydra.run.dir", "hydra.sweep.dir"}
                 jobs = [resumed(str(resume), parsed, {"-m", *refused} if given.sweep else refused)]
             elif given.sweep:
-                jobs = _sweep(command, parsed)
+                # An interval has values that only a sweeper chooses: they are checked when their jobs start.
+                jobs = _sweep(command, [o for o in parsed if not (given.plugin and _is_interval(o))])
             else:
                 cfg = hydra.compose(command, overrides, return_hydra_config=True)
-                jobs = [_job(command, cfg, Path(cfg.hydra.run.dir))]
-        if given.cfg:
-            print(OmegaConf.to_yaml(jobs[0].cfg), end="")
-            return []
-        for job in jobs:
-            options.check(command, plain(job.cfg))
+                jobs = [job_of(command, cfg, cfg.hydra, cfg.hydra.run.dir)]
+            if given.cfg:
+                print(OmegaConf.to_yaml(jobs[0].cfg), end="")
+                return []
+            for job in jobs:
+                check(command, plain(job.cfg))
+            if given.plugin:
+                if task is None:
+                    raise UserError(f"{given.plugin}= starts the runs by itself: leave out it or torchrun")
+                multirun = GlobalHydra.instance().hydra.multirun  # type: ignore[union-attr]  # initialised above
+                multirun(command, task, overrides)
+                return []
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, command)) from None
     except ValueError as error:  # Hydra's, for a group that is set to null
@@ -69,19 +109,69 @@ def _sweep(command: str, overrides: list[Override]) -> list[Job]:
     for i, cfg in enumerate(configs):
         cfg.hydra.job.num = i
         OmegaConf.copy_cache(configs[0], cfg)
-    return [_job(command, cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)) for cfg in configs]
+    return [job_of(command, cfg, cfg.hydra, f"{cfg.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}") for cfg in configs]
 
 
-def _job(command: str, cfg: DictConfig, folder: Path) -> Job:
-    overrides, is_recorded = list(cfg.hydra.overrides.task), cfg.hydra.output_subdir is not None
+def _is_interval(override: Override) -> bool:
+    return override.is_sweep_override() and not override.is_discrete_sweep()
+
+
+def job_of(command: str, cfg: DictConfig, own: Any, folder: str) -> Job:
+    """A job with Hydra's own configuration, which is taken out of that of the job."""
     with open_dict(cfg):
-        del cfg["hydra"]
-    return Job(command, cfg, overrides, folder.absolute(), is_recorded)
+        cfg.pop("hydra", None)
+    return Job(command, cfg, list(own.overrides.task), Path(folder).absolute(), own.output_subdir is not None)
 
 
 def plain(cfg: Any) -> Any:
     """A configuration node as plain dicts and lists, with all interpolations resolved."""
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+
+
+def check(command: str, options: Mapping[str, Any]) -> None:
+    """UserError for the first of a command's options, as plain values, that is not what it must be. Needs no torch."""
+    defaults = {name: option.value for name, option in page(command).options.items()}
+    for group in page(command).groups:
+        if isinstance(spec := options.get(group), dict):
+            defaults |= _defaults_of_member(group, spec)
+    for path, value in _values(options):
+        section, _, name = path.rpartition(".")
+        if rule := RULES["seed"] if name == "seed" else RULES.get(path):
+            check_rule(path, value, rule)
+        elif path in defaults:
+            check_options(section, section, {name: value}, {name: defaults[path]})
+    for name in ("image", "mask"):
+        if options.get(name) and not exists(expanduser(options[name])):
+            raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
+    if "checkpoint" in options and not options["checkpoint"]:
+        raise UserError(
+            "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
+            f"bundled one: {', '.join(pretrained.names())}"
+        )
+    for name in ("checkpoint", "init"):
+        if options.get(name):
+            pretrained.find(options[name])
+
+
+def _defaults_of_member(group: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of the member that a group is set to, from its yaml file; of a user's own member, of the one it names."""
+    if "name" not in spec:
+        raise UserError(f"{group}.{next(iter(spec), '')} needs {group}=<a name>, whose options these are")
+    pages = (page(f"{group}/{member}").options for member in members(group))
+    options = next((options for options in pages if options["name"].default == spec["name"]), {})
+    return {f"{group}.{name}": option.value for name, option in options.items()}
+
+
+def _values(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """This value and all below it, with their paths, such as occlusions[1].seed."""
+    if path:
+        yield path, value
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _values(below, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for i, below in enumerate(value):
+            yield from _values(below, f"{path}[{i}]")
 
 
 def _explain(error: Exception, command: str) -> str:
@@ -122,3 +212,125 @@ def _needed_member(command: str, option: str) -> str:
     having = [member for member in members(group) if name in page(f"{group}/{member}").options]
     own = f"; of the checkpoint's own data it is {name}=" if group == "data" and name in page(command).options else ""
     return f"{option} needs {group}={' or '.join(having)}{own}" if having else ""
+
+
+def resumed(resume: str, overrides: list[Override], refused: Collection[str]) -> Job:
+    """The job of the run in the folder training.resume=, with the options that are given now in place of its own.
+
+    UserError for an option that is refused, because it would make another run.
+    """
+    folder = expanded(resume).absolute()
+    if not (state := folder / "last" / "training.pt").is_file():
+        raise UserError(f"training.resume={resume}: {state} is not there; give a run's folder, auto or never")
+    given = {str(override.key_or_group): override for override in overrides}
+    if wrong := next((name for name in refused if name in given or name == "-m"), ""):
+        raise UserError(
+            f"training.resume={resume} goes on with one run, in its own folder: leave out {wrong} (a copy of the folder goes "
+            "on by itself)"
+        )
+    job = Job("train", OmegaConf.create(), [], folder, is_recorded=True)
+    try:
+        cfg, recorded = (OmegaConf.load(job.records / name) for name in ("config.yaml", "overrides.yaml"))
+        assert isinstance(cfg, DictConfig)
+    except Exception as error:  # a file that is missing or damaged, by hand or because the run was made in Python
+        raise UserError(
+            f"{folder} does not say with which options it was trained ({in_one_line(error, 200)}); give them, and "
+            f"hydra.run.dir={folder} in place of training.resume="
+        ) from None
+    OmegaConf.set_struct(cfg, True)
+    for name, override in given.items():
+        OmegaConf.update(cfg, name, override.value())
+    cfg.training.resume = "auto"
+    job.cfg, job.overrides = cfg, [*map(str, recorded), *(str(override.input_line) for override in overrides)]
+    return job
+
+
+@dataclass
+class Arguments:
+    """A command line: its options, with their paths in quotes, and its flags."""
+
+    overrides: list[str] = field(default_factory=list)
+    sweep: bool = False  # -m
+    plugin: str = ""  # an option that hands the sweep to Hydra
+    cfg: str = ""  # --cfg job
+    config_dir: str = ""  # --config-dir <folder>
+
+
+def parse(words: list[str], command: str) -> Arguments:
+    """The options and flags of a command line. UserError for another word, and for a folder that this run would not use."""
+    found, help_hint = Arguments(), f"(pixelrnn {command} --help lists the options)"
+    found.sweep = not {"-m", "--multirun"}.isdisjoint(words)
+    rest = iter(enumerate(words))
+    for i, word in rest:
+        name, equals, value = word.partition("=")
+        if name in ("-c", "--cfg", "-cd", "--config-dir"):
+            if not (value := value or next(rest, (0, ""))[1]):
+                raise UserError(f"{word} needs a value: --cfg job, or --config-dir <folder> {help_hint}")
+            setattr(found, "cfg" if name in ("-c", "--cfg") else "config_dir", value)
+        elif (equals and not word.startswith("-")) or word.startswith("~"):  # with ~, Hydra deletes an option
+            found.overrides.append(quoted(word, found.sweep))
+        elif word not in ("-m", "--multirun"):
+            raise UserError(f"{_not_an_option(command, *words[i:])} {help_hint}")
+    if found.cfg not in ("", "job"):
+        raise UserError(f"--cfg {found.cfg}: it is --cfg job {help_hint}")
+    named = {name_of(override) for override in found.overrides}
+    found.plugin = min(filter(PLUGINS.fullmatch, named), default="")
+    if unknown := next((name for name in named - HYDRA if re.match("hydra[./]", name) and not PLUGINS.match(name)), ""):
+        known = f"{', '.join(sorted(HYDRA))}, hydra/launcher and hydra/sweeper"
+        raise UserError(f"{unknown}=: of Hydra's own options, {known} can be set")
+    if found.sweep and "hydra.run.dir" in named:
+        raise UserError("hydra.run.dir= is the folder of a single run, and -m asks for a sweep: give hydra.sweep.dir=")
+    for unused in (named & {"hydra.sweep.dir", "hydra.sweep.subdir"}, {found.plugin} - {""}):
+        if unused and not found.sweep:
+            raise UserError(f"{min(unused)}= is for a sweep: add -m, or give hydra.run.dir= for a single run")
+    return found
+
+
+def name_of(override: str) -> str:
+    """The option that an override such as "+model.width=3" or "~data" sets."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _not_an_option(command: str, word: str, following: str = "", *_: str) -> str:
+    """Say how the option is written, if one is near."""
+    name, equals, value = word.lstrip("-").partition("=")
+    if not equals and not following.startswith("-") and "=" not in following:
+        value = following
+    option = nearest_option(name.replace("-", "_"), option_names(command))
+    example = f", such as {option}={printable(value, LONGEST) or '<value>'}" if option else ""
+    return f"{printable(word, LONGEST)}: options are name=value{example}"
+
+
+def nearest_option(name: str, known: Collection[str]) -> str:
+    """The option of this name, the only one that ends in it, or the most similar one; "" if none is similar."""
+    ends = [option for option in known if option.endswith(f".{name}")]
+    near = [name] if name in known else ends if len(ends) == 1 else get_close_matches(name, known, n=1, cutoff=0.5)
+    return near[0] if near else ""
+
+
+def quoted(override: str, sweep: bool = False) -> str:
+    """The override with its path in quotes if Hydra's grammar would read it otherwise, as for "größe.png" and "a=b (1).png".
+
+    A leading ~ becomes the home folder: bash leaves it as it is after a name with dots, and zsh after any name.
+    """
+    option, _, value = override.partition("=")
+    if option == "occlusions":
+        return re.sub(r"(\bpath: *)(~[^,}\]]*)", lambda found: found[1] + in_quotes(expanduser(found[2])), override)
+    if option.lstrip("+") not in PATHS or not value:
+        return override
+    sweep = sweep and not option.startswith("hydra.")
+    parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
+    override = f"{option}={','.join(parts)}"
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        read, by_hand = parsed.value(), value[0] in "'\"" or "\\" in value
+        if (sweep and parsed.is_sweep_override()) or read in (None, parts[0]) or (by_hand and isinstance(read, str)):
+            return override
+    except HydraException:  # it has special characters
+        pass
+    return f"{option}={','.join(map(in_quotes, parts))}"
+
+
+def in_quotes(path: str) -> str:
+    """The path as Hydra's grammar quotes it."""
+    return QuotedString(path, Quote.single).with_quotes()

@@ -1,8 +1,11 @@
 """The yaml files of conf/ are the manual: each option stands there with its default and a comment.
 
---help, tab completion and the check of options read them here, without Hydra and without torch.
+--help, tab completion and the check of options read them here, without Hydra and without torch. For tab completion,
+`pixelrnn -sc install=bash` prints what a shell is to evaluate, and `pixelrnn -sc query=bash` the candidates; the shell gives
+the line in the variable COMP_LINE and the place of the cursor in COMP_POINT.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +14,12 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 import yaml
+
+from pixelrnn import pretrained
+from pixelrnn.cli import COMMANDS
+from pixelrnn.errors import UserError, printable
+from pixelrnn.registry import LONGEST
+from pixelrnn.rules import RULES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())  # wheel, source tree
@@ -21,6 +30,18 @@ FLAGS = """\
   --cfg job                     print the configuration instead of running the command
   --config-dir <folder>         also take members of groups from the yaml files in this folder
   hydra.run.dir=<folder>        write into this folder (of a sweep: hydra.sweep.dir=)"""
+
+INSTALL = {
+    "bash": "complete -o nospace -o default -C 'pixelrnn -sc query=bash' pixelrnn",
+    "zsh": """_pixelrnn() {
+  local -a found
+  found=("${(@f)$(COMP_LINE="$BUFFER" COMP_POINT=$CURSOR pixelrnn -sc query=zsh)}")
+  if [[ -n "$found" ]]; then compadd -S '' -- $found; else compset -P '*='; _files; fi
+}
+compdef _pixelrnn pixelrnn""",
+    "fish": """complete -c pixelrnn -a '(set -lx COMP_LINE (commandline -cp); \
+set -lx COMP_POINT (string length $COMP_LINE); pixelrnn -sc query=fish)'""",
+}
 
 
 class Option(NamedTuple):
@@ -121,3 +142,41 @@ def _entry(option: Option, text: str) -> Iterator[str]:
     for line in right or [""]:
         yield f"{left:<{COLUMN}}{line}".rstrip()
         left = ""
+
+
+def answer(request: str) -> str:
+    """The answer to install=<shell> or query=<shell>, lines of text. Raises UserError for anything else."""
+    what, _, shell = request.partition("=")
+    if what not in ("install", "query") or shell not in INSTALL:
+        raise UserError(f"-sc {printable(request, LONGEST)}: use -sc install=<shell>; shells: {', '.join(INSTALL)}")
+    if what == "install":
+        return INSTALL[shell]
+    line = os.environ.get("COMP_LINE", "")
+    _, *words = line[: int(os.environ.get("COMP_POINT") or len(line))].split(" ")
+    *before, last = words or [""]
+    found = [word for word in _candidates(before, last) if word.startswith(last)]
+    option = last.rpartition("=")[0] + "=" if "=" in last else ""
+    # bash completes what follows the "=" by itself, with the space that ends it; other shells complete the whole word.
+    return "\n".join(word.removeprefix(option) if shell == "bash" else word.rstrip() for word in found)
+
+
+def _candidates(before: list[str], last: str) -> list[str]:
+    """Words that may stand after those before; of an option with "=", its values."""
+    command, *options = [word for word in before if word] or [""]
+    if not command:
+        return [f"{name} " for name in COMMANDS]
+    if command not in COMMANDS:
+        return []
+    name, equals, _ = last.partition("=")
+    if not equals:
+        chosen = {group: member for group, _, member in (word.partition("=") for word in options)}
+        return ["--help ", *(f"{name}=" for name in option_names(command, chosen))]
+    if name in page(command).groups:
+        values = members(name)
+    elif name in ("checkpoint", "init") or (command, name) == ("models", "name"):
+        values = pretrained.names()
+    elif rule := RULES.get(name):
+        values = list(rule.names)
+    else:
+        values = []
+    return [f"{name}={value} " for value in values]

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from pixelrnn import distributed, figures
 from pixelrnn.cli.app import output_folder, plain
-from pixelrnn.cli.progress import pixel_bar
-from pixelrnn.cli.setup import load_checkpoint
+from pixelrnn.cli.setup import load_checkpoint, pixel_bar
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.completion.fill import sample
 from pixelrnn.evaluation.likelihoods import log_probs

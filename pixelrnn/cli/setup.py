@@ -1,13 +1,18 @@
-"""Shared by several commands: the device, the model of the checkpoint, and its data."""
+"""Shared by several commands: the device, the model of the checkpoint, its data, and the progress bar."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
+from tqdm import tqdm
 
-from pixelrnn import checkpoint, pretrained
+from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.cli.compose import plain
 from pixelrnn.completion.describe import describe
+from pixelrnn.completion.fill import Progress
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import DataMissing, UserError
 from pixelrnn.model import Model
@@ -69,3 +74,16 @@ def _own_data(cfg: DictConfig, model: Model) -> dict[str, Any]:
             f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
         )
     return spec
+
+
+@contextmanager
+def pixel_bar(description: str) -> Iterator[Progress]:
+    """Context manager: a progress bar, and the function that updates it; only in a terminal, and in the first process."""
+    quiet = None if distributed.is_main() else True  # None: unless this is a terminal
+    with tqdm(desc=description, unit="pixel", dynamic_ncols=True, disable=quiet) as bar:
+
+        def update(done: int, total: int, _: Tensor) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
-from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, overridden_options, plain, running
+from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, overridden_options, plain, record
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
 from pixelrnn.errors import ProcessLost
@@ -20,7 +20,8 @@ from pixelrnn.training.state import way_on
 from pixelrnn.training.update import occlusion_of
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> float:
+    """Train, and return the best nats per validation image, which Hydra's sweepers minimise."""
     settings, device, folder = Settings(**plain(cfg.training)), choose_device(cfg), output_folder()
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
@@ -48,7 +49,7 @@ def run(cfg: DictConfig) -> None:
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed, begins=running[0].record)
+        at = train(model, data, settings, folder, cfg.seed, begins=record)
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
 
@@ -66,6 +67,7 @@ def run(cfg: DictConfig) -> None:
     pictures = [folder / f"{name}.{settings.figures}" for name in ("curves", "samples")]
     if there := [str(path) for path in pictures if path.exists()]:  # a run that was over already draws none
         print(f"pictures   {', '.join(there)}")
+    return at.best_nats
 
 
 def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:

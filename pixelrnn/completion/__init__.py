@@ -9,6 +9,6 @@ describe.py     how completions were drawn, in words
 """
 
 from pixelrnn.completion.fill import complete, complete_in_detail, is_exact, log_probs, sample
-from pixelrnn.completion.parts import STRATEGIES, Completions, Options
+from pixelrnn.completion.parts import Completions, Options
 
-__all__ = ["STRATEGIES", "Completions", "Options", "complete", "complete_in_detail", "is_exact", "log_probs", "sample"]
+__all__ = ["Completions", "Options", "complete", "complete_in_detail", "is_exact", "log_probs", "sample"]

@@ -67,7 +67,7 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
 def manner(ahead: int, sees_ahead: bool, strategy: str, temperature: float) -> str:
     """How a draw relates to p(hidden | observed): "exact", "particles", "not conditioned" or "another distribution".
 
-    ahead is the number of observed pixels after the first hidden one in the order; strategy is one of STRATEGIES.
+    ahead is the number of observed pixels after the first hidden one in the order; strategy is as in Options.
     """
     if ahead and not sees_ahead:
         return "not conditioned" if strategy == "ancestral" else "particles"

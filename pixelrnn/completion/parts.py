@@ -1,6 +1,5 @@
 """Options and results of completions, and the parts in which they are drawn so that the memory is bounded."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,12 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn.completion.particles import ENOUGH, Particles
-from pixelrnn.errors import UserError, nearest
 from pixelrnn.model import Model
 from pixelrnn.model.orders import hidden_span
+from pixelrnn.rules import check_rules
 
-STRATEGIES = ("auto", "ancestral", "particles")
-LEAST_TEMPERATURE = 1e-6  # logits are divided by it in float32, and a smaller one overflows
 ROW_STEPS = 1 << 17  # observed pixels that are read in one pass, at most
 NOISE = 1 << 22  # random numbers that are drawn in one call, at most
 
@@ -31,20 +28,7 @@ class Options:
     batch_size: int = 4096
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UserError(f"count={self.count}: at least 1 completion")
-        if self.strategy not in STRATEGIES:
-            hint = nearest(self.strategy, STRATEGIES)
-            raise UserError(f"unknown strategy '{self.strategy}'{hint} (known: {', '.join(STRATEGIES)})")
-        if not LEAST_TEMPERATURE <= self.temperature < math.inf:
-            raise UserError(
-                f"temperature={self.temperature}: it is at least {LEAST_TEMPERATURE:g}; 1 samples the model, less is more "
-                "cautious"
-            )
-        if self.particles != "auto" and (isinstance(self.particles, str) or self.particles < 1):
-            raise UserError(f"particles={self.particles}: auto, or at least 1 for each completion")
-        if self.batch_size < 1:
-            raise UserError(f"batch_size={self.batch_size}: at least 1 completion at a time")
+        check_rules(vars(self))
 
 
 @dataclass(frozen=True)

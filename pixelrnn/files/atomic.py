@@ -9,8 +9,6 @@ from typing import Any
 
 from pixelrnn.errors import UserError
 
-FIGURES = ("png", "svg", "pdf")  # the kinds of file that a figure can be
-
 
 def expanded(path: str | Path) -> Path:
     """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is."""

@@ -17,7 +17,6 @@ from pixelrnn.own_picture.framing import INVERTED, Frame, Tone, find_frame, find
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import requantise
 
-FITS = ("auto", "stretch", "none")
 TINT = 16  # a picture counts as grey, such as cream paper, if its channels differ from grey by less on average
 # Strokes stay as they are if their distance from the middle, and from the usual size, is at most this share of the side. The
 # first value holds for a picture of the model's size, the second for other pictures.

@@ -1,0 +1,108 @@
+"""What the values of options may be. A name means the same on the command line and in Python, so both find its rule here.
+
+The command line checks options before torch is imported, so this module does without it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from pixelrnn.errors import UserError, nearest, printable
+from pixelrnn.registry import LONGEST
+
+
+class Rule(NamedTuple):
+    """A rule in words, and a test of a value; the names to choose from, if it is a choice."""
+
+    words: str
+    holds: Callable[[Any], bool]
+    names: tuple[str, ...] = ()
+
+
+def _number(least: float, most: float = 10**9, kind: Any = Integral) -> Rule:
+    words = f"a {'whole ' if kind is Integral else ''}number from {least:.10g}"
+    words += f" to {most}" if most != 10**9 else ""
+    return Rule(words, lambda value: isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most)
+
+
+def _or(rule: Rule, *others: Any) -> Rule:
+    names = ["null" if other is None else str(other) for other in others]
+    words = f"{rule.words}, or {' or '.join(names)}"
+    return Rule(words, lambda value: value in others or rule.holds(value), (*rule.names, *(set(names) - {"null"})))
+
+
+def _choice(*names: str) -> Rule:
+    return Rule(f"{', '.join(names[:-1])} or {names[-1]}", lambda value: value in names, names)
+
+
+def _is_occlusion(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("name"), str))
+
+
+def _are_occlusions(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_occlusion, value))
+    return value in (None, "halves_and_centre")
+
+
+DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
+SWITCH = Rule("true or false", lambda value: isinstance(value, bool), ("true", "false"))
+TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
+NUMBER, COUNT, AT_LEAST_ONE = _number(0, kind=Real), _number(0), _number(1)
+POSITIVE = _number(math.ulp(0), math.inf, Real)._replace(words="a number of more than 0")
+# Logits are divided by the temperature in float32, and a smaller one overflows.
+TEMPERATURE = _number(1e-6, kind=Real)
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("count", "batch_size", "completed_images"), AT_LEAST_ONE),
+    **dict.fromkeys(("training.epochs", "training.batch_size", "training.accumulate"), AT_LEAST_ONE),
+    **dict.fromkeys(("limit", "training.segment", "training.validate_every"), _or(AT_LEAST_ONE, None)),
+    **dict.fromkeys(("training.valid_limit", "training.patience"), _or(AT_LEAST_ONE, None)),
+    **dict.fromkeys(("completions", "training.warmup_steps", "training.samples", "training.recoveries"), COUNT),
+    "order": _or(COUNT, None),
+    "particles": _or(AT_LEAST_ONE, "auto"),
+    "seed": _number(0, 2**32 - 1),
+    "threads": _or(_number(1, 1024), None),
+    "port": _number(1, 65535),
+    "temperature": TEMPERATURE._replace(words=f"{TEMPERATURE.words}; 1 samples the model, less is more cautious"),
+    **dict.fromkeys(("training.learning_rate", "training.clip_norm"), POSITIVE),
+    "training.max_minutes": _or(POSITIVE, None),
+    "training.weight_decay": NUMBER,
+    "training.average_decay": _number(0, math.nextafter(1, 0), Real)._replace(words="a number in [0, 1)"),
+    "training.first_order": _or(_number(0, 1, Real), None),
+    **dict.fromkeys(("maps", "ensemble", "open"), SWITCH),
+    "training.bf16": _or(SWITCH, None),
+    "invert": _or(SWITCH, "auto"),
+    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
+    "fit": _choice("auto", "stretch", "none"),
+    "strategy": _choice("auto", "ancestral", "particles"),
+    "part": _choice("train", "valid", "test"),
+    "training.bptt": _choice("full", "checkpointed", "truncated"),
+    "training.optimizer": _choice("adamw", "rmsprop"),
+    **dict.fromkeys(("figures", "training.figures"), _choice("png", "svg", "pdf")),
+    "host": Rule("an address, such as 127.0.0.1", TEXT.holds),
+    "device": Rule(
+        "auto, cpu, cuda or mps, or one of several, such as cuda:1",
+        lambda value: isinstance(value, str) and bool(DEVICE.fullmatch(value)),
+        ("auto", "cpu", "cuda", "mps"),
+    ),
+    "training": Rule("a group of options, such as training.epochs=5", lambda value: isinstance(value, dict)),
+    "occlusions": Rule("halves_and_centre, or a list such as [strokes,{name:half,side:top}]", _are_occlusions),
+}
+
+
+def check_rule(name: str, value: Any, rule: Rule) -> None:
+    """Raise UserError unless the rule holds for the value of the option of this name."""
+    if not rule.holds(value):
+        # As the command line has it: null, true.
+        text = value if isinstance(value, str | float) else json.dumps(value, ensure_ascii=False, default=str)
+        raise UserError(f"{name}={printable(text, LONGEST)}: it is {rule.words}{nearest(str(value), rule.names)}")
+
+
+def check_rules(options: Mapping[str, Any], section: str = "") -> None:
+    """Raise UserError for the first of these options that breaks its rule; section is their prefix, such as "training."."""
+    for name, value in options.items():
+        if rule := RULES.get(f"{section}{name}"):
+            check_rule(f"{section}{name}", value, rule)
