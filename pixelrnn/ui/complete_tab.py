@@ -9,9 +9,18 @@ import gradio as gr
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.figures.strips import as_rgb
 from pixelrnn.ui.events import DrawPanel, answer_at_once
-from pixelrnn.ui.html import url
-from pixelrnn.ui.models import LoadedModel, ModelCatalog
-from pixelrnn.ui.request import STANDARD, Request, Target, check_number, mask_from_text, mask_to_text, standard_mask
+from pixelrnn.ui.request import (
+    STANDARD,
+    LoadedModel,
+    ModelCatalog,
+    Request,
+    Target,
+    check_number,
+    mask_from_text,
+    mask_to_text,
+    standard_mask,
+)
+from pixelrnn.ui.views import url
 
 HERE = Path(__file__).parent
 STRATEGIES = [("exact, else particles", "auto"), ("particles", "particles"), ("plain fill", "ancestral")]

@@ -10,9 +10,9 @@ import gradio as gr
 
 from pixelrnn.errors import UserError
 from pixelrnn.notes import notes_to
-from pixelrnn.ui import html
-from pixelrnn.ui.drawing import DrawSession
+from pixelrnn.ui import views
 from pixelrnn.ui.request import Request
+from pixelrnn.ui.views import DrawSession
 
 KEPT = 600  # seconds that a file stays in the temporary folder, about
 
@@ -41,8 +41,8 @@ def answer_at_once(
             with notes_to(lambda text: notes.append(f"{text}.")):
                 answer = function(*values)
         except UserError as error:
-            return {line: html.line(str(error), "wrong")}
-        return {**answer, line: html.line(" ".join([answer[line], *notes]))}
+            return {line: views.line(str(error), "wrong")}
+        return {**answer, line: views.line(" ".join([answer[line], *notes]))}
 
     gr.on(events, answer, [*inputs], [line, *outputs], **QUICK)
 
@@ -55,7 +55,7 @@ class DrawPanel:
         with gr.Row():
             self.go = gr.Button(verb, variant="primary", elem_id=f"{prefix}go")
             self.cancel = gr.Button("Cancel", elem_id=f"{prefix}cancel")
-        self.line = gr.HTML(html.line(hint), elem_id=f"{prefix}line")
+        self.line = gr.HTML(views.line(hint), elem_id=f"{prefix}line")
         self.pictures = gr.HTML(elem_id=f"{prefix}pictures")
         self.files = gr.DownloadButton(
             "Download the PNGs and the JSON", interactive=False, size="sm", elem_id=f"{prefix}files"
@@ -67,12 +67,12 @@ class DrawPanel:
 
         def begin(session: DrawSession) -> dict[Any, Any]:
             session.cancelled = True  # the draw before
-            line = html.line("Waiting for its turn.", "working")
+            line = views.line("Waiting for its turn.", "working")
             files = gr.DownloadButton(value=None, interactive=False)
             return {self.line: line, self.pictures: "", self.files: files, self.session: DrawSession()}
 
         def draw(session: DrawSession, *values: Any) -> Iterator[dict[Any, Any]]:
-            for view in html.watch(lambda: request(*values), session):
+            for view in views.watch(lambda: request(*values), session):
                 shown: dict[Any, Any] = {self.line: view.line}
                 if view.pictures:
                     shown[self.pictures] = view.pictures

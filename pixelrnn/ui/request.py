@@ -1,5 +1,6 @@
-"""A visitor's request: a target image, its hidden region, and the choices for a draw."""
+"""A visitor's request: a model, a target image, its hidden region, and the choices for a draw."""
 
+import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -7,20 +8,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelrnn import checkpoint, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.completion.describe import in_words, manner
+from pixelrnn.completion.describe import describe_order, in_words, manner
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
 from pixelrnn.files.masks import check_size, read_mask
+from pixelrnn.model import Model
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.pixels import requantise
-from pixelrnn.ui.models import LoadedModel
 
 MAX_PIXELS = 4_000_000  # of a picture or a mask that a visitor sends
 MAX_IMAGES = 64  # of one draw
 
 STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model under its name, and examples to complete."""
+
+    name: str
+    model: Model
+    examples: Tensor  # uint8 levels (images, channels, height, width)
+    source: str  # where the examples come from
+
+    @property
+    def order_names(self) -> list[str]:
+        return [describe_order(self.model, index) for index in range(len(self.model.orders))]
+
+
+class ModelCatalog:
+    """The bundled models, each loaded when it is first asked for, and perhaps one of the user's own."""
+
+    def __init__(self, own: LoadedModel | None = None, first: str = "mnist_binary", device: str | torch.device = "cpu"):
+        self._loaded = {own.name: own} if own else {}
+        self._device, self._lock = device, threading.Lock()
+        self.names = [*self._loaded, *(name for name in pretrained.names() if name not in self._loaded)]
+        self.first = own.name if own else first
+
+    def __getitem__(self, name: object) -> LoadedModel:
+        """Return the model of this name. Raise UserError for another name, which a browser may send."""
+        if name not in self.names:
+            raise UserError(f"there is no model '{name}' here; choose one of {', '.join(self.names)}")
+        with self._lock:
+            if name not in self._loaded:
+                model = checkpoint.load(name, self._device)
+                self._loaded[name] = LoadedModel(name, model, pretrained.examples(name), "from its test data")
+            return self._loaded[name]
 
 
 def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
@@ -91,9 +127,7 @@ class Request:
     target: Target
     hidden: Tensor  # bool (height, width)
     strategy: str = "auto"
-    order: int | str = (
-        "best"  # an index; "best" is the order with the fewest observed pixels after the first hidden one
-    )
+    order: int | str = "best"  # an index; "best" has the fewest observed pixels after the first hidden one
     count: int = 6
     temperature: float = 1.0
     seed: int = 0

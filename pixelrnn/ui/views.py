@@ -1,30 +1,152 @@
-"""HTML that Gradio has no component for: pixel-sharp pictures with words below them, and the views of a draw."""
+"""Draws in a thread that can be watched and cancelled, and what the page shows of them, as HTML.
+
+Gradio has no component for pixel-sharp pictures with words below them.
+"""
 
 import base64
 import io
+import json
 import logging
 import re
 import tempfile
+import threading
+import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from functools import partial
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Generator, Tensor
 
+from pixelrnn.completion import uncertainty
+from pixelrnn.completion.describe import how_drawn, of_completions
+from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
 from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_heat, as_rgb, heat, mean_as_rgb, occluded
 from pixelrnn.files.pictures import to_picture
-from pixelrnn.ui.drawing import Cancelled, Drawing, Drawn, DrawSession, Frame, archive, draw
+from pixelrnn.notes import notes_to
+from pixelrnn.own_picture.typical import say_if_unlike
+from pixelrnn.pixels import in_8_bits
 from pixelrnn.ui.request import Request
 
+PERIOD = 0.2  # seconds from frame to frame
 PASTED = 512  # pixels of the larger side of a visitor's picture, as it is shown
-
 UPLOADS = re.compile(rf"{re.escape(tempfile.gettempdir())}/pixelrnn-serve-\w+/\w+/")  # see server.py
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The images drawn for a request, and everything known about them. All tensors are on the CPU."""
+
+    request: Request
+    images: Tensor  # uint8 (count, channels, height, width)
+    facts: list[dict[str, float]]  # about each image, see describe.of_completions
+    how: dict[str, Any]  # see describe.how_drawn
+    mean: Tensor  # (channels, height, width) levels
+    entropy: Tensor  # (height, width) bits
+
+
+def draw(request: Request, progress: Progress) -> Drawn:
+    """Draw the images of a request."""
+    model = request.loaded.model
+    device = model.order.device
+    completions = complete_in_detail(
+        model,
+        request.target.image[None].to(device),
+        request.hidden.to(device),
+        generator=Generator(device).manual_seed(request.seed),
+        progress=progress,
+        count=request.count,
+        strategy=request.strategy,
+        temperature=request.temperature,
+        order=request.order_index,
+    )
+    facts = of_completions(completions, 0, log_probs(model, completions))
+    how = how_drawn(model, completions, slice(0, 1))
+    if request.target.own:
+        with notes_to(how["notes"].append):
+            say_if_unlike(model, "your picture", completions.images[0])
+    mean, entropy = uncertainty.maps(model, completions)
+    return Drawn(request, completions.images[0].cpu(), facts, how, mean[0], entropy[0])
+
+
+def archive(drawn: Drawn) -> bytes:
+    """Pack a zip file: each image as PNG at full size, the mask and the maps, and a report in JSON."""
+    request, most = drawn.request, float(drawn.entropy.max()) or 1.0
+    pictures = {f"{k:03d}.png": request.full_size(image) for k, image in enumerate(drawn.images)}
+    choices = {name: getattr(request, name) for name in ("strategy", "count", "temperature", "seed")}
+    report: dict[str, Any] = {
+        "settings": {"model": request.loaded.name, "order": request.order_index, **choices},
+        **{key: value for key, value in drawn.how.items() if key not in ("caption", "lines", "notes")},
+        "completions": [{"file": name, **fact} for name, fact in zip(pictures, drawn.facts, strict=True)],
+        "entropy_bits_at_white": most,
+    }
+    pictures["mask.png"] = request.full_size_mask[None].to(torch.uint8) * 255
+    pictures["mean.png"] = in_8_bits(drawn.mean, request.loaded.model.levels - 1)
+    pictures["entropy.png"] = in_8_bits(drawn.entropy, most)[None]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, values in pictures.items():
+            with packed.open(name, "w") as place:
+                to_picture(values).save(place, format="PNG")
+        packed.writestr("completions.json", json.dumps(report, indent=2) + "\n")
+    return file.getvalue()
+
+
+class Cancelled(Exception):
+    """A draw was cancelled before it was done."""
+
+
+class Frame(NamedTuple):
+    """A copy of the images when `done` of `total` pixels are drawn: uint8 (count, channels, height, width), on the CPU."""
+
+    done: int
+    total: int
+    images: Tensor
+
+
+@dataclass
+class DrawSession:
+    """The draw that a visitor waits for. A click on Cancel sets cancelled."""
+
+    cancelled: bool = False
+
+
+def drawing(work: Callable[[Progress], Drawn], session: DrawSession) -> Iterator[Frame | Drawn]:
+    """Draw in a thread of its own: yield frames, one every PERIOD, and at the end the result.
+
+    Raises Cancelled if the session is cancelled. Leaving the loop cancels it.
+    """
+    outcome: Future[Drawn] = Future()
+    latest: list[Frame] = []  # one at most
+
+    def progress(done: int, total: int, images: Tensor) -> None:
+        if session.cancelled:
+            raise Cancelled
+        if not latest:
+            latest.append(Frame(done, total, images.cpu().clone()))
+
+    def run() -> None:
+        try:
+            outcome.set_result(work(progress))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        while not wait([outcome], PERIOD).done:
+            if latest:
+                yield latest.pop()
+        yield outcome.result()
+    finally:
+        session.cancelled = True
 
 
 class View(NamedTuple):
@@ -70,8 +192,8 @@ def heat_bar(most: float) -> str:
     )
 
 
-def drawn(file: bytes, words: str) -> str:
-    """A figure, as a PNG file."""
+def figure(file: bytes, words: str) -> str:
+    """A figure, a PNG file, in the width of the page."""
     return f'<figure class="drawn"><img src="{url(file)}" alt="{escape(words)}"></figure>'
 
 
@@ -79,7 +201,7 @@ def watch(ask: Callable[[], Request], session: DrawSession) -> Iterator[View]:
     """Draw what ask() requests and yield a view of each frame and of the result. An error, in ask() too, becomes a line."""
     try:
         request = ask()
-        for news in Drawing(partial(draw, request), session):
+        for news in drawing(partial(draw, request), session):
             yield view_frame(request, news) if isinstance(news, Frame) else view_result(news)
     except Cancelled:
         yield View(line("Cancelled before it was done."))
