@@ -18,9 +18,10 @@ import pixelrnn
 from pixelrnn import SequenceRNN, cli, pretrained
 from pixelrnn.cell import CELLS
 from pixelrnn.cli import app
-from pixelrnn.cli.compose import check
+from pixelrnn.cli.compose import check, compose
 from pixelrnn.cli.manual import page
 from pixelrnn.data import DATASETS, Options, limited, load
+from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
@@ -201,6 +202,8 @@ def test_hydras_own_launchers_and_sweepers_run_the_jobs_if_asked(call, monkeypat
     found = [f"{result:.2f}" for result in results]
     assert found == re.findall(r"best +(\S+) nats per validation image", out) and len(set(found)) == 2
     assert [OmegaConf.load(f"sweep/{i}/.hydra/train/config.yaml").seed for i in (0, 1)] == [0, 1]
+    with pytest.raises(UserError, match="start without torchrun"):  # as the first of torchrun's processes calls it
+        compose("train", ["-m", plugin, "seed=0,1"])
     missing = ["data=folder", "data.root=nowhere", "seed=0,1", "hydra.sweep.dir=none"]
     code, _, err = call("train", "-m", plugin, *missing)
     assert code == 2 and err.splitlines()[-1].startswith("pixelrnn: nowhere: no such folder") and "Traceback" not in err

@@ -10,15 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import pretrained
-from pixelrnn.cli.compose import Job, check, compose, job_of, name_of
-from pixelrnn.cli.compose import plain as plain
+from pixelrnn.cli.compose import Job, check, compose, job_of, plain
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.notes import notes_to
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
-running: list[Job] = []  # the job that is at work
 
 
 class Stopped(BaseException):
@@ -68,14 +66,13 @@ def _run(job: Job) -> float | None:
     module = import_module(f"pixelrnn.cli.{job.command}")
     from pixelrnn import distributed
 
-    running[:] = [job]
     made: list[Path] = []  # folders that were not there before
     try:
         distributed.by_main(lambda: _make_folder(job, made))
         with notes_to(lambda text: print(f"note       {text}", flush=True)):
-            figure: float | None = module.run(job.cfg)
+            figure: float | None = module.run(job)
         if distributed.is_main() and job.command != "train":  # which records itself before it changes anything
-            record()
+            record(job)
         return figure
     finally:
         for path in made:
@@ -96,9 +93,8 @@ def _make_folder(job: Job, made: list[Path]) -> None:
         ) from None
 
 
-def record() -> None:
-    """Write the configuration of the job that is at work into its folder. A run that is refused never gets here."""
-    (job,) = running
+def record(job: Job) -> None:
+    """Write the configuration of a job into its folder. A run that is refused never gets here."""
     if not job.is_recorded:
         return
     cfg = job.cfg.copy()
@@ -118,13 +114,3 @@ def _fail(message: object, code: int) -> int:
     if distributed is None or distributed.is_main() or isinstance(message, ProcessLost):
         print(f"pixelrnn: {' '.join(str(message).split())}", file=sys.stderr)
     return code
-
-
-def output_folder() -> Path:
-    """The folder of the job that is at work."""
-    return running[0].folder
-
-
-def overridden_options() -> set[str]:
-    """The options that the command line sets, such as "model", "model.width" and "data.size"."""
-    return set(map(name_of, running[0].overrides))

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.app import output_folder, overridden_options, plain
+from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
@@ -48,9 +48,9 @@ class Work:
         return [(i, name, f"{i:03d}-{parts[name]}" if parts else f"{i:03d}") for i in images for name in self.masks]
 
 
-def run(cfg: DictConfig) -> None:
-    model = load_checkpoint(cfg)
-    work = _work(cfg, model)
+def run(job: Job) -> None:
+    cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
+    work = _work(job, model)
     device = model.order.device
     images = work.originals.repeat_interleave(len(work.masks), 0).to(device)
     hidden = torch.stack(list(work.masks.values())).repeat(len(work.originals), 1, 1).to(device)
@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> None:
     if work.own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
 
-    folder, nats = output_folder(), log_probs(model, drawn)
+    nats = log_probs(model, drawn)
     records = _write_pictures(model, work, drawn, nats, folder)
     known = None if work.own and len(work.masks) == 1 else images  # nobody knows what is under a user's mask
     picture = folder / f"completions.{cfg.figures}"
@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.maps:
         best = drawn.images[torch.arange(len(drawn.images)), nats.argmax(1)]
         _write_maps(model, work, drawn, best, known, folder / f"maps.{cfg.figures}")
-    settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
+    settings = job.settings()
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
@@ -84,9 +84,9 @@ def run(cfg: DictConfig) -> None:
     print(f"written    {folder / 'completions.json'}")
 
 
-def _work(cfg: DictConfig, model: Model) -> Work:
+def _work(job: Job, model: Model) -> Work:
     """Choose the images and the masks, and print what they are."""
-    asked = {option.split(".")[0] for option in overridden_options()} & {"mask", "occlusion", "occlusions"}
+    cfg, asked = job.cfg, {option.split(".")[0] for option in job.chosen} & {"mask", "occlusion", "occlusions"}
     if len(asked) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     if cfg.image:

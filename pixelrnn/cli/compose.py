@@ -49,6 +49,15 @@ class Job:
     def records(self) -> Path:
         return self.folder / ".hydra" / self.command
 
+    @property
+    def chosen(self) -> set[str]:
+        """The options that the command line sets, such as "model", "model.width" and "data.size"."""
+        return set(map(name_of, self.overrides))
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration for a report: all but the machine's."""
+        return {name: value for name, value in plain(self.cfg).items() if name not in ("device", "threads")}
+
 
 def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | None = None) -> list[Job]:
     """The jobs of a command line, with their options checked; none if it only asks to print the configuration (--cfg).
@@ -71,8 +80,7 @@ def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | 
                 refused = {*page(command).groups, "hydra.run.dir", "hydra.sweep.dir"}
                 jobs = [resumed(str(resume), parsed, {"-m", *refused} if given.sweep else refused)]
             elif given.sweep:
-                # An interval has values that only a sweeper chooses: they are checked when their jobs start.
-                jobs = _sweep(command, [o for o in parsed if not (given.plugin and _is_interval(o))])
+                jobs = _sweep(command, parsed, bool(given.plugin))
             else:
                 cfg = hydra.compose(command, overrides, return_hydra_config=True)
                 jobs = [job_of(command, cfg, cfg.hydra, cfg.hydra.run.dir)]
@@ -83,7 +91,7 @@ def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | 
                 check(command, plain(job.cfg))
             if given.plugin:
                 if task is None:
-                    raise UserError(f"{given.plugin}= starts the runs by itself: leave out it or torchrun")
+                    raise UserError(f"{given.plugin}= starts the runs itself: leave it out, or start without torchrun")
                 multirun = GlobalHydra.instance().hydra.multirun  # type: ignore[union-attr]  # initialised above
                 multirun(command, task, overrides)
                 return []
@@ -96,24 +104,23 @@ def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | 
     return jobs
 
 
-def _sweep(command: str, overrides: list[Override]) -> list[Job]:
-    """A job for each combination of the values that are separated by commas; all lie in one folder."""
-    choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [str(override.input_line)]
-        for override in overrides
-    ]
+def _sweep(command: str, overrides: list[Override], by_hydra: bool) -> list[Job]:
+    """A job for each combination of the values that are separated by commas; all lie in one folder.
+
+    by_hydra: leave out intervals, whose values a sweeper chooses later.
+    """
+    choices = []
+    for override in overrides:
+        if not override.is_sweep_override():
+            choices.append([str(override.input_line)])
+        elif override.is_discrete_sweep() or not by_hydra:
+            choices.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
     configs = [hydra.compose(command, [*line], return_hydra_config=True) for line in itertools.product(*choices)]
     assert configs[0].hydra.sweep.dir  # its name, with the time, is now in the cache, for all of them
     for i, cfg in enumerate(configs):
         cfg.hydra.job.num = i
         OmegaConf.copy_cache(configs[0], cfg)
     return [job_of(command, cfg, cfg.hydra, f"{cfg.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}") for cfg in configs]
-
-
-def _is_interval(override: Override) -> bool:
-    return override.is_sweep_override() and not override.is_discrete_sweep()
 
 
 def job_of(command: str, cfg: DictConfig, own: Any, folder: str) -> Job:

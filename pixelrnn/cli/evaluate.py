@@ -4,25 +4,18 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Generator, Tensor
 
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.app import output_folder, plain
+from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import limited
-from pixelrnn.evaluation.likelihoods import (
-    HOW,
-    Likelihoods,
-    evaluate_conditional,
-    evaluate_ensemble,
-    log_probs,
-    with_error,
-)
+from pixelrnn.evaluation import likelihoods
+from pixelrnn.evaluation.likelihoods import Likelihoods, with_error
 from pixelrnn.evaluation.quality import quality
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import Model
@@ -30,11 +23,10 @@ from pixelrnn.notes import note
 from pixelrnn.own_picture.typical import Typical
 
 
-def run(cfg: DictConfig) -> None:
-    model = load_checkpoint(cfg)
-    chosen = (
-        {describe_occlusion(plain(cfg.occlusion)): plain(cfg.occlusion)} if "occlusion" in cfg else occlusions.STANDARD
-    )
+def run(job: Job) -> None:
+    cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
+    spec = plain(cfg.get("occlusion"))
+    chosen = {describe_occlusion(spec): spec} if spec else occlusions.STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
     data = load_data(cfg, model, cfg.part)
     images = limited(getattr(data, cfg.part), cfg.limit)
@@ -48,24 +40,19 @@ def run(cfg: DictConfig) -> None:
         note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
-    exact = log_probs(model, images, None, cfg.batch_size)
+    exact = likelihoods.log_probs(model, images, None, cfg.batch_size)
     _row(report, "all", Likelihoods.of(exact, model.dimensions), "exact")
     if cfg.ensemble:
-        _row(
-            report,
-            f"all, mean of {len(model.orders)} orders",
-            evaluate_ensemble(model, images, cfg.batch_size),
-            "exact",
-        )
+        mean = likelihoods.evaluate_ensemble(model, images, cfg.batch_size)
+        _row(report, f"all, mean of {len(model.orders)} orders", mean, "exact")
     for name, mask in {**model.parts, **hidden}.items():
-        result = evaluate_conditional(model, images, mask, cfg.strategy, cfg.particles, generator, cfg.batch_size)
-        _row(report, name, *result)
+        how = (cfg.strategy, cfg.particles, generator, cfg.batch_size)
+        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, *how))
         report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
     if not distributed.is_main():
         return
-    folder = output_folder()
     if cfg.completions:
-        _complete(model, images[: cfg.completed_images], hidden, cfg, generator, report)
+        _complete(model, images[: cfg.completed_images], hidden, job, generator, report)
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
@@ -80,7 +67,7 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
     """Print one row of the table, and keep it in the report."""
     nats = with_error(result.nats, result.nats_error)
     bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
-    words = "" if how == "exact" else HOW[how]
+    words = "" if how == "exact" else likelihoods.HOW[how]
     if how == "particles":
         rough = ", a rough approximation" if result.effective_particles < ENOUGH else ""
         words += f": {result.effective_particles:.1f} effective on average{rough}"
@@ -89,15 +76,10 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
 
 
 def _complete(
-    model: Model,
-    images: Tensor,
-    hidden: dict[str, Tensor],
-    cfg: DictConfig,
-    generator: Generator,
-    report: dict[str, Any],
+    model: Model, images: Tensor, hidden: dict[str, Tensor], job: Job, generator: Generator, report: dict[str, Any]
 ) -> None:
     """Complete a few images, and print and keep their PSNR and SSIM."""
-    images, rows = images.to(model.order.device), []
+    cfg, images, rows = job.cfg, images.to(model.order.device), []
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
     )
@@ -118,6 +100,6 @@ def _complete(
     figure = figures.completions(
         images[:1].expand(len(rows), -1, -1, -1), masks, torch.stack(rows), model.levels, list(hidden)
     )
-    path = output_folder() / f"evaluation_completions.{cfg.figures}"
+    path = job.folder / f"evaluation_completions.{cfg.figures}"
     figures.save_figure(figure, path)
     print(f"picture    {path}")

@@ -7,7 +7,6 @@ the line in the variable COMP_LINE and the place of the cursor in COMP_POINT.
 
 import os
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
@@ -133,15 +132,12 @@ def _opening(read: Page) -> tuple[str, list[str]]:
     return " ".join(text), [line for line in read.about if line.startswith("pixelrnn ")]
 
 
-def _entry(option: Option, text: str) -> Iterator[str]:
+def _entry(option: Option, text: str) -> list[str]:
     """A line of help, or several: the option with its default, and what it is for."""
-    left, right = f"  {option.name}={option.default}", wrap(text, WIDTH - COLUMN)
-    if len(left) > COLUMN - 2 and right:
-        yield left
-        left = ""
-    for line in right or [""]:
-        yield f"{left:<{COLUMN}}{line}".rstrip()
-        left = ""
+    left, right = f"  {option.name}={option.default}", [" " * COLUMN + line for line in wrap(text, WIDTH - COLUMN)]
+    if not right or len(left) > COLUMN - 2:
+        return [left, *right]
+    return [left + right[0][len(left) :], *right[1:]]
 
 
 def answer(request: str) -> str:

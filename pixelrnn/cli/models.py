@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import yaml
 
 from pixelrnn import pretrained
 from pixelrnn.checkpoint.saved import WEIGHTS
-from pixelrnn.cli.app import plain
+from pixelrnn.cli.compose import Job
 
 
-def run(cfg: DictConfig) -> None:
+def run(job: Job) -> None:
     names = pretrained.names()
-    if cfg.name is None:
+    if job.cfg.name is None:
         indent = max(map(len, names)) + 2
         for name in names:
             facts = card(name)
@@ -23,9 +23,9 @@ def run(cfg: DictConfig) -> None:
             )
         print("checkpoint=<name> uses a model in any command; pixelrnn models name=<name> prints its card")
     else:
-        print("\n".join(pretrained.card(cfg.name)))
+        print("\n".join(pretrained.card(job.cfg.name)))
 
 
 def card(name: str) -> dict[str, Any]:
     """The facts of a bundled model's card."""
-    return plain(OmegaConf.create(pretrained.card(name)[0]))
+    return dict(yaml.safe_load(pretrained.card(name)[0]))

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from pixelrnn import distributed, figures
-from pixelrnn.cli.app import output_folder, plain
+from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import load_checkpoint, pixel_bar
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.completion.fill import sample
@@ -17,8 +17,8 @@ from pixelrnn.notes import note
 from pixelrnn.pixels import requantise
 
 
-def run(cfg: DictConfig) -> None:
-    model = load_checkpoint(cfg)
+def run(job: Job) -> None:
+    cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
     print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
     if cfg.temperature != 1:
         note(f"at temperature {cfg.temperature:g} these are not samples of the model's p(x)")
@@ -27,7 +27,6 @@ def run(cfg: DictConfig) -> None:
     if not distributed.is_main():
         return
 
-    folder = output_folder()
     records = []
     for i, image in enumerate(requantise(images, model.levels, 256)):
         path = folder / "samples" / f"{i:03d}.png"
@@ -35,8 +34,7 @@ def run(cfg: DictConfig) -> None:
         records.append({"file": f"samples/{path.name}", "log_prob_nats": nats[i]})
     picture = folder / f"samples.{cfg.figures}"
     figures.save_figure(figures.grid(images, model.levels), picture)
-    settings = {name: value for name, value in plain(cfg).items() if name not in ("device", "threads")}
-    write_json(folder / "samples.json", {"settings": settings, "samples": records})
+    write_json(folder / "samples.json", {"settings": job.settings(), "samples": records})
     print(f"pictures   {picture}; each image in {folder / 'samples'}")
     print(f"written    {folder / 'samples.json'}")
 

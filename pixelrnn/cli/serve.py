@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from pixelrnn import pretrained
 from pixelrnn.cli.app import Stopped
+from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
@@ -16,8 +17,8 @@ from pixelrnn.ui.request import LoadedModel, ModelCatalog
 from pixelrnn.ui.server import serve
 
 
-def run(cfg: DictConfig) -> None:
-    device = choose_device(cfg)
+def run(job: Job) -> None:
+    cfg, device = job.cfg, choose_device(job.cfg)
     bundled = cfg.checkpoint in pretrained.names()
     models = ModelCatalog(None, cfg.checkpoint, device) if bundled else ModelCatalog(_own(cfg), device=device)
     with signals_received() as received:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn import data as datasets
-from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, overridden_options, plain, record
+from pixelrnn.cli.app import SIGNALS, Stopped, record
+from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
 from pixelrnn.errors import ProcessLost
@@ -20,13 +20,14 @@ from pixelrnn.training.state import way_on
 from pixelrnn.training.update import occlusion_of
 
 
-def run(cfg: DictConfig) -> float:
+def run(job: Job) -> float:
     """Train, and return the best nats per validation image, which Hydra's sweepers minimise."""
-    settings, device, folder = Settings(**plain(cfg.training)), choose_device(cfg), output_folder()
+    cfg, folder = job.cfg, job.folder
+    settings, device = Settings(**plain(cfg.training)), choose_device(cfg)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if saved:
-        specs = _as_saved(specs, saved)
+        specs = _as_saved(specs, saved, job.chosen)
     data = datasets.load(specs["data"])
     torch.manual_seed(cfg.seed)
     make = configure("model", specs["model"], MODELS)
@@ -44,12 +45,16 @@ def run(cfg: DictConfig) -> float:
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         model.trained_on["init"] = cfg.init
-        _tell(cfg.init, checkpoint.initialise(model, saved))
+        inherited = checkpoint.initialise(model, saved)
+        print(f"init       {cfg.init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
+        for what, names in {"new": inherited.new, "left behind": inherited.left}.items():
+            if names:
+                print(f"           {what}: {', '.join(names)}")
     processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed, begins=record)
+        at = train(model, data, settings, folder, cfg.seed, begins=lambda: record(job))
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
 
@@ -70,10 +75,10 @@ def run(cfg: DictConfig) -> float:
     return at.best_nats
 
 
-def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:
-    """The configuration of a run with init=. Options that the command line does not set are as in the saved model: the
-    model's own, its ordering and likelihood, and the data's size, channels and levels. An experiment sets all options."""
-    chosen = overridden_options()
+def _as_saved(specs: dict[str, Any], saved: Model, chosen: set[str]) -> dict[str, Any]:
+    """The configuration of a run with init=. Options that the command line does not set, which are not in `chosen`, are as
+    in the saved model: the model's own, its ordering and likelihood, and the data's size, channels and levels. An
+    experiment sets all options."""
     if "experiment" in chosen:
         return specs
     channels, height, width = saved.shape
@@ -87,11 +92,3 @@ def _as_saved(specs: dict[str, Any], saved: Model) -> dict[str, Any]:
     changed = {name.split(".")[1] for name in chosen if name.startswith("model.")}
     model = {"name": type(saved).__name__, **options, **{key: specs["model"].get(key) for key in changed}}
     return {**specs, **kept, "data": data, "model": model}
-
-
-def _tell(init: str, inherited: checkpoint.Inherited) -> None:
-    print(f"init       {init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
-    if inherited.new:
-        print(f"           new: {', '.join(inherited.new)}")
-    if inherited.left:
-        print(f"           left behind: {', '.join(inherited.left)}")

@@ -1,11 +1,10 @@
 """pixelrnn verify"""
 
-from omegaconf import DictConfig
-
+from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import load_checkpoint
 from pixelrnn.evaluation.verify import verify
 
 
-def run(cfg: DictConfig) -> None:
-    for line in verify(load_checkpoint(cfg), cfg.seed):
+def run(job: Job) -> None:
+    for line in verify(load_checkpoint(job.cfg), job.cfg.seed):
         print(f"ok         {line}")
