@@ -72,6 +72,8 @@ def test_mistakes_are_found_without_torch(tmp_path):
         "train ordering=hilbrt",
         "train training.epochs=many",
         "train model.width=wide",
+        "train training.epochs=0",
+        "train training.bptt=cut",
     ]
     mistakes += ["complete count=0", "complete strategy=ancestrl", "complete image=nowhere.png occlusion=half"]
     mistakes += [
