@@ -8,7 +8,7 @@ p(x) = p(small) p(rest | small) is exact and sums to 1, whereas predicting them 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.model.base import Model
-from pixelrnn.model.options import MultiScaleOptions, check_form
+from pixelrnn.model.base import Model, check_form
 from pixelrnn.model.orders import Frame, Path, hidden_span, symmetries
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
-from pixelrnn.model.paper.layers import Layer, LineState
-from pixelrnn.model.paper.network import Network
 from pixelrnn.model.paper.pixelcnn import PixelCNNLayer
-from pixelrnn.model.paper.raster import raster_path
+from pixelrnn.model.paper.raster import Layer, LineState, Network, RasterOptions, raster_path
 from pixelrnn.model.paper.row_lstm import RowLSTMLayer
 from pixelrnn.registry import lookup
 
@@ -32,6 +29,17 @@ LAYERS: dict[str, Callable[[int], Layer]] = {
     "diagonal_bilstm": DiagonalBiLSTMLayer,
     "pixelcnn": PixelCNNLayer,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiScaleOptions(RasterOptions):
+    """The options of MultiScale; width and depth are those of the full image's network."""
+
+    layer: str = "row_lstm"  # or diagonal_bilstm, pixelcnn: in both networks
+    scale: int = 2  # the small image is every scale-th pixel of every scale-th row
+    small_width: int = 16  # the width of the small image's network
+    small_depth: int = 7  # its depth
+    upsampled: int = 32  # features of the small image that the full image's network is given
 
 
 class MultiScale(Model):
