@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.ordering import orderings
+from pixelrnn.ordering.orderings import check_order
 from pixelrnn.registry import as_options, configure, lookup
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
@@ -93,15 +94,3 @@ def describe(ordering: Any) -> str:
     """Describe an ordering of a configuration in words, such as "raster, flip_rows"."""
     spec = as_options("ordering", ordering)
     return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])
-
-
-def check_order(order: Tensor, pixels: int) -> None:
-    """UserError unless order (int64) visits each of `pixels` pixels exactly once."""
-    if (
-        order.dtype != torch.int64
-        or order.shape != (pixels,)
-        or not torch.equal(order.sort().values, torch.arange(pixels, device=order.device))
-    ):
-        raise UserError(
-            f"an ordering must visit each of the {pixels} pixels (int64, 0 to {pixels - 1}) once; this one does not"
-        )

@@ -114,7 +114,21 @@ def permutation(height: int, width: int, order: Sequence[int] = ()) -> Tensor:
         )
     if not all(isinstance(index, int) for index in order):
         raise UserError("ordering 'permutation': ordering.order is a list of raster indices, whole numbers")
-    return torch.tensor(list(order), device="cpu")
+    listed = torch.tensor(list(order), device="cpu")
+    check_order(listed, height * width)  # before a transform looks its indices up
+    return listed
+
+
+def check_order(order: Tensor, pixels: int) -> None:
+    """UserError unless order (int64) visits each of `pixels` pixels exactly once."""
+    if (
+        order.dtype != torch.int64
+        or order.shape != (pixels,)
+        or not torch.equal(order.sort().values, torch.arange(pixels, device=order.device))
+    ):
+        raise UserError(
+            f"an ordering must visit each of the {pixels} pixels (int64, 0 to {pixels - 1}) once; this one does not"
+        )
 
 
 Ordering = Callable[[int, int], Tensor]
