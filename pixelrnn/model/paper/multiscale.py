@@ -73,8 +73,8 @@ class MultiScale(Model):
         ]
         small_options = replace(o, width=o.small_width, depth=o.small_depth)
         self.small_frames, common = small_frames, (shape, levels, self.cursor)
-        self.small = Network(*common, _row_by_row(small_frames), make_layer, small_options)
-        self.full = Network(*common, _row_by_row(frames), make_layer, o, condition=o.upsampled)
+        self.small = Network(*common, small_frames, make_layer, small_options)
+        self.full = Network(*common, frames, make_layer, o, condition=o.upsampled)
         self.upsample = nn.Sequential(
             nn.Conv2d(shape[0] + 1, o.upsampled, 3, padding=1),
             nn.ReLU(),
@@ -132,10 +132,6 @@ def coarse_to_fine(frame: Frame, scale: int) -> tuple[Tensor, Tensor]:
     is_small = torch.zeros_like(places, dtype=torch.bool)
     is_small[::scale, ::scale] = True
     return places[is_small], places[~is_small]
-
-
-def _row_by_row(frames: Sequence[Frame]) -> list[Path]:
-    return [Path(frame, torch.arange(len(frame.pixels), device="cpu")) for frame in frames]
 
 
 def _frame(order: Tensor, height: int, width: int, scale: int) -> Frame:

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shape, check_form
 from pixelrnn.model.inputs import CausalWindow, which_order
-from pixelrnn.model.orders import OrderCursor, Path, hidden_span, path_like
+from pixelrnn.model.orders import Frame, OrderCursor, Path, hidden_span, path_like
 from pixelrnn.products import Packable, Product
 
 LineState = tuple[Tensor, ...]  # the state of one layer from pixel to pixel and from row to row, batch first in each
@@ -133,7 +133,7 @@ class ResidualBlock(Packable):
 
 
 class Network(Packable):
-    """Features of every pixel from the pixels before it. These come row by row in the frame of each path.
+    """Features of every pixel from the pixels before it. These come row by row in the frame of each order.
 
     The first convolution is masked, 7×7, without the centre (mask A), up to 2·width features; then `depth` blocks; then
     ReLU, a 1×1 convolution to `head` features, and ReLU. `skip` adds a 1×1 convolution of each layer's outputs to the
@@ -149,14 +149,15 @@ class Network(Packable):
         shape: Shape,
         levels: int,
         cursor: OrderCursor,
-        paths: Sequence[Path],
+        frames: Sequence[Frame],
         make_layer: Callable[[int], Layer],
         options: RasterOptions,
         condition: int = 0,
     ):
         super().__init__()
         width, head, depth = options.width, options.head, options.depth
-        self.cursor, self.frames = cursor, [path.frame for path in paths]
+        self.cursor, self.frames = cursor, frames
+        paths = [Path(frame, torch.arange(len(frame.pixels), device="cpu")) for frame in frames]
         self.first = CausalWindow(shape, levels, cursor, paths, side=7, outputs=2 * width)
         self.which_order = which_order(len(paths), 2 * width)
         self.blocks = nn.ModuleList([ResidualBlock(make_layer(width), options.residual) for _ in range(depth)])
@@ -251,7 +252,7 @@ class RasterModel(Model):
         shape, o = check_form(shape, levels), self.Options(**options)
         paths = [raster_path(order, shape[1], shape[2]) for order in o.build_orders(shape)]
         super().__init__(shape, levels, o, paths)
-        self.network = Network(shape, levels, self.cursor, paths, self.make_layer, o)
+        self.network = Network(shape, levels, self.cursor, [path.frame for path in paths], self.make_layer, o)
         self.likelihood = o.build_likelihood(o.head, shape, levels)
 
     @abstractmethod
