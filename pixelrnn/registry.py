@@ -19,15 +19,20 @@ def lookup(family: str, name: str, members: Mapping[str, T]) -> T:
     return members[name]
 
 
+def as_options(family: str, spec: Any) -> dict[str, Any]:
+    """The member's name and options as {"name": …, option: value}; UserError if `spec` is neither that nor a name."""
+    if not isinstance(spec, str | Mapping):
+        raise UserError(f"{family}={printable(spec, LONGEST)}: it is a name, or a name with options")
+    return {"name": spec} if isinstance(spec, str) else dict(spec)
+
+
 def configure(family: str, spec: str | Mapping[str, Any], members: Mapping[str, Callable[..., T]]) -> Callable[..., T]:
     """Return the member named by `spec`, a name or {"name": …, option: value}, with its options bound.
 
     Raises UserError for an unknown name or option, with the nearest one, and for a value of another type than the
     option's default.
     """
-    if not isinstance(spec, str | Mapping):
-        raise UserError(f"{family}={printable(spec, LONGEST)}: it is a name, or a name with options")
-    options = {"name": spec} if isinstance(spec, str) else dict(spec)
+    options = as_options(family, spec)
     name = str(options.pop("name", None))
     function = lookup(family, name, members)
     check_options(family, name, options, option_defaults(function))

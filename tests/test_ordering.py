@@ -132,6 +132,7 @@ def test_an_order_serves_as_it_is():
         ({"name": "permutation", "order": [0, 1, 2]}, "lists 3 pixels.*2x2 has 4.*ordering.order"),
         ({"name": "permutation", "order": [0, 1, 2, 2]}, "each of the 4 pixels .* once"),
         ({"name": "permutation", "order": [1, 2, 3, 4]}, "each of the 4 pixels .* once"),
+        ({"name": "permutation", "order": [1, 2, 3, 4], "transforms": ["flip_rows"]}, "each of the 4 pixels .* once"),
         (torch.tensor([0, 1, 2]), "each of the 4 pixels"),
         (torch.tensor([0, 1, 1, 2]), "each of the 4 pixels"),
         (torch.tensor([[0, 1], [2, 3]]), "each of the 4 pixels"),

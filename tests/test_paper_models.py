@@ -12,11 +12,10 @@ from pixelrnn.model import MODELS, MultiScale
 from pixelrnn.model.orders import symmetries
 from pixelrnn.model.paper import diagonal_bilstm, row_lstm
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer, diagonals
-from pixelrnn.model.paper.layers import MaskedConv
 from pixelrnn.model.paper.lines import Line, LineLSTM
 from pixelrnn.model.paper.multiscale import coarse_to_fine
 from pixelrnn.model.paper.pixelcnn import PixelCNNLayer
-from pixelrnn.model.paper.raster import raster_path
+from pixelrnn.model.paper.raster import MaskedConv, raster_path
 from pixelrnn.model.paper.row_lstm import RowLSTMLayer
 from pixelrnn.ordering import ORDERINGS, build
 

@@ -13,8 +13,8 @@ from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
 from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.model.base import Shared, pick
 from pixelrnn.model.orders import match_to_order
-from pixelrnn.model.state import Shared, pick
 from pixelrnn.occlusion import build as occlude
 
 PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]

@@ -1,18 +1,13 @@
-"""Recurrent cells. Each is a class (inputs, width) -> Cell.
+"""Recurrent cells. Each is a class (inputs, width) -> Cell in cells.py.
 
 This table is the only registry: a new cell is one class, one name here and one file in conf/model/.
 """
 
-from collections.abc import Callable
 from functools import partial
 
-from pixelrnn.cell.base import Cell, State
-from pixelrnn.cell.gru import GRU, GRUResetBefore
-from pixelrnn.cell.lstm import LSTM
-from pixelrnn.cell.rnn import RNN
-from pixelrnn.cell.stack import Bidirectional, Stack
+from pixelrnn.cell.cells import GRU, LSTM, RNN, Bidirectional, GRUResetBefore, MakeCell, Stack
 
-CELLS: dict[str, Callable[[int, int], Cell]] = {
+CELLS: dict[str, MakeCell] = {
     "rnn": RNN,
     "rnn_relu": partial(RNN, nonlinearity="relu"),
     "rnn_sigmoid": partial(RNN, nonlinearity="sigmoid"),
@@ -21,4 +16,4 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
     "gru_reset_before": GRUResetBefore,
 }
 
-__all__ = ["CELLS", "Bidirectional", "Cell", "Stack", "State"]
+__all__ = ["CELLS", "Bidirectional", "Stack"]

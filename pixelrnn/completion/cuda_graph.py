@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.model import Model
-from pixelrnn.model.state import leaves, pick
+from pixelrnn.model.base import leaves, pick
 
 FEWEST = 32  # steps that make a recording worthwhile
 

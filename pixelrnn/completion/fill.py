@@ -12,7 +12,7 @@ from pixelrnn.completion.particles import AUTO, Particles
 from pixelrnn.completion.parts import ROW_STEPS, Completions, Options, Part, all_parts, noises, parts, spans
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
-from pixelrnn.model.state import pick
+from pixelrnn.model.base import pick
 from pixelrnn.pixels import check_hidden, check_images
 from pixelrnn.products import packed
 

@@ -1,19 +1,14 @@
-"""Likelihoods: the distribution of a pixel given features. Each is a class (features, channels, levels) -> Likelihood.
+"""Likelihoods: the distribution of a pixel given features. Each is a class (features, channels, levels, …) in likelihoods.py.
 
 This table is the only registry: a new likelihood is one class, one name here and one file in conf/likelihood/.
 """
 
 from collections.abc import Callable
 
-from pixelrnn.likelihood.base import Likelihood
-from pixelrnn.likelihood.bernoulli import Bernoulli
-from pixelrnn.likelihood.categorical import Categorical
-from pixelrnn.likelihood.logistic_mixture import LogisticMixture
+from pixelrnn.likelihood.likelihoods import Bernoulli, Categorical, Likelihood, LogisticMixture
 
 LIKELIHOODS: dict[str, Callable[..., Likelihood]] = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "logistic_mixture": LogisticMixture,
 }
-
-__all__ = ["LIKELIHOODS", "Likelihood"]

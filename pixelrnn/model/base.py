@@ -2,19 +2,58 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
-from pixelrnn.likelihood import Likelihood
-from pixelrnn.model.options import ModelOptions, Shape
-from pixelrnn.model.orders import OrderCursor, Path, best_orders, in_order, observed_ahead
-from pixelrnn.pixels import check_hidden, check_images, to_sequence
-from pixelrnn.registry import LONGEST, printable
+from pixelrnn.likelihood import LIKELIHOODS, Likelihood
+from pixelrnn.model.orders import OrderCursor, Path, best_orders, observed_ahead
+from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, to_sequence
+from pixelrnn.registry import LONGEST, configure, printable
+
+Shape = tuple[int, int, int]  # (channels, height, width)
+
+
+def check_form(shape: Sequence[int], levels: int) -> Shape:
+    """The shape as a tuple; UserError unless a model can be made for images of this shape and number of levels."""
+    if len(shape) != 3 or min(shape) < 1 or shape[0] not in (1, 3):
+        raise UserError(f"shape={tuple(shape)}: it is (channels, height, width) with 1 or 3 channels")
+    if not 2 <= levels <= MAX_LEVELS:
+        raise UserError(f"levels={levels}: an image has 2 to {MAX_LEVELS} levels")
+    return (int(shape[0]), int(shape[1]), int(shape[2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The options of every model, with their defaults; conf/model/ has the same for the command line.
+
+    A constructor takes them as keywords, model.options holds them, and config.json of a saved model lists them.
+    """
+
+    ordering: str | Mapping[str, Any] | Tensor = "raster"  # a name, {"name": …, option: value}, or the order itself
+    orders: str | Sequence[Any] | None = None  # "symmetries" or a list of orderings: a p(x) for each, shared weights
+    likelihood: str | Mapping[str, Any] = "categorical"  # a name, or {"name": …, option: value}
+
+    def __post_init__(self) -> None:
+        """UserError unless each number of units, layers, … is at least 1. A window may be 0: none."""
+        for field in fields(self):
+            if field.type is int and getattr(self, field.name) < 1 and field.name != "window":
+                raise UserError(f"{field.name}={getattr(self, field.name)}: it is at least 1")
+
+    def build_orders(self, shape: Shape) -> Tensor:
+        """The orders, int64 (orders, pixels), each once; the first is the default."""
+        return orderings.build_all(self.ordering, self.orders, shape[1], shape[2])
+
+    def build_likelihood(self, features: int, shape: Shape, levels: int) -> Likelihood:
+        """A likelihood of one pixel given a number of features."""
+        return configure("likelihood", self.likelihood, LIKELIHOODS)(features, shape[0], levels)
 
 
 class Model(nn.Module, ABC):
@@ -132,8 +171,8 @@ class Model(nn.Module, ABC):
     def begin(self, canvas: Tensor, hidden: Tensor) -> Any:
         """The state before the first hidden pixel's step. The observed pixels before it are read in one parallel pass.
 
-        canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> a state as in
-        pixelrnn/model/state.py.
+        canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> a state: nested lists and tuples
+        of tensors, batch first in each, or None.
         """
 
     @abstractmethod
@@ -197,7 +236,7 @@ class Model(nn.Module, ABC):
 
     def in_order(self, hidden: Tensor) -> Tensor:
         """The mask in the order of the visit: bool (batch, height, width) -> (batch, pixels)."""
-        return in_order(hidden, self.order)
+        return hidden.flatten(1)[:, self.order]
 
     def observed_ahead(self, hidden: Tensor) -> Tensor:
         """Count the observed pixels that come after the first hidden one: int64 (batch,)."""
@@ -218,3 +257,30 @@ class Model(nn.Module, ABC):
         best = self.best_orders(hidden)
         for index in best.unique().tolist():
             yield index, (best == index).nonzero()[:, 0]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A tensor that several members of a batch share: member i has row index[i]. No step changes it."""
+
+    rows: Tensor  # (images, …)
+    index: Tensor  # int64 (batch,)
+
+
+def pick(state: Any, index: Tensor) -> Any:
+    """Select batch members of a state by index, int64 (new batch,); an index may repeat."""
+
+    def select(part: Tensor | Shared) -> Tensor | Shared:
+        return Shared(part.rows, part.index[index]) if isinstance(part, Shared) else part.index_select(0, index)
+
+    return tree_map_only((Tensor, Shared), select, state)
+
+
+def leaves(state: Any) -> list[Tensor]:
+    """List the tensors of a state that change from step to step."""
+    return [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
+
+
+def detached(state: Any) -> Any:
+    """The same state with its changing tensors detached, so that no gradient flows back through them."""
+    return tree_map_only(Tensor, Tensor.detach, state)

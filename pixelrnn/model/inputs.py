@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.model.options import Shape
+from pixelrnn.model.base import Shape
 from pixelrnn.model.orders import OrderCursor, Path
 from pixelrnn.products import Packable, Product
 

@@ -1,7 +1,7 @@
-"""The orders of a model: paths through frames, which order is current, and which one suits a mask.
+"""The orders of a model: paths through frames, which order is current, and which one suits a mask (docs/orders.md).
 
-docs/orders.md explains the words with a picture. An order is int64 (pixels,): order[t] is the raster index of the pixel
-visited at step t. A mask, `hidden`, is bool (batch, height, width), True on the pixels to complete.
+An order is int64 (pixels,): order[t] is the raster index of the pixel visited at step t. A mask, `hidden`, is bool (batch,
+height, width), True on the pixels to complete.
 """
 
 import threading
@@ -85,20 +85,15 @@ class OrderCursor:
                 self.index = before
 
 
-def in_order(hidden: Tensor, order: Tensor) -> Tensor:
-    """The mask in the order of the visit: (batch, pixels)."""
-    return hidden.flatten(1)[:, order]
-
-
 def hidden_span(hidden: Tensor, order: Tensor) -> tuple[int, int]:
     """The first step at which a pixel of any image is hidden, and the step after the last one."""
-    steps = in_order(hidden, order).any(0).nonzero()
+    steps = hidden.flatten(1)[:, order].any(0).nonzero()
     return int(steps[0]), int(steps[-1]) + 1
 
 
 def observed_ahead(hidden: Tensor, order: Tensor) -> Tensor:
     """Count the observed pixels that come after the first hidden one: int64 (batch,)."""
-    visited = in_order(hidden, order)
+    visited = hidden.flatten(1)[:, order]
     return ((visited.cumsum(1) > 0) & ~visited).sum(1)
 
 

@@ -1,7 +1,4 @@
-"""Occlusions: functions (height, width) -> hidden, bool (height, width), True where a pixel is hidden.
-
-regions.py      halves, rectangles, everything, and the white pixels of a mask file
-scattered.py    drawn at random: pixels, boxes, strokes, and a mixture of all
+"""Occlusions: functions (height, width) -> hidden, bool (height, width), True where a pixel is hidden, in occlusions.py.
 
 OCCLUSIONS is the only registry: a new occlusion is one function, one name here and one file in conf/occlusion/.
 """
@@ -13,20 +10,19 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.occlusion.regions import box, centre, everything, half, mask_file
-from pixelrnn.occlusion.scattered import mixed, random_boxes, random_pixels, strokes
+from pixelrnn.occlusion import occlusions
 from pixelrnn.registry import configure, lookup, option_defaults
 
 OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
-    "half": half,
-    "box": box,
-    "centre": centre,
-    "random_pixels": random_pixels,
-    "random_boxes": random_boxes,
-    "strokes": strokes,
-    "mixed": mixed,
-    "mask": mask_file,
-    "all": everything,
+    "half": occlusions.half,
+    "box": occlusions.box,
+    "centre": occlusions.centre,
+    "random_pixels": occlusions.random_pixels,
+    "random_boxes": occlusions.random_boxes,
+    "strokes": occlusions.strokes,
+    "mixed": occlusions.mixed,
+    "mask": occlusions.mask_file,
+    "all": occlusions.everything,
 }
 
 HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {

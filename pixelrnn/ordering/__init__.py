@@ -1,4 +1,4 @@
-"""Orderings: the order in which pixels are visited. Each is a function (height, width) -> order, a permutation.
+"""Orderings: the order in which pixels are visited. Each is a function (height, width) -> order, a permutation, in orderings.py.
 
 This table is the only registry: a new ordering is one function, one name here and one file in conf/ordering/.
 """
@@ -10,30 +10,26 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.ordering.curves import centre_out, hilbert, spiral
-from pixelrnn.ordering.listed import permutation, random
-from pixelrnn.ordering.scans import column, diagonal, raster, snake
-from pixelrnn.ordering.transforms import Ordering, flip_columns, flip_rows, reverse, transpose
-from pixelrnn.registry import LONGEST, configure, lookup, printable
-
-__all__ = ["ORDERINGS", "TRANSFORMS", "Ordering", "build", "build_all", "check_order", "describe", "specs"]
+from pixelrnn.ordering import orderings
+from pixelrnn.ordering.orderings import check_order
+from pixelrnn.registry import as_options, configure, lookup
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
-    "raster": raster,
-    "column": column,
-    "snake": snake,
-    "diagonal": diagonal,
-    "spiral": spiral,
-    "hilbert": hilbert,
-    "centre_out": centre_out,
-    "random": random,
-    "permutation": permutation,
+    "raster": orderings.raster,
+    "column": orderings.column,
+    "snake": orderings.snake,
+    "diagonal": orderings.diagonal,
+    "spiral": orderings.spiral,
+    "hilbert": orderings.hilbert,
+    "centre_out": orderings.centre_out,
+    "random": orderings.random,
+    "permutation": orderings.permutation,
 }
-TRANSFORMS: dict[str, Callable[[Ordering], Ordering]] = {
-    "reverse": reverse,
-    "transpose": transpose,
-    "flip_rows": flip_rows,
-    "flip_columns": flip_columns,
+TRANSFORMS: dict[str, Callable[[orderings.Ordering], orderings.Ordering]] = {
+    "reverse": orderings.reverse,
+    "transpose": orderings.transpose,
+    "flip_rows": orderings.flip_rows,
+    "flip_columns": orderings.flip_columns,
 }
 
 
@@ -46,12 +42,12 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
         return ordering
-    spec = _spec(ordering)
+    spec = as_options("ordering", ordering)
     transforms = spec.pop("transforms", ())
     if not isinstance(transforms, list | tuple):
         example = transforms if isinstance(transforms, str) else "reverse"
         raise UserError(f"ordering.transforms={transforms}: it is a list; write ordering.transforms=[{example}]")
-    visit: Ordering = configure("ordering", spec, ORDERINGS)
+    visit: orderings.Ordering = configure("ordering", spec, ORDERINGS)
     for transform in transforms:
         visit = lookup("ordering transform", transform, TRANSFORMS)(visit)
     order = visit(height, width)
@@ -76,15 +72,15 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     """List the orderings that build_all builds: names or {"name": …}."""
     if orders is None:
         return [ordering]
-    if orders != "symmetries" and (isinstance(orders, str) or not isinstance(orders, Sequence) or not orders):
-        raise UserError(f"orders={orders}: it is symmetries, or a list of orderings such as [raster, column]")
     if orders != "symmetries":
+        if isinstance(orders, str) or not isinstance(orders, Sequence) or not orders:
+            raise UserError(f"orders={orders}: it is symmetries, or a list of orderings such as [raster, column]")
         return list(orders)
     if isinstance(ordering, Tensor):
         raise UserError(
             "orders=symmetries needs an ordering with a name; instead of a tensor, give a tensor of all orders"
         )
-    spec = _spec(ordering)
+    spec = as_options("ordering", ordering)
     before = list(spec.get("transforms") or ())
     turns = [
         [*turn, *flips]
@@ -94,26 +90,7 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     return [{**spec, "transforms": [*before, *turn]} for turn in turns]
 
 
-def _spec(ordering: Any) -> dict[str, Any]:
-    """An ordering as {"name": …, option: value}; UserError if it is neither that nor a name."""
-    if not isinstance(ordering, str | Mapping):
-        raise UserError(f"ordering={printable(ordering, LONGEST)}: it is a name, or a name with options")
-    return {"name": ordering} if isinstance(ordering, str) else dict(ordering)
-
-
 def describe(ordering: Any) -> str:
     """Describe an ordering of a configuration in words, such as "raster, flip_rows"."""
-    spec = _spec(ordering)
+    spec = as_options("ordering", ordering)
     return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])
-
-
-def check_order(order: Tensor, pixels: int) -> None:
-    """UserError unless order (int64) visits each of `pixels` pixels exactly once."""
-    if (
-        order.dtype != torch.int64
-        or order.shape != (pixels,)
-        or not torch.equal(order.sort().values, torch.arange(pixels, device=order.device))
-    ):
-        raise UserError(
-            f"an ordering must visit each of the {pixels} pixels (int64, 0 to {pixels - 1}) once; this one does not"
-        )

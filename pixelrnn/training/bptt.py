@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model, SequenceRNN
-from pixelrnn.model.paper.network import Network
-from pixelrnn.model.state import detached
+from pixelrnn.model.base import detached
+from pixelrnn.model.paper.raster import Network
 from pixelrnn.pixels import to_sequence
 
 

@@ -1,8 +1,6 @@
 """The two-dimensional models of van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016).
 
-raster.py            the common part of the first three models
-network.py           their stack of residual layers
-layers.py            masked convolutions, and the layers' protocol
+raster.py            the common part: the contract of a layer, masked convolutions, the network of residual blocks
 lines.py             an LSTM over lines of an image
 row_lstm.py          Row LSTM
 diagonal_bilstm.py   Diagonal BiLSTM

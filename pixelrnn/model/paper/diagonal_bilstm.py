@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelrnn.cell.lstm import gate_scale, gate_shift, lstm_gates
-from pixelrnn.model.paper.layers import Layer, LineState, pack, unpack
+from pixelrnn.cell.cells import lstm_gates, register_gates
 from pixelrnn.model.paper.lines import Line, run_lines
-from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.model.paper.raster import Layer, LineState, RasterModel, pack, unpack
 from pixelrnn.products import Product
 
 
@@ -37,8 +36,7 @@ class DiagonalBiLSTMLayer(Layer):
         bound = (2 * width) ** -0.5
         self.state_to_state = nn.Parameter(torch.empty(2, 2 * width, 4 * width).uniform_(-bound, bound))
         self.initial = nn.Parameter(torch.zeros(2, 2, width))  # h and cell of each direction
-        self.register_buffer("scale", gate_scale(width), persistent=False)
-        self.register_buffer("shift", gate_shift(width), persistent=False)
+        register_gates(self, width)
         with torch.no_grad():  # the forget gate stays open until it has learned to close
             self.input_to_state.bias.view(2, 4, width)[:, 1] = 1.0
 

@@ -1,10 +1,9 @@
 """An LSTM over the lines of a map, in which each position sees several of the line before, with its own backward pass.
 
-Row LSTM's lines are the rows; Diagonal BiLSTM's are the diagonals of both directions together. A line is computed at
-once, by one matrix product for all its positions and directions and a few elementwise operations. So the number of small
-operations, which take most of the time of a recurrence over short lines, does not grow with the number of pixels.
-Autograd would record each of them; here the backward pass is one loop over the lines, and its elementwise factors are
-computed beforehand for the whole map.
+Row LSTM's lines are the rows; Diagonal BiLSTM's are the diagonals of both directions together. A line takes one matrix
+product for all its positions and directions and a few elementwise operations. So the number of small operations, which
+take most of the time, grows with the lines and not with the pixels. Autograd would record each of them; here the backward
+pass is one loop over the lines, and its elementwise factors are computed beforehand for the whole map.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ p(x) = p(small) p(rest | small) is exact and sums to 1, whereas predicting them 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.errors import UserError
-from pixelrnn.model.base import Model
-from pixelrnn.model.options import MultiScaleOptions, check_form
+from pixelrnn.model.base import Model, check_form
 from pixelrnn.model.orders import Frame, Path, hidden_span, symmetries
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
-from pixelrnn.model.paper.layers import Layer, LineState
-from pixelrnn.model.paper.network import Network
 from pixelrnn.model.paper.pixelcnn import PixelCNNLayer
-from pixelrnn.model.paper.raster import raster_path
+from pixelrnn.model.paper.raster import Layer, LineState, Network, RasterOptions, raster_path
 from pixelrnn.model.paper.row_lstm import RowLSTMLayer
 from pixelrnn.registry import lookup
 
@@ -32,6 +29,17 @@ LAYERS: dict[str, Callable[[int], Layer]] = {
     "diagonal_bilstm": DiagonalBiLSTMLayer,
     "pixelcnn": PixelCNNLayer,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiScaleOptions(RasterOptions):
+    """The options of MultiScale; width and depth are those of the full image's network."""
+
+    layer: str = "row_lstm"  # or diagonal_bilstm, pixelcnn: in both networks
+    scale: int = 2  # the small image is every scale-th pixel of every scale-th row
+    small_width: int = 16  # the width of the small image's network
+    small_depth: int = 7  # its depth
+    upsampled: int = 32  # features of the small image that the full image's network is given
 
 
 class MultiScale(Model):
@@ -65,8 +73,8 @@ class MultiScale(Model):
         ]
         small_options = replace(o, width=o.small_width, depth=o.small_depth)
         self.small_frames, common = small_frames, (shape, levels, self.cursor)
-        self.small = Network(*common, _row_by_row(small_frames), make_layer, small_options)
-        self.full = Network(*common, _row_by_row(frames), make_layer, o, condition=o.upsampled)
+        self.small = Network(*common, small_frames, make_layer, small_options)
+        self.full = Network(*common, frames, make_layer, o, condition=o.upsampled)
         self.upsample = nn.Sequential(
             nn.Conv2d(shape[0] + 1, o.upsampled, 3, padding=1),
             nn.ReLU(),
@@ -124,10 +132,6 @@ def coarse_to_fine(frame: Frame, scale: int) -> tuple[Tensor, Tensor]:
     is_small = torch.zeros_like(places, dtype=torch.bool)
     is_small[::scale, ::scale] = True
     return places[is_small], places[~is_small]
-
-
-def _row_by_row(frames: Sequence[Frame]) -> list[Path]:
-    return [Path(frame, torch.arange(len(frame.pixels), device="cpu")) for frame in frames]
 
 
 def _frame(order: Tensor, height: int, width: int, scale: int) -> Frame:

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, windows
-from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, windows
 from pixelrnn.products import Product
 
 

@@ -6,17 +6,16 @@ triangle above it. Where we differ: outside the image the states are the learned
 models here (pixelrnn/model/paper/raster.py).
 """
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell.lstm import gate_scale, gate_shift, lstm_gates
+from pixelrnn.cell.cells import lstm_gates, register_gates
 from pixelrnn.errors import UserError
-from pixelrnn.model.options import RowLSTMOptions
-from pixelrnn.model.paper.layers import Layer, LineState, MaskedConv, pack, unpack, windows
 from pixelrnn.model.paper.lines import Line, run_lines
-from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, RasterOptions, pack, unpack, windows
 from pixelrnn.products import Product
 
 
@@ -34,8 +33,7 @@ class RowLSTMLayer(Layer):
         self.input_to_state = MaskedConv(2 * width, 4 * width, above=0, reach=self.reach)
         self.state_to_state = nn.Parameter(nn.Linear(kernel * width, 4 * width).weight.detach().t().contiguous())
         self.initial = nn.Parameter(torch.zeros(2, width))
-        self.register_buffer("scale", gate_scale(width), persistent=False)
-        self.register_buffer("shift", gate_shift(width), persistent=False)
+        register_gates(self, width)
         with torch.no_grad():  # the forget gate stays open until it has learned to close
             self.input_to_state.bias[width : 2 * width] = 1.0
 
@@ -43,14 +41,9 @@ class RowLSTMLayer(Layer):
         batch, rows, columns, _ = maps.shape
         projected = (self.input_to_state(maps) + condition) * self.scale
         lines = tuple(Line(r * columns, (r + 1) * columns, 0) for r in range(rows))
-        hidden, cells = run_lines(
-            pack(projected),
-            (self.state_to_state * self.scale)[None],
-            self.initial[:, None],
-            self.scale,
-            lines,
-            tuple(range(-self.reach, self.reach + 1)),
-        )
+        offsets = tuple(range(-self.reach, self.reach + 1))
+        recurrent = (self.state_to_state * self.scale)[None]
+        hidden, cells = run_lines(pack(projected), recurrent, self.initial[:, None], self.scale, lines, offsets)
         hidden, cells = unpack(hidden, rows, columns), unpack(cells, rows, columns)
         unopened = self.begin(batch, columns)[:2]
         return hidden, (*unopened, hidden[:, -1].clone(), cells[:, -1].clone())
@@ -82,6 +75,13 @@ class RowLSTMLayer(Layer):
         output, cell[:, column] = lstm_gates(arguments, cell[:, column], self.scale, self.shift)
         h[:, column] = output
         return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowLSTMOptions(RasterOptions):
+    """The options of RowLSTM."""
+
+    kernel: int = 3  # pixels of the convolutions along the row, odd
 
 
 class RowLSTM(RasterModel):
