@@ -8,8 +8,7 @@ from pathlib import Path
 from pixelrnn.cli.arguments import name_of
 from pixelrnn.cli.compose import compose, plain
 from pixelrnn.cli.job import Job
-from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError
-from pixelrnn.notes import notes_to
+from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, notes_to
 
 __all__ = ["SIGNALS", "Stopped", "launch", "output_folder", "overridden_options", "plain", "running"]
 

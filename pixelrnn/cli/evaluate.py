@@ -15,18 +15,18 @@ from pixelrnn.completion.describe import describe_occlusion, describe_order, not
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import limited
+from pixelrnn.errors import note
 from pixelrnn.evaluation.likelihoods import (
     HOW,
     Likelihoods,
     evaluate_conditional,
     evaluate_ensemble,
     log_probs,
+    quality,
     with_error,
 )
-from pixelrnn.evaluation.quality import quality
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.own_picture.typical import Typical
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import pretrained
-from pixelrnn.checkpoint.saved import WEIGHTS
+from pixelrnn.checkpoint import WEIGHTS
 from pixelrnn.cli.app import plain
 
 

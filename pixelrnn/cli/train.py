@@ -10,9 +10,8 @@ from pixelrnn import data as datasets
 from pixelrnn.cli.app import SIGNALS, Stopped, output_folder, overridden_options, plain, running
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost
+from pixelrnn.errors import ProcessLost, note
 from pixelrnn.model import MODELS, Model
-from pixelrnn.notes import note
 from pixelrnn.registry import configure
 from pixelrnn.training.loop import train
 from pixelrnn.training.settings import Settings

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.pictures import MAX_PIXELS, Picture, read_picture, upright
-from pixelrnn.notes import note
 
 HALF = 128  # the least alpha of a pixel that counts as opaque
 SAME = 0.9  # the least share of its opaque pixels that a copy of the picture has in common with it

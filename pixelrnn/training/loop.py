@@ -3,9 +3,11 @@
 import copy
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,15 +20,13 @@ from tqdm import tqdm
 from pixelrnn import checkpoint, distributed
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
-from pixelrnn.errors import TrainingDiverged, UserError
+from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.training.settings import Settings
-from pixelrnn.training.signals import STOPS, signals_received
 from pixelrnn.training.state import (
     ELSEWHERE,
     RECORDS,
@@ -41,6 +41,7 @@ from pixelrnn.training.state import (
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
 
 RECORD_EVERY = 50  # updates
+STOPS = ("SIGINT", "SIGTERM")
 
 
 def train(
@@ -89,6 +90,26 @@ def train(
         if run.tensorboard:
             run.tensorboard.close()
     return run.progress
+
+
+@contextmanager
+def signals_received() -> Iterator[list[str]]:
+    """Context manager: collect the names of SIGINT and SIGTERM instead of ending the process; a second one acts as usual."""
+    received: list[str] = []
+    is_main = threading.current_thread() is threading.main_thread()  # only the main thread may set handlers
+    handlers = {signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in STOPS if is_main}
+
+    def receive(number: int, _frame: Any) -> None:
+        received.append(signal.Signals(number).name)
+        signal.signal(number, handlers[signal.Signals(number)])
+
+    try:
+        for number in handlers:
+            signal.signal(number, receive)
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Run:

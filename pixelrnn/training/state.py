@@ -16,10 +16,9 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError, in_one_line
+from pixelrnn.errors import ProcessLost, UserError, in_one_line, note
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.registry import LONGEST, printable
 from pixelrnn.training.settings import Settings
 

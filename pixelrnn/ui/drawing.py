@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
 from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
+from pixelrnn.errors import notes_to
 from pixelrnn.files.pictures import to_picture
-from pixelrnn.notes import notes_to
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits
 from pixelrnn.ui.request import Request
