@@ -87,9 +87,7 @@ def _digest(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
-def save_state(
-    folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write folder/last: the averaged model, and one file with everything that an exact continuation needs."""
     checkpoint.save(average, folder / "last")
     state = {
@@ -104,7 +102,7 @@ def save_state(
     write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()))
 
 
-def load_state(
+def load(
     folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, run: dict[str, Any] | None = None
 ) -> Progress:
     """Load the state that process 0 finds in the folder, in all processes; a new Progress if there is none.

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pixelrnn.errors import UserError
-from pixelrnn.figures.strips import as_heat, as_rgb, heat, mean_as_rgb, occluded
+from pixelrnn.figures.strips import as_heat, as_rgb, heat, occluded
 from pixelrnn.files.pictures import to_picture
 from pixelrnn.ui.drawing import Cancelled, Drawing, Drawn, DrawSession, Frame, archive, draw
 from pixelrnn.ui.request import Request
@@ -117,7 +117,7 @@ def view_result(drawn: Drawn) -> View:
         row.append(tile(as_rgb(request.target.image, levels), "original"))
     note = f"Below each image: {meaning_of_nats(drawn)}, and its rank. The most probable image is often the emptiest."
     hot, most = as_heat(drawn.entropy)
-    maps = [tile(mean_as_rgb(drawn.mean, levels), "mean"), tile(hot, "entropy of each pixel")]
+    maps = [tile(as_rgb(drawn.mean, levels), "mean"), tile(hot, "entropy of each pixel")]
     if request.target.own and request.target.own.resized:
         best_index = [fact["rank"] for fact in drawn.facts].index(1)
         pasted = to_picture(request.full_size(drawn.images[best_index])).convert("RGB")
