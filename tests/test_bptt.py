@@ -14,7 +14,7 @@ from pixelrnn.cell import CELLS
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.pixels import to_sequence
-from pixelrnn.training.settings import Settings
+from pixelrnn.training import Settings
 from pixelrnn.training.update import Objective, make_objective, make_optimizer, update, uses_bf16
 
 CASES = every_pair(

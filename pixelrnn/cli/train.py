@@ -14,8 +14,7 @@ from pixelrnn.errors import ProcessLost, note
 from pixelrnn.model import MODELS, Model
 from pixelrnn.registry import configure
 from pixelrnn.training.loop import train
-from pixelrnn.training.settings import Settings
-from pixelrnn.training.state import way_on
+from pixelrnn.training.state import Settings, way_on
 from pixelrnn.training.update import occlusion_of
 
 

@@ -31,6 +31,7 @@ SPLITS = {
     "FashionMNIST": (50_000, 10_000, 10_000),
     "CIFAR10": (45_000, 5_000, 10_000),
 }
+TITLES = {"FashionMNIST": "Fashion-MNIST", "CIFAR10": "CIFAR-10"}  # where they differ from torchvision's names
 TIMEOUT = 60.0  # seconds without a byte; torchvision itself would wait for ever
 ADDRESS = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 CONTENT = {  # SHA-256 of the images' bits, eight to a byte
@@ -52,33 +53,29 @@ def digits(options: Options) -> Dataset:
 
 def mnist(options: Options) -> Dataset:
     """MNIST, 28x28 grey, 256 levels."""
-    return _grey(options, "MNIST", "MNIST")
+    return _torchvision(options, "MNIST")
 
 
 def fashion_mnist(options: Options) -> Dataset:
     """Fashion-MNIST, 28x28 grey, 256 levels."""
-    return _grey(options, "FashionMNIST", "Fashion-MNIST")
-
-
-def _grey(options: Options, kind: str, title: str) -> Dataset:
-    if options.levels == 2 and not options.binarization:
-        raise UserError(
-            "data.levels=2 without data.binarization: set data.binarization=dynamic or threshold, because results on the "
-            "two cannot be compared"
-        )
-    return prepare(options, title, 256, _read(kind, title, options.root))
+    return _torchvision(options, "FashionMNIST")
 
 
 def cifar10(options: Options) -> Dataset:
     """CIFAR-10, 32x32 RGB, 256 levels."""
-    return prepare(options, "CIFAR-10", 256, _read("CIFAR10", "CIFAR-10", options.root))
+    return _torchvision(options, "CIFAR10")
 
 
-def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
-    """Read train, valid and test, 8-bit; UserError if the files are damaged, or missing and cannot be downloaded."""
+def _torchvision(options: Options, kind: str) -> Dataset:
+    """Read a data set of torchvision; UserError if its files are damaged, or missing and cannot be downloaded."""
+    if kind != "CIFAR10" and options.levels == 2 and not options.binarization:
+        raise UserError(
+            "data.levels=2 without data.binarization: set data.binarization=dynamic or threshold, because results on the "
+            "two cannot be compared"
+        )
     from torchvision import datasets
 
-    source, folder = getattr(datasets, kind), data_folder(root)
+    source, folder, title = getattr(datasets, kind), data_folder(options.root), TITLES.get(kind, kind)
     if kind == "CIFAR10":
         place, archive = source.base_folder, source.filename
         names = [*(name for name, _ in source.train_list + source.test_list), source.meta["filename"]]
@@ -102,7 +99,8 @@ def _read(kind: str, title: str, root: str | None) -> list[Tensor]:
         ) from error
     # torchvision gives a tensor of grey images, or an array of colour images with the channels last.
     parts = [torch.as_tensor(part) for part in (rest[:first], rest[first:], test)]
-    return [part[:, None] if part.ndim == 3 else part.permute(0, 3, 1, 2).contiguous() for part in parts]
+    parts = [part[:, None] if part.ndim == 3 else part.permute(0, 3, 1, 2).contiguous() for part in parts]
+    return prepare(options, title, 256, parts)
 
 
 @contextmanager

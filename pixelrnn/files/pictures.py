@@ -81,9 +81,8 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
             tag = picture.getexif().get(ORIENTATION)
             orientation = tag if tag in TURNS else 1
             picture.load()
-            turned = (
-                picture if picture.format == "TIFF" else upright(picture, orientation)
-            )  # Pillow turns a TIFF itself
+            # Pillow turns a TIFF itself.
+            turned = picture if picture.format == "TIFF" else upright(picture, orientation)
             return Picture(name, *_eight_bits(turned), orientation)
     except UserError as error:
         raise UserError(f"{name} {error}") from None
@@ -181,8 +180,8 @@ def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS, of: Picture | None
     before it was turned upright is turned with it. Raises UserError if nothing is hidden.
     """
     mask = read_picture(path, max_pixels)
-    opaque = None if mask.alpha is None else mask.alpha >= HALF
-    hidden = _by_lightness(mask) if opaque is None or opaque.all() else _by_transparency(mask, opaque, of)
+    clear = transparent_part(mask)
+    hidden = _by_lightness(mask) if clear is None else _by_transparency(mask, ~clear.numpy(), of)
     if not hidden.any():
         raise UserError(
             f"mask {mask.name} hides nothing: white (128 or more of 255) is hidden, and it has no such pixel"

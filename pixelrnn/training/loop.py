@@ -27,7 +27,7 @@ from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.training import state
-from pixelrnn.training.settings import Settings
+from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
 
 RECORD_EVERY = 50  # updates

@@ -19,7 +19,7 @@ from pixelrnn.model.paper.network import Network
 from pixelrnn.model.state import detached
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.pixels import to_sequence
-from pixelrnn.training.settings import Settings
+from pixelrnn.training.state import Settings
 
 
 class Objective(nn.Module):
