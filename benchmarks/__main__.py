@@ -12,7 +12,7 @@ from benchmarks.speed import Row, benchmark, growth
 from pixelrnn.errors import UserError
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.model import MODELS
-from pixelrnn.registry import configure
+from pixelrnn.options import configure
 
 GROWTH = "growth: "  # before a model's name
 MARKS = "<!-- benchmark -->", "<!-- /benchmark -->"

@@ -11,7 +11,7 @@ import torch
 from pixelrnn.completion import sample
 from pixelrnn.model import Model
 from pixelrnn.model.base import Shape
-from pixelrnn.training.settings import Settings
+from pixelrnn.training import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 
 MEBIBYTE = 2**20

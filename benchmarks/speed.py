@@ -17,7 +17,7 @@ from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.occlusion import build as build_occlusion
 from pixelrnn.pixels import to_sequence
 from pixelrnn.products import PackedProduct, Product
-from pixelrnn.training.settings import Settings
+from pixelrnn.training import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 
 BATCHES = (64, 1)  # where arithmetic costs most, and where small operations do

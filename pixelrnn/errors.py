@@ -1,7 +1,15 @@
-"""The errors that a user sees, and the text of their messages."""
+"""What the user is told: errors, notes, and the text of their messages.
 
-from collections.abc import Iterable
+A note is one line about what the library left out, changed or assumed.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
+
+_listener: ContextVar[Callable[[str], object] | None] = ContextVar("listener", default=None)
 
 
 class UserError(ValueError):
@@ -39,3 +47,21 @@ def printable(value: object, most: int = 4096) -> str:
     text = str(value)
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
     return line if len(text) <= most else f"{line}…"
+
+
+def note(text: str) -> None:
+    """Pass one line to the listener of this context; without a listener, issue a Python warning."""
+    if listener := _listener.get():
+        listener(text)
+    else:
+        warnings.warn(text, stacklevel=3)
+
+
+@contextmanager
+def notes_to(listener: Callable[[str], object]) -> Iterator[None]:
+    """Context manager: pass the notes of this thread to listener(text)."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)

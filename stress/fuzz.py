@@ -31,9 +31,10 @@ import pixelrnn
 from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.completion.describe import describe_model, describe_order
 from pixelrnn.errors import UserError
-from pixelrnn.files.masks import read_mask
-from pixelrnn.files.pictures import open_picture
-from pixelrnn.training.state import STATE, Progress, load_state, save_state
+from pixelrnn.files.pictures import open_picture, read_mask
+from pixelrnn.training.state import STATE, Progress
+from pixelrnn.training.state import load as load_state
+from pixelrnn.training.state import save as save_state
 
 BATCH = 200  # inputs for each process; after a crash, a new process continues
 SECONDS, GROWTH = 10.0, 2**30  # of one input; bytes of memory, above what the process began with

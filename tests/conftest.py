@@ -22,7 +22,7 @@ from pixelrnn.data import Dataset
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS, Model
-from pixelrnn.registry import option_defaults
+from pixelrnn.options import option_defaults
 from pixelrnn.training import Settings, train
 
 os.environ["MPLBACKEND"] = "Agg"

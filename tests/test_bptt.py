@@ -14,9 +14,8 @@ from pixelrnn.cell import CELLS
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.pixels import to_sequence
-from pixelrnn.training.bptt import Objective
-from pixelrnn.training.settings import Settings
-from pixelrnn.training.update import make_objective, make_optimizer, update, uses_bf16
+from pixelrnn.training import Settings
+from pixelrnn.training.update import Objective, make_objective, make_optimizer, update, uses_bf16
 
 CASES = every_pair(
     cell=list(CELLS),
@@ -50,7 +49,9 @@ def test_recomputed_gradients_are_the_same(case, masked, monkeypatch):
     hidden = torch.rand(5, 4, 4, generator=generator(1)) < 0.6 if masked else None
     found, found_gradients = gradients(model, "checkpointed", case.get("segment"), hidden)
     if case.get("dropout"):  # drawn segment by segment: compared with the same segments, nothing recomputed
-        monkeypatch.setattr("pixelrnn.training.bptt.checkpoint", lambda run, *arguments, use_reentrant: run(*arguments))
+        monkeypatch.setattr(
+            "pixelrnn.training.update.checkpoint", lambda run, *arguments, use_reentrant: run(*arguments)
+        )
         expected, expected_gradients = gradients(model, "checkpointed", case.get("segment"), hidden)
     else:
         expected, expected_gradients = gradients(model, "full", hidden=hidden)

@@ -25,9 +25,8 @@ from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
+from pixelrnn.options import RULES, option_defaults
 from pixelrnn.ordering import ORDERINGS
-from pixelrnn.registry import option_defaults
-from pixelrnn.rules import RULES
 from pixelrnn.training import Settings
 from pixelrnn.training import loop as training
 

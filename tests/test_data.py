@@ -17,10 +17,10 @@ import torchvision
 import yaml
 from PIL import Image
 
-from pixelrnn.data import DATASETS, Dataset, Options, digests, downloaded, load
+from pixelrnn.data import DATASETS, Dataset, Options, digests, load, published
 from pixelrnn.errors import UserError
+from pixelrnn.options import option_defaults
 from pixelrnn.pixels import requantise
-from pixelrnn.registry import option_defaults
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
 COUNTS = (30, 10, 10)
@@ -63,7 +63,7 @@ def apart(monkeypatch, tmp_path):
 def idx_root(tmp_path, monkeypatch):
     """A root with MNIST and Fashion-MNIST of 40 + 10 images."""
     for kind in ("MNIST", "FashionMNIST"):
-        monkeypatch.setitem(downloaded.SPLITS, kind, COUNTS)
+        monkeypatch.setitem(published.SPLITS, kind, COUNTS)
         raw = tmp_path / "root" / kind / "raw"
         raw.mkdir(parents=True)
         for prefix, count in (("train", 40), ("t10k", 10)):
@@ -92,7 +92,7 @@ def cifar_root(tmp_path, monkeypatch):
     monkeypatch.setattr(source, "train_list", batches[:2])
     monkeypatch.setattr(source, "test_list", batches[2:])
     monkeypatch.setattr(source, "meta", {"filename": filename, "key": "label_names", "md5": md5})
-    monkeypatch.setitem(downloaded.SPLITS, "CIFAR10", (35, 5, 20))
+    monkeypatch.setitem(published.SPLITS, "CIFAR10", (35, 5, 20))
     return tmp_path / "root"
 
 
@@ -346,5 +346,5 @@ def test_damaged_files_are_named(idx_root, cifar_root):
 
 
 def test_files_of_other_images_are_refused(idx_root, monkeypatch):
-    monkeypatch.setitem(downloaded.SPLITS, "MNIST", (50_000, 10_000, 10_000))
+    monkeypatch.setitem(published.SPLITS, "MNIST", (50_000, 10_000, 10_000))
     refused(r"hold 40 \+ 10 images, not 60,000 \+ 10,000", name="mnist", root=str(idx_root))

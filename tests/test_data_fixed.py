@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelrnn.data import larochelle, load
+from pixelrnn.data import load, published
 from pixelrnn.errors import UserError
 
 PARTS = ("train", "valid", "test")
@@ -53,15 +53,15 @@ def root(monkeypatch, tmp_path, cache):
         (folder / f"binarized_mnist_{part}.amat").write_text(text(bits))
     digests = {part: hashlib.sha256(np.packbits(bits, axis=1).tobytes()).hexdigest() for part, bits in BITS.items()}
     for part in PARTS:
-        monkeypatch.setitem(larochelle.CONTENT, part, digests[part])
+        monkeypatch.setitem(published.CONTENT, part, digests[part])
     return folder
 
 
 @pytest.fixture
 def parsed(monkeypatch):
     """The parts whose text has been read."""
-    calls, parse = [], larochelle._parse
-    monkeypatch.setattr(larochelle, "_parse", lambda text, part: calls.append(part) or parse(text, part))
+    calls, parse = [], published._parse
+    monkeypatch.setattr(published, "_parse", lambda text, part: calls.append(part) or parse(text, part))
     return calls
 
 
@@ -95,7 +95,7 @@ def test_gzipped_text_is_read_too(root):
         path.unlink()
     check(read(root))
     (root / "binarized_mnist_train.amat.gz").write_bytes(b"no archive")
-    larochelle.data_folder().joinpath("binarized_mnist_train.bits").unlink()
+    published.data_folder().joinpath("binarized_mnist_train.bits").unlink()
     refused("binarized_mnist_train.amat.gz is not the published file", root)
 
 
@@ -154,21 +154,21 @@ def test_a_smaller_size_takes_every_second_pixel(root):
 
 
 def test_missing_files_are_downloaded(root, tmp_path, cache, monkeypatch, capsys):
-    monkeypatch.setattr(larochelle, "ADDRESS", root.as_uri() + "/")
+    monkeypatch.setattr(published, "ADDRESS", root.as_uri() + "/")
     check(read(tmp_path / "new"))
     assert len(list(cache.iterdir())) == 3 and not (tmp_path / "new").exists()
     assert capsys.readouterr().out == ""
 
 
 def test_half_a_download_is_not_kept(root, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(larochelle, "ADDRESS", root.as_uri() + "/")
+    monkeypatch.setattr(published, "ADDRESS", root.as_uri() + "/")
     (root / "binarized_mnist_train.amat").write_text(text(BITS["train"])[:100])
     refused("could not be downloaded .*it holds other images", tmp_path / "new")
     assert not (tmp_path / "new").exists() and not cache.exists()
 
 
 def test_a_download_that_fails_at_the_second_file_leaves_the_folder_as_it_was(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(larochelle, "ADDRESS", root.as_uri() + "/")
+    monkeypatch.setattr(published, "ADDRESS", root.as_uri() + "/")
     (root / "binarized_mnist_valid.amat").unlink()
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "mine.txt").touch()
@@ -181,7 +181,7 @@ def test_the_message_points_to_files_above_or_below(given, root, tmp_path, monke
     (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
     for path in root.iterdir():
         path.rename(tmp_path / "a" / "b" / path.name)
-    monkeypatch.setattr(larochelle, "ADDRESS", (tmp_path / "nowhere").as_uri() + "/")
+    monkeypatch.setattr(published, "ADDRESS", (tmp_path / "nowhere").as_uri() + "/")
     refused("/a/b holds binarized_mnist_train.amat: is data.root=/.*/a/b meant", tmp_path / given)
 
 

@@ -10,8 +10,7 @@ from PIL import Image
 
 from pixelrnn.data import folder as folder_function
 from pixelrnn.data import load
-from pixelrnn.errors import UserError
-from pixelrnn.notes import notes_to
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.pixels import requantise
 
 

@@ -74,7 +74,7 @@ GRADIENTS = """
 import sys, torch
 from conftest import random_images, tiny_model
 from pixelrnn import distributed
-from pixelrnn.training.settings import Settings
+from pixelrnn.training import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 
 distributed.begin()

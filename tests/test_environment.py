@@ -18,7 +18,7 @@ import pixelrnn
 from pixelrnn.cli.compose import quoted
 from pixelrnn.data import load
 from pixelrnn.data.prepare import data_folder
-from pixelrnn.files.masks import read_mask
+from pixelrnn.files.pictures import read_mask
 from pixelrnn.own_picture import from_file
 from pixelrnn.training import Settings, train
 

@@ -5,10 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelrnn.errors import UserError
-from pixelrnn.files.masks import read_mask
-from pixelrnn.files.pictures import read_picture
-from pixelrnn.notes import notes_to
+from pixelrnn.errors import UserError, notes_to
+from pixelrnn.files.pictures import read_mask, read_picture
 
 HOLE = np.zeros((8, 8), bool)
 HOLE[4:, 1:] = True

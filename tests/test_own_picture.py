@@ -8,8 +8,7 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn import pretrained
-from pixelrnn.errors import UserError
-from pixelrnn.notes import notes_to
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.own_picture import from_file
 from pixelrnn.own_picture.typical import QUANTILES, Typical, say_if_unlike
 from pixelrnn.pixels import requantise

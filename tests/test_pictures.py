@@ -10,8 +10,7 @@ from conftest import random_images
 from PIL import Image
 
 from pixelrnn.errors import UserError
-from pixelrnn.files.masks import read_mask
-from pixelrnn.files.pictures import open_picture, to_picture, to_tensor, with_channels
+from pixelrnn.files.pictures import open_picture, read_mask, to_picture, to_tensor, with_channels
 
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
 COLOUR = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)

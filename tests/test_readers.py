@@ -23,8 +23,7 @@ from pixelrnn.checkpoint import CONFIG, WEIGHTS
 from pixelrnn.data import folder
 from pixelrnn.data import load as load_data
 from pixelrnn.files import pictures
-from pixelrnn.files.masks import read_mask
-from pixelrnn.files.pictures import open_picture, to_tensor
+from pixelrnn.files.pictures import open_picture, read_mask, to_tensor
 from stress.fuzz import READERS, Target, failure_of
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -11,10 +11,9 @@ from conftest import FAST, new_model, random_images, records, run, stripes
 
 from pixelrnn import UserError, load
 from pixelrnn.data import Dataset
-from pixelrnn.errors import TrainingDiverged
+from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
-from pixelrnn.notes import notes_to
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, train
 from pixelrnn.training.update import _draw_order, make_optimizer

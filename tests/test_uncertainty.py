@@ -6,7 +6,7 @@ from conftest import all_images, generator, random_images, tiny_model
 
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.completion.uncertainty import entropy, marginals, mean
-from pixelrnn.evaluation.quality import PERFECT, quality
+from pixelrnn.evaluation.likelihoods import PERFECT, quality
 from pixelrnn.occlusion import build
 
 

@@ -11,9 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import pretrained
 from pixelrnn.cli.compose import Job, check, compose, job_of, plain
-from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError
+from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, notes_to
 from pixelrnn.files.atomic import write_whole
-from pixelrnn.notes import notes_to
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's

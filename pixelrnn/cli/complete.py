@@ -20,11 +20,10 @@ from pixelrnn.completion.describe import describe, describe_model, describe_occl
 from pixelrnn.completion.fill import complete_in_detail, log_probs
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import limited
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise

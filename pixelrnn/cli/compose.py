@@ -24,8 +24,7 @@ from pixelrnn import pretrained
 from pixelrnn.cli.manual import CONF, members, option_names, page
 from pixelrnn.errors import UserError, in_one_line, nearest, printable
 from pixelrnn.files.atomic import expanded
-from pixelrnn.registry import LONGEST, check_options
-from pixelrnn.rules import RULES, check_rule
+from pixelrnn.options import LONGEST, RULES, check_options, check_rule
 
 PATHS = {
     *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),

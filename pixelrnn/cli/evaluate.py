@@ -14,12 +14,11 @@ from pixelrnn.completion.describe import describe_occlusion, describe_order, not
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import limited
+from pixelrnn.errors import note
 from pixelrnn.evaluation import likelihoods
-from pixelrnn.evaluation.likelihoods import Likelihoods, with_error
-from pixelrnn.evaluation.quality import quality
+from pixelrnn.evaluation.likelihoods import Likelihoods, quality, with_error
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.own_picture.typical import Typical
 
 

@@ -17,8 +17,7 @@ import yaml
 from pixelrnn import pretrained
 from pixelrnn.cli import COMMANDS
 from pixelrnn.errors import UserError, printable
-from pixelrnn.registry import LONGEST
-from pixelrnn.rules import RULES
+from pixelrnn.options import LONGEST, RULES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())  # wheel, source tree

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from pixelrnn import pretrained
-from pixelrnn.checkpoint.saved import WEIGHTS
+from pixelrnn.checkpoint import WEIGHTS
 from pixelrnn.cli.compose import Job
 
 

@@ -9,11 +9,11 @@ from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import load_checkpoint, pixel_bar
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.completion.fill import sample
+from pixelrnn.errors import note
 from pixelrnn.evaluation.likelihoods import log_probs
 from pixelrnn.files.atomic import write_json
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.pixels import requantise
 
 

@@ -12,7 +12,7 @@ from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
-from pixelrnn.training.signals import signals_received
+from pixelrnn.training.loop import signals_received
 from pixelrnn.ui.request import LoadedModel, ModelCatalog
 from pixelrnn.ui.server import serve
 

@@ -14,9 +14,8 @@ from pixelrnn.cli.compose import plain
 from pixelrnn.completion.describe import describe
 from pixelrnn.completion.fill import Progress
 from pixelrnn.data import Dataset, load
-from pixelrnn.errors import DataMissing, UserError
+from pixelrnn.errors import DataMissing, UserError, note
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 
 
 def choose_device(cfg: DictConfig) -> torch.device:

@@ -10,13 +10,11 @@ from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost
+from pixelrnn.errors import ProcessLost, note
 from pixelrnn.model import MODELS, Model
-from pixelrnn.notes import note
-from pixelrnn.registry import configure
+from pixelrnn.options import configure
 from pixelrnn.training.loop import train
-from pixelrnn.training.settings import Settings
-from pixelrnn.training.state import way_on
+from pixelrnn.training.state import Settings, way_on
 from pixelrnn.training.update import occlusion_of
 
 

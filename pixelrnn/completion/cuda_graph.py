@@ -69,8 +69,7 @@ class DrawnStep:
         with torch.cuda.graph(self.graph):
             self._run()
         self.canvas.copy_(before[0])
-        for leaf, value in zip(leaves(self.state), before[1], strict=True):
-            leaf.copy_(value)
+        _assign(self.state, before[1])
 
 
 def records(model: Model, device: torch.device, steps: int) -> bool:

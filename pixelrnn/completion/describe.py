@@ -9,8 +9,8 @@ from pixelrnn import ordering as orderings
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import digests
+from pixelrnn.errors import note
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 

@@ -13,6 +13,7 @@ from pixelrnn.completion.parts import ROW_STEPS, Completions, Options, Part, all
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.model.base import pick
+from pixelrnn.model.orders import observed_ahead
 from pixelrnn.pixels import check_hidden, check_images
 from pixelrnn.products import packed
 
@@ -91,7 +92,7 @@ def complete_in_detail(
 
     with model.evaluating():
         work = list(all_parts(model, hidden, asked, few))
-        done, total = 0, sum(part.steps for part in work)
+        done, total = 0, sum(len(part.steps) for part in work)
         while work:
             part = work.pop(0)
             with model.along(part.order), packed(model):
@@ -99,9 +100,9 @@ def complete_in_detail(
                 poor = drawn.keep(part, result, cloud, model.unseen_count(hidden[part.rows]) == 0)
                 if part.particles < most and bool(poor.any()):
                     again = list(parts(model, hidden, part.rows[poor], part.completions, 4 * part.particles, asked))
-                    total, work = total + sum(more.steps for more in again), again + work
-            report(part.steps, result.flatten(0, 1))
-            done += part.steps
+                    total, work = total + sum(len(more.steps) for more in again), again + work
+            report(len(part.steps), result.flatten(0, 1))
+            done += len(part.steps)
     return drawn
 
 
@@ -124,18 +125,18 @@ def _fill(
     cloud = None
     if particles:
         cloud = Particles(len(canvas) * count, particles, canvas.device, generator)
-        before = model.pixel_log_probs(canvas)[:, : part.first].sum(1)
+        before = model.pixel_log_probs(canvas)[:, : part.steps.start].sum(1)
         cloud.log_observed += before.repeat_interleave(count)
     each = torch.arange(len(canvas), device=canvas.device).repeat_interleave(count * max(1, particles))
     state = pick(model.begin(canvas, hidden), each)  # the pixels before, and the encoder, are read once for all copies
     canvas, hidden_at = canvas[each], model.in_order(hidden[each])
 
     some, every = hidden_at.any(0).tolist(), hidden_at.all(0).tolist()
-    draws = sum(some[part.first : part.last])
+    draws = sum(some[t] for t in part.steps)
     noise, graph = noises(model, len(canvas), draws, generator), None
     if not cloud and cuda_graph.records(model, canvas.device, draws):
         graph = cuda_graph.DrawnStep(model, canvas, hidden_at, temperature)
-    for start, stop in spans(some, part.first, part.last, max(1, ROW_STEPS // len(canvas))):
+    for start, stop in spans(part.steps, some, max(1, ROW_STEPS // len(canvas))):
         if not some[start]:  # these pixels are observed in all images
             parameters, state = model.read(canvas, start, stop, state)
             if cloud:
@@ -155,8 +156,8 @@ def _fill(
                 if cloud:
                     cloud.weigh(model.likelihood.log_prob(parameters, pixel.long()).masked_fill(here, 0.0))
             pixel.copy_(drawn)
-        if stop < part.last:
-            report(stop - part.first, canvas[:: max(1, particles)])
+        if stop < part.steps.stop:
+            report(stop - part.steps.start, canvas[:: max(1, particles)])
     canvas = canvas[cloud.finish()] if cloud else canvas
     return canvas.unflatten(0, (-1, count)), cloud
 
@@ -179,11 +180,8 @@ def sample(
 def is_exact(model: Model, hidden: Tensor) -> bool:
     """Whether the ancestral fill of hidden pixels, bool (height, width) or (batch, …), samples p(hidden | observed)."""
     batch = hidden if hidden.ndim == 3 else hidden[None]
-    for order, rows in model.by_best_order(batch):
-        with model.along(order):
-            if bool(model.unseen_count(batch[rows]).any()):
-                return False
-    return True
+    ahead = torch.stack([observed_ahead(batch, order) for order in model.orders])
+    return model.sees_ahead or not bool(ahead.amin(0).any())
 
 
 def log_probs(model: Model, completions: Completions) -> Tensor:

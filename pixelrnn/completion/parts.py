@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.model import Model
 from pixelrnn.model.orders import hidden_span
-from pixelrnn.rules import check_rules
+from pixelrnn.options import check_rules
 
 ROW_STEPS = 1 << 17  # observed pixels that are read in one pass, at most
 NOISE = 1 << 22  # random numbers that are drawn in one call, at most
@@ -33,18 +33,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """Completions that are drawn together: steps first to last of some images, along one order."""
+    """Completions that are drawn together: steps of some images, along one order."""
 
     order: int
     rows: Tensor  # which images
     completions: range  # which of each image's completions
     particles: int  # for each completion; 0 is the ancestral fill
-    first: int
-    last: int
-
-    @property
-    def steps(self) -> int:
-        return self.last - self.first
+    steps: range
 
 
 @dataclass(frozen=True)
@@ -113,15 +108,15 @@ def parts(
         if particles:
             last = model.pixels  # pixels after the last hidden one change the weights as well
         for start in range(0, len(completions), each):
-            yield Part(model.cursor.index, some, completions[start : start + each], particles, first, last)
+            yield Part(model.cursor.index, some, completions[start : start + each], particles, range(first, last))
 
 
-def spans(some: list[bool], first: int, last: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Split the steps from first to last: one by one if they draw (some[t]), others in stretches of up to `longest`."""
-    for draws, run in groupby(range(first, last), some.__getitem__):
-        steps, length = list(run), 1 if draws else longest
-        for start in steps[::length]:
-            yield start, min(start + length, steps[-1] + 1)
+def spans(steps: range, some: list[bool], longest: int) -> Iterator[tuple[int, int]]:
+    """Split the steps: one by one if they draw (some[t]), others in stretches of up to `longest`."""
+    for draws, run in groupby(steps, some.__getitem__):
+        stretch, length = list(run), 1 if draws else longest
+        for start in stretch[::length]:
+            yield start, min(start + length, stretch[-1] + 1)
 
 
 def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:

@@ -1,9 +1,8 @@
 """Data sets. Each is a function that reads images and hands them to `prepare`, which applies the options.
 
-dataset.py      Dataset: train, valid and test
-prepare.py      the options, and the one way from raw images to a Dataset
-digits.py, downloaded.py, larochelle.py    readers of published data
-folder.py, listing.py                      the user's own pictures
+prepare.py    Dataset, the options, and the one way from raw images to a Dataset
+published.py  readers of published data
+folder.py     the user's own pictures
 
 DATASETS is the only registry: a new data set is one function, one name here and one file in conf/data/.
 """
@@ -11,13 +10,10 @@ DATASETS is the only registry: a new data set is one function, one name here and
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixelrnn.data.dataset import Dataset, digests
-from pixelrnn.data.digits import digits
-from pixelrnn.data.downloaded import cifar10, fashion_mnist, mnist
 from pixelrnn.data.folder import folder
-from pixelrnn.data.larochelle import binarized_mnist
-from pixelrnn.data.prepare import Options, limited
-from pixelrnn.registry import configure
+from pixelrnn.data.prepare import Dataset, Options, digests, limited
+from pixelrnn.data.published import binarized_mnist, cifar10, digits, fashion_mnist, mnist
+from pixelrnn.options import configure
 
 DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "digits": digits,

@@ -11,12 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.data.dataset import Dataset
-from pixelrnn.data.prepare import Options, data_folder, prepare
-from pixelrnn.errors import UserError
+from pixelrnn.data.prepare import Dataset, Options, data_folder, prepare
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.pictures import SUFFIXES, read_file, read_picture, to_tensor
-from pixelrnn.notes import note
-from pixelrnn.registry import printable
+from pixelrnn.options import printable
 
 # Names of folders that hold a part: one of these, perhaps with an ending.
 PARTS = {"train": "train(ing)?", "valid": "val(id(ation)?)?|dev", "test": "test(ing)?|eval(uation)?"}

@@ -1,7 +1,6 @@
 """How good a model is.
 
-likelihoods.py  nats and bits/dim of many images, with standard errors
-quality.py      PSNR and SSIM of completions
+likelihoods.py  nats and bits/dim of many images, with standard errors; PSNR and SSIM of completions
 verify.py       whether a model keeps its contract
 """
 

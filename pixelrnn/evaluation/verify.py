@@ -35,50 +35,53 @@ def verify(model: Model, seed: int = 0) -> list[str]:
 
 
 def _checks(model: Model, generator: Generator) -> Iterator[str]:
-    yield _weights_are_finite(model)
-    yield _order_is_a_permutation(model)
+    if broken := model.broken_weight():
+        raise VerificationError(f"the weight {broken} holds a value that is not finite")
+    yield "the weights are finite"
+    try:
+        check_order(model.order, model.pixels)
+    except UserError as error:
+        raise VerificationError(str(error)) from None
+    yield f"the order visits each of the {model.pixels} pixels once"
     images = torch.randint(0, model.levels, (4, *model.shape), generator=generator, dtype=torch.uint8)
     images = images.to(model.order.device)
     chosen = torch.randperm(model.pixels, generator=generator)[:32].sort().values.tolist()
-    yield _is_causal(model, images, chosen)
+    everything = torch.ones_like(images[:, 0], dtype=torch.bool)
+    if leak := _find_leak(model, images, everything, chosen):
+        raise VerificationError(
+            f"the future leaks: the pixel of step {leak[0]} changes the distribution of step {leak[1]}"
+        )
+    yield f"causal: {len(chosen)} pixels changed, no distribution at or before theirs did"
     yield _is_normalised(model, images)
     yield _channels_are_causal(model, images)
-    everything = torch.ones_like(images[:, 0], dtype=torch.bool)
     yield _steps_equal_forward(model, images, everything, chosen)
     yield _observed_pixels_are_kept(model, images)
     if model.sees_ahead:
         hidden = torch.rand(everything.shape, generator=generator).to(images.device) < 0.5
         hidden.flatten(1)[:, model.order[-1]] = True
-        yield _hidden_values_are_unseen(model, images, hidden, chosen)
+        if leak := _find_leak(model, images, hidden, chosen):
+            raise VerificationError(
+                f"the hidden pixel of step {leak[0]} changes the distribution of a hidden one before it"
+            )
+        yield "the encoder sees observed pixels only: no hidden value changes a distribution before it"
         _steps_equal_forward(model, images, hidden, chosen)
 
 
-def _weights_are_finite(model: Model) -> str:
-    if broken := model.broken_weight():
-        raise VerificationError(f"the weight {broken} holds a value that is not finite")
-    return "the weights are finite"
-
-
-def _order_is_a_permutation(model: Model) -> str:
-    try:
-        check_order(model.order, model.pixels)
-    except UserError as error:
-        raise VerificationError(str(error)) from None
-    return f"the order visits each of the {model.pixels} pixels once"
-
-
-def _is_causal(model: Model, images: Tensor, steps: list[int]) -> str:
-    parameters = model(images)
+def _find_leak(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -> tuple[int, int] | None:
+    """Change the hidden pixels of each of these steps. Return the first step that changes the distribution of a hidden
+    pixel at or before it, and the step of that pixel; None if there is none."""
+    parameters, hidden_at = model(images, hidden), model.in_order(hidden)
+    limit = TOLERANCE * (1 + float(parameters.abs().max()))
     for t in steps:
         other = images.clone()
         pixel = other.flatten(2)[:, :, model.visits[t]]
-        other.flatten(2)[:, :, model.visits[t]] = (pixel.int() + 1) % model.levels  # 255 + 1 has to fit
-        difference = (model(other) - parameters).abs()[:, : t + 1].amax((0, 2))
-        if float(difference.max()) > TOLERANCE * (1 + float(parameters.abs().max())):
-            raise VerificationError(
-                f"the future leaks: the pixel of step {t} changes the distribution of step {int(difference.argmax())}"
-            )
-    return f"causal: {len(steps)} pixels changed, no distribution at or before theirs did"
+        changed = (pixel.int() + 1) % model.levels  # 255 + 1 has to fit
+        pixel.copy_(torch.where(hidden_at[:, t, None], changed, pixel))
+        difference = (model(other, hidden) - parameters).abs().amax(2)[:, : t + 1]
+        difference = difference.masked_fill(~hidden_at[:, : t + 1], 0).amax(0)
+        if float(difference.max()) > limit:
+            return t, int(difference.argmax())
+    return None
 
 
 def _is_normalised(model: Model, images: Tensor) -> str:
@@ -101,19 +104,6 @@ def _channels_are_causal(model: Model, images: Tensor) -> str:
                 f"channel {c} of a pixel changes the distribution of itself or of an earlier channel"
             )
     return "the channels of a pixel see earlier channels only"
-
-
-def _hidden_values_are_unseen(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -> str:
-    parameters, hidden_at = model(images, hidden), model.in_order(hidden)
-    limit = TOLERANCE * (1 + float(parameters.abs().max()))
-    for t in steps:
-        other = images.clone()
-        pixel = other.flatten(2)[:, :, model.visits[t]]
-        pixel.copy_(torch.where(hidden_at[:, t, None], (pixel.int() + 1) % model.levels, pixel))
-        difference = (model(other, hidden) - parameters).abs().amax(2)[:, : t + 1]
-        if float(difference.masked_fill(~hidden_at[:, : t + 1], 0).max()) > limit:
-            raise VerificationError(f"the hidden pixel of step {t} changes the distribution of a hidden one before it")
-    return "the encoder sees observed pixels only: no hidden value changes a distribution before it"
 
 
 def _steps_equal_forward(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -> str:

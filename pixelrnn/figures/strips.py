@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
@@ -20,14 +21,10 @@ HEAT = "magma"  # the colours of entropies
 
 
 def as_rgb(images: Tensor, levels: int) -> np.ndarray:
-    """uint8 levels (..., channels, height, width) -> floats in [0, 1], (..., height, width, 3)."""
-    values = requantise(images.cpu(), levels, 256).float().div(255).movedim(-3, -1)
-    return values.expand(*values.shape[:-1], 3).numpy()
-
-
-def mean_as_rgb(mean: Tensor, levels: int) -> np.ndarray:
-    """Like as_rgb, for levels that are not whole numbers."""
-    values = mean.cpu().double().div(levels - 1).movedim(-3, -1)
+    """Levels, uint8 or floats such as means, (..., channels, height, width) -> floats in [0, 1], (..., height, width, 3)."""
+    images, whole = images.cpu(), images.dtype == torch.uint8
+    shares = requantise(images, levels, 256).float() / 255 if whole else images.double() / (levels - 1)
+    values = shares.movedim(-3, -1)
     return values.expand(*values.shape[:-1], 3).numpy()
 
 
@@ -105,7 +102,7 @@ def maps(
     columns = {
         "occluded": occluded(most_probable, hidden, levels),
         "most probable": as_rgb(most_probable, levels),
-        "mean": mean_as_rgb(mean, levels),
+        "mean": as_rgb(mean, levels),
         "entropy": hot,
     }
     if images is not None:

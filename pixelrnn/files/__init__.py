@@ -1,6 +1,5 @@
 """Files.
 
 atomic.py    write files that are complete or absent; lock a run's folder
-pictures.py  read and write pictures
-masks.py     read mask files
+pictures.py  read and write pictures, read mask files
 """

@@ -15,8 +15,8 @@ from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS, Likelihood
 from pixelrnn.model.orders import OrderCursor, Path, best_orders, observed_ahead
+from pixelrnn.options import LONGEST, configure, printable
 from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, to_sequence
-from pixelrnn.registry import LONGEST, configure, printable
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 

@@ -20,8 +20,8 @@ from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shape, Shared, check_form
 from pixelrnn.model.inputs import PixelInputs, at_step, which_order
 from pixelrnn.model.orders import OrderCursor, Path, hidden_span, path_like, symmetries
+from pixelrnn.options import lookup
 from pixelrnn.products import Packable, Product
-from pixelrnn.registry import lookup
 
 SequenceState = tuple[list[State], Shared | None]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.occlusion import occlusions
-from pixelrnn.registry import configure, lookup, option_defaults
+from pixelrnn.options import configure, lookup, option_defaults
 
 OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "half": occlusions.half,

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.files.masks import check_size, read_mask
+from pixelrnn.files.pictures import check_size, read_mask
 
 
 def everything(height: int, width: int) -> Tensor:

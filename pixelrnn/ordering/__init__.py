@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
+from pixelrnn.options import as_options, configure, lookup
 from pixelrnn.ordering import orderings
 from pixelrnn.ordering.orderings import check_order
-from pixelrnn.registry import as_options, configure, lookup
 
 ORDERINGS: dict[str, Callable[..., Tensor]] = {
     "raster": orderings.raster,

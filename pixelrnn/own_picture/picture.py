@@ -8,11 +8,19 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.errors import UserError
-from pixelrnn.files.masks import check_size, read_mask, transparent_part
-from pixelrnn.files.pictures import MAX_PIXELS, Picture, read_picture, to_picture, to_tensor, with_channels
+from pixelrnn.errors import UserError, note
+from pixelrnn.files.pictures import (
+    MAX_PIXELS,
+    Picture,
+    check_size,
+    read_mask,
+    read_picture,
+    to_picture,
+    to_tensor,
+    transparent_part,
+    with_channels,
+)
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.own_picture.framing import INVERTED, Frame, Tone, find_frame, find_ink, find_tone
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import requantise

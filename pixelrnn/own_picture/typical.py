@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelrnn.errors import note
 from pixelrnn.evaluation.likelihoods import log_probs
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.own_picture.framing import INK
 from pixelrnn.pixels import requantise
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pixelrnn.errors import UserError, nearest, printable
 from pixelrnn.files.atomic import expanded
-from pixelrnn.registry import lookup
+from pixelrnn.options import lookup
 
 if TYPE_CHECKING:
     from torch import Tensor

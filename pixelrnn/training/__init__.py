@@ -1,15 +1,11 @@
 """Training by maximum likelihood.
 
-loop.py      the training loop
-settings.py  the options of training, and the learning rate
-update.py    one update of the weights
-bptt.py      back-propagation through time: full, checkpointed or truncated
-state.py     saving a run's state and resuming from it
-signals.py   SIGINT and SIGTERM end a run after the current update
+loop.py    the training loop; SIGINT and SIGTERM end it after the current update
+update.py  one update of the weights, with back-propagation through time: full, checkpointed or truncated
+state.py   the settings of a run, and its saved state, from which it resumes
 """
 
 from pixelrnn.training.loop import train
-from pixelrnn.training.settings import Settings
-from pixelrnn.training.state import Progress
+from pixelrnn.training.state import Progress, Settings
 
 __all__ = ["Progress", "Settings", "train"]

@@ -3,9 +3,11 @@
 import copy
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,29 +20,18 @@ from tqdm import tqdm
 from pixelrnn import checkpoint, distributed
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
-from pixelrnn.errors import TrainingDiverged, UserError
+from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Model
-from pixelrnn.notes import note
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
-from pixelrnn.training.settings import Settings
-from pixelrnn.training.signals import STOPS, signals_received
-from pixelrnn.training.state import (
-    ELSEWHERE,
-    RECORDS,
-    STATE,
-    Progress,
-    describe_run,
-    keep_records,
-    load_state,
-    note_resumption,
-    save_state,
-)
+from pixelrnn.training import state
+from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
 
 RECORD_EVERY = 50  # updates
+STOPS = ("SIGINT", "SIGTERM")
 
 
 def train(
@@ -51,7 +42,7 @@ def train(
     seed: int = 0,
     progress: bool = True,
     begins: Callable[[], object] = lambda: None,
-) -> Progress:
+) -> state.Progress:
     """Train `model` on its device, and keep in `folder`: best/ and last/ (models with averaged weights, and the state to
     resume from), metrics.jsonl, curves.png and samples.png.
 
@@ -91,6 +82,26 @@ def train(
     return run.progress
 
 
+@contextmanager
+def signals_received() -> Iterator[list[str]]:
+    """Context manager: collect the names of SIGINT and SIGTERM instead of ending the process; a second one acts as usual."""
+    received: list[str] = []
+    is_main = threading.current_thread() is threading.main_thread()  # only the main thread may set handlers
+    handlers = {signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in STOPS if is_main}
+
+    def receive(number: int, _frame: Any) -> None:
+        received.append(signal.Signals(number).name)
+        signal.signal(number, handlers[signal.Signals(number)])
+
+    try:
+        for number in handlers:
+            signal.signal(number, receive)
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 class Run:
     """A training run: the model and its average, the optimiser, the data, and how far they are."""
 
@@ -104,25 +115,25 @@ class Run:
         self.validate_every = settings.validate_every or self.batches
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
-        self.description = describe_run(model, data, settings, seed)
+        self.description = state.describe_run(model, data, settings, seed)
         if model.order.device.type == "cuda":  # all images at once, 8 bits a value, instead of a batch at a time
             self.data = replace(data, train=data.train.to(model.order.device))
         self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
-        self.progress = Progress()
+        self.progress = state.Progress()
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
     def resume(self) -> bool:
         """Load the state in the folder, if there is one; returns whether something is left to do."""
-        if self.settings.resume == "never" and distributed.by_main((self.folder / "last" / STATE).exists):
+        if self.settings.resume == "never" and distributed.by_main((self.folder / "last" / state.STATE).exists):
             raise UserError(
-                f"{self.folder} already holds a training run; {ELSEWHERE}, or training.resume=auto to go on"
+                f"{self.folder} already holds a training run; {state.ELSEWHERE}, or training.resume=auto to go on"
             )
-        self.progress = load_state(self.folder, self.model, self.average, self.optimizer, self.description)
+        self.progress = state.load(self.folder, self.model, self.average, self.optimizer, self.description)
         if not self.progress.run:
             return True
-        return note_resumption(self.folder, self.progress, self.description, self.batches)
+        return state.note_resumption(self.folder, self.progress, self.description, self.batches)
 
     def begin(self, begins: Callable[[], object]) -> None:
         """Prepare the folder, and start the clock and the progress bar."""
@@ -144,12 +155,15 @@ class Run:
         self.learning_rate = self.progress.learning_rate(self.settings, self.batches)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
-        torch.manual_seed(_step_seed(self.seed, step))
+        # A resumed run draws the same, on any number of processes. Each adds its rank.
+        torch.manual_seed((self.seed * 1_000_003 + step) * 4096 % 2**63)
         images = self.data.training_batch(index.to(self.data.train.device)).to(self.model.order.device)
         loss, self.norm = update(self.objective, self.optimizer, images, self.settings, self.occlusion)
         self.losses.append(loss)
         self.progress.step += 1
-        _move_average(self.average, self.model, min(self.settings.average_decay, (step + 1) / (step + 11)))
+        with torch.no_grad():
+            decay = min(self.settings.average_decay, (step + 1) / (step + 11))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         self.bar.update()
 
     def stop_reason(self, received: list[str]) -> str:
@@ -207,7 +221,7 @@ class Run:
         """Save the state; FloatingPointError if a weight is not finite."""
         self._check_weights()
         if self.is_main:
-            save_state(self.folder, self.model, self.average, self.optimizer, self.progress)
+            state.save(self.folder, self.model, self.average, self.optimizer, self.progress)
 
     def recover(self, problem: str) -> None:
         """Go back to the last saved state with half the learning rate; TrainingDiverged if the recoveries are used up."""
@@ -217,7 +231,7 @@ class Run:
                 f"the loss, its gradient or a weight is not finite after {failed} updates ({problem}); the last good checkpoint "
                 f"is in {self.folder}: try a smaller training.learning_rate, or training.recoveries=3"
             )
-        self.progress = load_state(self.folder, self.model, self.average, self.optimizer)
+        self.progress = state.load(self.folder, self.model, self.average, self.optimizer)
         self.progress.recoveries = recoveries + 1
         self._restart()
         if self.is_main:
@@ -228,7 +242,7 @@ class Run:
         """Drop the records after the loaded state, and save it as the one to go back to."""
         self.losses: list[Tensor] = []  # since the last record
         if self.is_main:
-            keep_records(self.folder, self.progress.records)
+            state.keep_records(self.folder, self.progress.records)
         if self.settings.recoveries:
             self.save()
 
@@ -242,25 +256,15 @@ class Run:
         at.records += 1
         if self.is_main:
             record = {"step": at.step, "epoch": at.step / self.batches, "seconds": at.seconds, **values}
-            append(self.folder / RECORDS, json.dumps(record) + "\n")
+            append(self.folder / state.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
                 self.tensorboard.add_scalar(name, value, at.step)
-
-
-def _step_seed(seed: int, step: int) -> int:
-    """The seed of an update's draws: a resumed run draws the same, on any number of processes. Each adds its rank."""
-    return (seed * 1_000_003 + step) * 4096 % 2**63
 
 
 @lru_cache(maxsize=1)
 def _epoch(images: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
     """The indices of each batch; they depend on seed and epoch alone, so that a resumed run has the same ones."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)).split(batch_size)
-
-
-@torch.no_grad()
-def _move_average(average: Model, model: Model, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
 def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
@@ -278,7 +282,7 @@ def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) 
     """Draw the learning curve and samples into the folder."""
     from pixelrnn import figures  # matplotlib is slow to import
 
-    lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
+    lines = (folder / state.RECORDS).read_text(encoding="utf-8").splitlines()
     curves = figures.curves([json.loads(line) for line in lines], name)
     figures.save_figure(curves, folder / f"curves.{settings.figures}")
     if settings.samples:

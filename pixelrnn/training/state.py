@@ -1,4 +1,4 @@
-"""Saving a run's state and resuming from it: a resumed run has the numbers of one that was not stopped."""
+"""The settings of a run, how far it is, and its saved state: a resumed run has the numbers of one that was not stopped."""
 
 import hashlib
 import io
@@ -16,18 +16,54 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError, in_one_line
+from pixelrnn.errors import ProcessLost, UserError, in_one_line, note
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
-from pixelrnn.notes import note
-from pixelrnn.registry import LONGEST, printable
-from pixelrnn.training.settings import Settings
+from pixelrnn.options import LONGEST, check_rules, printable
 
 STATE = "training.pt"
 RECORDS = "metrics.jsonl"
 ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
 FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
 LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. conf/train.yaml lists the same names and explains each. Raises UserError for a value out of range."""
+
+    epochs: int = 20
+    max_minutes: float | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    bptt: str = "full"
+    segment: int | None = None
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    average_decay: float = 0.999
+    validate_every: int | None = None
+    valid_limit: int | None = 1000
+    patience: int | None = None
+    samples: int = 25
+    occlusion: str | None = None
+    first_order: float | None = None
+    bf16: bool | None = None
+    figures: str = "png"
+    recoveries: int = 0
+    resume: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_rules(vars(self), "training.")
+        if self.occlusion == "mask":
+            raise UserError("training.occlusion=mask: one file hides the same pixels of all images; use mixed")
+        if self.resume not in ("auto", "never"):
+            raise UserError(
+                f"training.resume={self.resume}: it is auto or never; give a run's folder on the command line, or in Python "
+                "to train()"
+            )
 
 
 @dataclass
@@ -88,9 +124,7 @@ def _digest(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
-def save_state(
-    folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save(folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write folder/last: the averaged model, and one file with everything that an exact continuation needs."""
     checkpoint.save(average, folder / "last")
     state = {
@@ -105,7 +139,7 @@ def save_state(
     write_whole(folder / "last" / STATE, lambda path: path.write_bytes(file.getbuffer()))
 
 
-def load_state(
+def load(
     folder: Path, model: Model, average: Model, optimizer: torch.optim.Optimizer, run: dict[str, Any] | None = None
 ) -> Progress:
     """Load the state that process 0 finds in the folder, in all processes; a new Progress if there is none.

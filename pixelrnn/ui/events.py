@@ -8,8 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from pixelrnn.errors import UserError
-from pixelrnn.notes import notes_to
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.ui import views
 from pixelrnn.ui.request import Request
 from pixelrnn.ui.views import DrawSession

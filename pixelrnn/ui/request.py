@@ -13,7 +13,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.completion.describe import describe_order, in_words, manner
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
-from pixelrnn.files.masks import check_size, read_mask
+from pixelrnn.files.pictures import check_size, read_mask
 from pixelrnn.model import Model
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.picture import OwnPicture, from_file

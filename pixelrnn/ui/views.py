@@ -26,10 +26,9 @@ from torch import Generator, Tensor
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
 from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
-from pixelrnn.errors import UserError
-from pixelrnn.figures.strips import as_heat, as_rgb, heat, mean_as_rgb, occluded
+from pixelrnn.errors import UserError, notes_to
+from pixelrnn.figures.strips import as_heat, as_rgb, heat, occluded
 from pixelrnn.files.pictures import to_picture
-from pixelrnn.notes import notes_to
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits
 from pixelrnn.ui.request import Request
@@ -239,7 +238,7 @@ def view_result(drawn: Drawn) -> View:
         row.append(tile(as_rgb(request.target.image, levels), "original"))
     note = f"Below each image: {meaning_of_nats(drawn)}, and its rank. The most probable image is often the emptiest."
     hot, most = as_heat(drawn.entropy)
-    maps = [tile(mean_as_rgb(drawn.mean, levels), "mean"), tile(hot, "entropy of each pixel")]
+    maps = [tile(as_rgb(drawn.mean, levels), "mean"), tile(hot, "entropy of each pixel")]
     if request.target.own and request.target.own.resized:
         best_index = [fact["rank"] for fact in drawn.facts].index(1)
         pasted = to_picture(request.full_size(drawn.images[best_index])).convert("RGB")

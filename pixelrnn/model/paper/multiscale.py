@@ -22,7 +22,7 @@ from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
 from pixelrnn.model.paper.pixelcnn import PixelCNNLayer
 from pixelrnn.model.paper.raster import Layer, LineState, Network, RasterOptions, raster_path
 from pixelrnn.model.paper.row_lstm import RowLSTMLayer
-from pixelrnn.registry import lookup
+from pixelrnn.options import lookup
 
 LAYERS: dict[str, Callable[[int], Layer]] = {
     "row_lstm": RowLSTMLayer,
