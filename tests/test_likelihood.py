@@ -27,12 +27,6 @@ def strong_head(name, channels, levels, batch=6):
     return head, head(torch.randn(batch, FEATURES, dtype=torch.double))
 
 
-def sample(head, parameters, temperature=1.0, generator=None):
-    """One draw: parameters (..., parameters) -> (..., channels)."""
-    noise = parameters.new_empty((*parameters.shape[:-1], head.noise_size))
-    return head.draw(parameters, head.fill_noise(noise, generator), temperature)
-
-
 def all_pixels(channels, levels):
     return all_images(channels, 1, 1, levels).flatten(1).long()
 
@@ -103,7 +97,7 @@ def test_draws_have_the_probabilities(name, channels, levels):
     head, parameters = strong_head(name, channels, levels)
     pixels = all_pixels(channels, levels)
     for seed, one in enumerate(parameters):
-        draws = sample(head, one.expand(DRAWS, -1), generator=generator(seed))
+        draws = head.sample(one.expand(DRAWS, -1), generator=generator(seed))
         assert draws.dtype == torch.int64 and draws.shape == (DRAWS, channels)
         assert_drawn_from(draws, head.log_prob(one.expand(len(pixels), -1), pixels), pixels, levels)
 
@@ -111,7 +105,7 @@ def test_draws_have_the_probabilities(name, channels, levels):
 @pytest.mark.parametrize(("name", "channels", "levels"), EVERY)
 def test_draws_are_levels_and_the_seed_decides(name, channels, levels):
     head, parameters = strong_head(name, channels, levels, batch=300)
-    draws = [sample(head, parameters, generator=generator(seed)) for seed in (0, 0, 1)]
+    draws = [head.sample(parameters, generator=generator(seed)) for seed in (0, 0, 1)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
     assert draws[0].min() >= 0 and draws[0].max() <= levels - 1
 
@@ -125,7 +119,7 @@ def test_temperature_divides_the_logits(name, levels, channels, temperature):
     for seed, one in enumerate(parameters):
         conditionals = head.level_log_probs(one.expand(len(pixels), -1), pixels)
         tempered = (conditionals / temperature).log_softmax(-1).gather(-1, pixels[..., None]).sum((1, 2))
-        draws = sample(head, one.expand(DRAWS, -1), temperature, generator(seed))
+        draws = head.sample(one.expand(DRAWS, -1), temperature, generator(seed))
         assert_drawn_from(draws, tempered, pixels, levels)
 
 
@@ -133,11 +127,11 @@ def test_temperature_divides_the_logits(name, levels, channels, temperature):
 def test_cold_draws_are_the_mode(name, channels, levels):
     head, parameters = strong_head(name, channels, levels, batch=2000)
     parameters = 5 * parameters
-    cold = sample(head, parameters, 1e-6, generator(0))
+    cold = head.sample(parameters, 1e-6, generator(0))
     probabilities = head.level_log_probs(parameters, cold).exp()
     clear = (probabilities.amax(-1) > 0.95).all(-1)
     assert clear.sum() >= 20
-    assert torch.equal(cold[clear], sample(head, parameters, 1e-6, generator(1))[clear])  # nothing is left to chance
+    assert torch.equal(cold[clear], head.sample(parameters, 1e-6, generator(1))[clear])  # nothing is left to chance
     # All of them, but that of a mixture they show the heaviest component, which is not always the mode.
     share = (probabilities.argmax(-1) == cold)[clear].all(-1).double().mean()
     assert share == 1 or (name == "logistic_mixture" and share > 0.95)
@@ -177,7 +171,7 @@ def test_extreme_parameters_keep_values_and_gradients_finite(name, channels, lev
             log_prob = head.log_prob(parameters, torch.full((64, channels), value))
             (gradient,) = torch.autograd.grad(log_prob.sum(), parameters)
             assert bool(log_prob.isfinite().all()) and bool(gradient.isfinite().all()), (magnitude, value)
-        draws = sample(head, parameters.detach(), generator=generator())
+        draws = head.sample(parameters.detach(), generator=generator())
         assert draws.min() >= 0 and draws.max() <= levels - 1
 
 

@@ -55,6 +55,11 @@ class Likelihood(Packable):
         temperature divides the logits (and multiplies the scales of a continuous distribution); 1 samples the model.
         """
 
+    def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """One draw: parameters (..., parameters) -> int64 (..., channels)."""
+        noise = parameters.new_empty((*parameters.shape[:-1], self.noise_size))
+        return self.draw(parameters, self.fill_noise(noise, generator), temperature)
+
 
 def gumbel(noise: Tensor, generator: Generator | None) -> Tensor:
     """Fill noise with draws from Gumbel's distribution: -log of an exponential variable.
