@@ -17,7 +17,7 @@ COMMANDS = {
     "complete": "fill the hidden pixels of a picture, or of test images",
     "sample": "draw images from scratch",
     "verify": "check that a checkpoint keeps its promises",
-    "models": "list the trained models that ship",
+    "models": "list the bundled models, or print the card of one",
     "serve": "open a page on this machine to hide parts of a picture and watch them being completed",
 }
 USAGE = """\
