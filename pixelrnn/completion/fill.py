@@ -170,8 +170,6 @@ def sample(
     progress: Progress | None = None,
 ) -> Tensor:
     """Draw images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
-    if count < 1:
-        raise UserError(f"count={count}: at least 1 image")
     blank = torch.zeros((1, *model.shape), dtype=torch.uint8, device=model.order.device)
     hidden = torch.ones(model.shape[1:], dtype=torch.bool, device=model.order.device)
     return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress=progress)[0]

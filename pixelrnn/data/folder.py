@@ -12,9 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.data.prepare import Dataset, Options, data_folder, prepare
-from pixelrnn.errors import UserError, note
+from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.pictures import SUFFIXES, read_file, read_picture, to_tensor
-from pixelrnn.options import printable
 
 # Names of folders that hold a part: one of these, perhaps with an ending.
 PARTS = {"train": "train(ing)?", "valid": "val(id(ation)?)?|dev", "test": "test(ing)?|eval(uation)?"}

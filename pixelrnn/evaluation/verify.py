@@ -87,7 +87,7 @@ def _find_leak(model: Model, images: Tensor, hidden: Tensor, steps: list[int]) -
 def _is_normalised(model: Model, images: Tensor) -> str:
     values = to_sequence(images, model.order)
     total = model.likelihood.level_log_probs(model(images), values).logsumexp(-1)
-    if float(total.abs().max()) > 1e-4:
+    if float(total.abs().max()) > TOLERANCE:
         raise VerificationError(f"the levels' probabilities sum to {float(total.exp().max()):.6f} somewhere, not to 1")
     return "normalised: the levels' probabilities sum to 1 at every pixel"
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pixelrnn import ordering as orderings
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, printable
 from pixelrnn.likelihood import LIKELIHOODS, Likelihood
 from pixelrnn.model.orders import OrderCursor, Path, best_orders, observed_ahead
-from pixelrnn.options import LONGEST, configure, printable
+from pixelrnn.options import LONGEST, configure
 from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, to_sequence
 
 Shape = tuple[int, int, int]  # (channels, height, width)
@@ -171,8 +171,8 @@ class Model(nn.Module, ABC):
     def begin(self, canvas: Tensor, hidden: Tensor) -> Any:
         """The state before the first hidden pixel's step. The observed pixels before it are read in one parallel pass.
 
-        canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> a state: nested lists and tuples
-        of tensors, batch first in each, or None.
+        canvas uint8 (batch, channels, height, width), the images that are being filled, hidden bool (batch, height, width)
+        -> a state: nested lists and tuples of tensors, batch first in each, or None.
         """
 
     @abstractmethod

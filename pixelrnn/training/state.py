@@ -16,10 +16,10 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError, in_one_line, note
+from pixelrnn.errors import ProcessLost, UserError, in_one_line, note, printable
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
-from pixelrnn.options import LONGEST, check_rules, printable
+from pixelrnn.options import LONGEST, check_rules
 
 STATE = "training.pt"
 RECORDS = "metrics.jsonl"
