@@ -3,6 +3,8 @@
 The files may come from a stranger. Names in config.json are looked up in the package's tables. The model is first built
 on torch's "meta" device, where tensors have a shape and no memory, and its shapes are compared with those of the weights:
 options that ask for a huge model are refused before it takes any memory.
+
+`initialise` starts a new model with the weights of a saved one.
 """
 
 import json
@@ -28,7 +30,8 @@ from pixelrnn.options import LONGEST, check_options, lookup, option_defaults
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 DIGESTS = "train_digests"  # of the training images; in the weights' file, so that both are written at one moment
-# Options that must agree: otherwise no layer's weights would fit, or they would mean something else. So must the ordering.
+# For `initialise`, options that must agree: otherwise no layer's weights would fit, or they would mean something else. So must
+# the ordering.
 SAME = ("cell", "layer", "width", "residual")
 
 

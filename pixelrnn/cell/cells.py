@@ -1,4 +1,4 @@
-"""The contract of a recurrent layer; the cells that keep it, one below the other: plain RNN, LSTM, GRU; stacks of them."""
+"""The contract of a recurrent layer; the cells that keep it: plain RNN, LSTM, GRU; stacks of them, in one direction or both."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -126,7 +126,7 @@ def register_gates(module: nn.Module, width: int) -> None:
     """Give an LSTM's module the buffers scale and shift = 1 - scale, (4·width,) each, of the gates i, f, g and o in turn.
 
     σ(x) = (1 + tanh(x/2)) / 2 makes all four gates one call of tanh, gates = scale · tanh(scale · x) + shift. On a CPU it is
-    several times as fast as sigmoid. shift is written out: on torch's meta device (pixelrnn/checkpoint) a subtraction would
+    several times as fast as sigmoid. shift is written out: on torch's meta device (pixelrnn/checkpoint.py) a subtraction would
     import its compiler.
     """
     for name, values in {"scale": (0.5, 0.5, 1.0, 0.5), "shift": (0.5, 0.5, 0.0, 0.5)}.items():

@@ -19,7 +19,7 @@ SPREAD = ("train", "evaluate", "sample")  # commands that several processes shar
 
 
 class Stopped(BaseException):
-    """A command ended early because of a signal, with its work saved. No Exception, so that Hydra's launchers end too."""
+    """A command ended early because of a signal, with its work saved. It is no Exception, so that Hydra's launchers end too."""
 
 
 def launch(command: str, words: list[str]) -> int:

@@ -5,7 +5,7 @@ parts.py        its options, the parts it draws at a time, and Completions, the 
 particles.py    sequential Monte Carlo, for observed pixels that come later in the order
 cuda_graph.py   a step recorded as a CUDA graph
 uncertainty.py  mean and entropy of the hidden pixels
-describe.py     how completions were drawn, in words
+describe.py     models, orders, occlusions and completions in words
 """
 
 from pixelrnn.completion.fill import complete, complete_in_detail, is_exact, log_probs, sample

@@ -1,4 +1,7 @@
-"""The inputs of a sequence model at each step: the previous pixel, the place of the next one, and its known surroundings."""
+"""The inputs of a sequence model at each step: the previous pixel, the place of the next one, and its known surroundings.
+
+The known surroundings, CausalWindow, are also the first convolution of the paper's models.
+"""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -14,7 +17,7 @@ from pixelrnn.products import Packable, Product
 
 
 class CausalWindow(Packable):
-    """A linear map of the known part of each pixel's side × side neighbourhood: the field's masked convolution.
+    """A linear map of the known part of each pixel's side × side neighbourhood; usually called a masked convolution.
 
     Values are scaled to [-1, 1], and 0 if not yet visited or outside the image. A map of ones tells which are known, so
     that a border differs from grey. In raster order this is van den Oord's mask A: the rows above, and to the left in the
@@ -40,7 +43,7 @@ class CausalWindow(Packable):
         self.which = nn.Linear(int(ever.sum()), outputs, bias=False)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
-        """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
+        """What the neighbours' values add: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
         d = self.derived()
         if stop - start == 1:
             return d.values(self.seen(canvas, start))[:, None]
@@ -61,7 +64,7 @@ class CausalWindow(Packable):
         return SimpleNamespace(values=product(self.values.weight, self.values.bias), **tables)
 
     def places(self) -> Tensor:
-        """The part of which neighbours are known, the same for all images: (pixels, outputs)."""
+        """What the map of known neighbours adds, the same for all images: (pixels, outputs)."""
         return self.which(self.known[self.cursor.index])
 
 
@@ -111,7 +114,7 @@ class PixelInputs(Packable):
         return F.embedding_bag(pixel + self.offsets, table, mode="sum")
 
     def derive(self, product: type[Product]) -> Tensor:
-        """The part that depends on the step alone, (pixels, width): its pixel's place, its known neighbours, the order."""
+        """What depends on the step alone, (pixels, width): its pixel's place, which neighbours are known, the order."""
         order = self.cursor.index
         places = self.row(self.rows[order]) + self.column(self.columns[order])
         if self.window:
