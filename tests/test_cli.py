@@ -841,7 +841,10 @@ def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_p
     assert code == 0 and "goes on from update 2 of 4" in out and "training.epochs 1 in the run, 2 now" in out, out + err
     code, out, err = call(*shlex.split(printed)[1:])
     assert code == 0 and "nothing left to do: all 2 epochs are done" in out, "it knows the option that was given then"
-    for more in (["-m", "seed=0,1"], ["hydra.run.dir=other"], ["data=digits"]):
+    (tmp_path / "groups").mkdir()
+    code, out, err = call(*shlex.split(printed)[1:], "--config-dir", str(tmp_path / "groups"))
+    assert code == 0 and "nothing left to do" in out, err
+    for more in (["-m", "seed=0,1"], ["hydra.run.dir=other"], ["data=digits"], ["~model.window"]):
         code, _, err = call(*shlex.split(printed)[1:], *more)
         assert code == 2 and "goes on with one run, in its own folder: leave out" in err
     assert {path.name for path in Path.cwd().iterdir() if path.suffix != ".png"} == set()
@@ -852,6 +855,16 @@ def test_a_run_that_was_made_in_python_does_not_know_its_options(call):
     training.train(model, data, Settings(epochs=1, samples=0), "run", progress=False)
     code, _, err = call("train", "training.resume=run")
     assert code == 2 and "does not say with which options it was trained" in err and len(err.splitlines()) == 1
+
+
+def test_an_unknown_occlusion_of_training_leaves_the_run_as_it_was(call):
+    small = [*SMALL, "model.bidirectional=true", "hydra.run.dir=run"]
+    code, _, err = call("train", *small)
+    assert code == 0, err
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    code, _, err = call("train", *small, "training.epochs=2", "training.occlusion=strokez")
+    assert code == 2 and "did you mean 'strokes'" in err and len(err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("sweep", [False, True])

@@ -229,7 +229,8 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
     if not (state := folder / "last" / "training.pt").is_file():
         raise UserError(f"training.resume={resume}: {state} is not there; give a run's folder, auto or never")
     given = {str(override.key_or_group): override for override in overrides}
-    if wrong := next((name for name in refused if name in given or name == "-m"), ""):
+    deleted = [f"~{name}" for name, override in given.items() if override.is_delete()]
+    if wrong := next((name for name in (*deleted, *refused) if name in given or name[0] in "-~"), ""):
         raise UserError(
             f"training.resume={resume} goes on with one run, in its own folder: leave out {wrong} (a copy of the folder goes "
             "on by itself)"
@@ -245,7 +246,8 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
         ) from None
     OmegaConf.set_struct(cfg, True)
     for name, override in given.items():
-        OmegaConf.update(cfg, name, override.value())
+        if name not in HYDRA:
+            OmegaConf.update(cfg, name, override.value())
     cfg.training.resume = "auto"
     job.cfg, job.overrides = cfg, [*map(str, recorded), *(str(override.input_line) for override in overrides)]
     return job

@@ -11,13 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from pixelrnn import distributed
+from pixelrnn import occlusion as occlusions
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation.likelihoods import LN2
 from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.model.base import detached
 from pixelrnn.model.orders import match_to_order
 from pixelrnn.model.paper.raster import Network
-from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.pixels import to_sequence
 from pixelrnn.training.state import Settings
 
@@ -106,7 +106,7 @@ def update(
     with model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
         if occlusion:
-            masks = draw_occlusions(occlusion, len(images), *model.shape[1:]).to(images.device)
+            masks = occlusions.draw(occlusion, len(images), *model.shape[1:]).to(images.device)
             hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:
@@ -170,13 +170,19 @@ def _draw_order(orders: int, first: float | None) -> int:
 
 
 def occlusion_of(settings: Settings, model: Model) -> str | None:
-    """The occlusion in training: by default "mixed" if the model sees observed pixels ahead, else None."""
+    """The occlusion in training: by default "mixed" if the model sees observed pixels ahead, else None.
+
+    UserError if there is no such occlusion for this model's images.
+    """
     if settings.occlusion and not model.sees_ahead:
         raise UserError(
             f"training.occlusion={settings.occlusion}: this model does not see observed pixels ahead, so it has nothing to "
             "learn from masks; set model.bidirectional=true, or leave out training.occlusion"
         )
-    return settings.occlusion or ("mixed" if model.sees_ahead else None)
+    occlusion = settings.occlusion or ("mixed" if model.sees_ahead else None)
+    if occlusion:
+        occlusions.build(occlusion, *model.shape[1:])
+    return occlusion
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
