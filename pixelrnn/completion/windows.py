@@ -173,7 +173,7 @@ def fill_sequences(
     parameters, at = torch.stack(found, 1), model.order[steps]
     values = flat.transpose(1, 2)[rows[:, None], at].long()  # (batch, steps, channels)
     log_probs = model.likelihood.log_prob(parameters, values).double().where(real, 0.0).sum(1)
-    means = torch.zeros(flat.shape, device=canvas.device).transpose(1, 2)
+    means = parameters.new_zeros(flat.shape).transpose(1, 2)
     means[rows[:, None], at] = torch.where(real[..., None], model.likelihood.mean(parameters, values), 0.0)
     return log_probs, means.transpose(1, 2).view(canvas.shape)
 

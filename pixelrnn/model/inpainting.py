@@ -21,12 +21,12 @@ from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
 from pixelrnn.model.inputs import causal_window
 from pixelrnn.model.orders import Path, symmetries
 from pixelrnn.model.smooth import smooth_fills
+from pixelrnn.options import lookup
 from pixelrnn.pixels import check_images, to_sequence
 from pixelrnn.products import Packable, Product
-from pixelrnn.registry import lookup
 
 RESIDUAL = 4.0  # differences from the expected values are small; this brings them nearer to 1
-InpaintingState = tuple[list[State], Shared]
+InpaintingState = tuple[list[State], Shared, Tensor]  # with the step of the pixel drawn last, -1 if there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,10 @@ class InpaintingRNN(Model, Packable):
 
     Options = InpaintingOptions
     sees_ahead = True
-    reads_hidden_only = True
+    reads_observed = False
 
     neighbours: Tensor  # int64 (orders, pixels, places): where the neighbours of a step's pixel lie
-    before: (
-        Tensor  # (orders, pixels, places): 1 if the neighbour lies in the image and is visited before the step, else 0
-    )
+    before: Tensor  # (orders, pixels, places): 1 if the neighbour exists and is visited before the step, else 0
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         shape, o = check_form(shape, levels), InpaintingOptions(**options)
@@ -79,7 +77,7 @@ class InpaintingRNN(Model, Packable):
         ever[0] |= not ever.any()
         self.register_buffer("neighbours", torch.stack([near for near, _ in tables])[..., ever], persistent=False)
         self.register_buffer("before", before[..., ever].to(torch.get_default_dtype()), persistent=False)
-        self.window = nn.Linear((shape[0] + 1) * int(ever.sum()), o.embedding)
+        self.window = nn.Linear((shape[0] + 1) * int(ever.sum()) + shape[0], o.embedding)
         inputs = o.encoder_width + o.embedding
         self.stack = Stack(make_cell, inputs, o.width, o.depth, o.dropout)
         self.join = nn.Linear(inputs + o.width, o.head)
@@ -111,9 +109,10 @@ class InpaintingRNN(Model, Packable):
             hidden = torch.ones_like(images[:, 0], dtype=torch.bool)
         target = hidden if target is None else target
         steps, real = hidden_steps(self.in_order(target))
-        states, encoded = self.begin(images, hidden, target)
+        states, encoded, before = self.begin(images, hidden, target)
+        previous = torch.cat([before[:, None], steps[:, :-1]], 1)
         with torch.autocast(images.device.type, enabled=False):
-            inputs, centre = self._inputs(images, steps, encoded)
+            inputs, centre = self._inputs(images, steps, previous, encoded)
             features, _ = self.stack(inputs, states)
             return steps, real, self._output(inputs, features, centre)
 
@@ -121,14 +120,14 @@ class InpaintingRNN(Model, Packable):
         """As in all models. target, bool (batch, height, width): the hidden pixels that are drawn; others stay unknown."""
         everyone = torch.arange(len(canvas), device=canvas.device)
         encoded = self._encode(canvas, hidden, hidden if target is None else target)
-        return self.stack.begin(len(canvas)), Shared(encoded, everyone)
+        return self.stack.begin(len(canvas)), Shared(encoded, everyone), torch.full_like(everyone, -1)
 
     def step(self, canvas: Tensor, t: int | Tensor, state: InpaintingState) -> tuple[Tensor, InpaintingState]:
         """As in all models. t may also be a tensor, int64 (batch,): a step for each image. At a pixel that is no target the
         parameters are 0 and the state does not change."""
-        before, encoded = state
+        before, encoded, previous = state
         steps = t[:, None] if isinstance(t, Tensor) else torch.full((len(canvas), 1), t, device=canvas.device)
-        inputs, centre = self._inputs(canvas, steps, encoded)
+        inputs, centre = self._inputs(canvas, steps, previous[:, None], encoded)
         d, inputs = self.derived(), inputs[:, 0]
         features, after = self.stack.step(d.first(inputs), before)
         here = encoded.rows[encoded.index, self.order[steps[:, 0]], -1:] > 0
@@ -137,12 +136,12 @@ class InpaintingRNN(Model, Packable):
             tuple(torch.where(here, new, old) for new, old in zip(*pair, strict=True))
             for pair in zip(after, before, strict=True)
         ]
-        return parameters, (kept, encoded)
+        return parameters, (kept, encoded, torch.where(here[:, 0], steps[:, 0], previous))
 
     def _encode(self, canvas: Tensor, hidden: Tensor, target: Tensor) -> Tensor:
         """What the observed pixels tell, in raster order: (batch, pixels, features, expected values, and 1 for a target)."""
         known = (~hidden[:, None]).to(self.expected.weight.dtype)
-        values = scaled(canvas, self.levels)
+        values = self._scaled(canvas)
         harmonic, biharmonic = smooth_fills(values, known)
         features = self.encoder(torch.cat([biharmonic * known, known, harmonic, biharmonic], 1))
         with torch.autocast(canvas.device.type, enabled=False):
@@ -150,18 +149,28 @@ class InpaintingRNN(Model, Packable):
             expected = biharmonic.flatten(2).transpose(1, 2) + self.expected(features)
             return torch.cat([features, expected, target.flatten(1)[..., None].to(known.dtype)], -1)
 
-    def _inputs(self, canvas: Tensor, steps: Tensor, encoded: Shared) -> tuple[Tensor, Tensor]:
-        """The stack's inputs (batch, T, n) at the steps, int64 (batch, T), and the expected values there (batch, T, channels)."""
-        channels, order = self.shape[0], self.cursor.index
-        rows, image = torch.arange(len(canvas), device=canvas.device)[:, None], encoded.index[:, None]
+    def _inputs(self, canvas: Tensor, steps: Tensor, previous: Tensor, encoded: Shared) -> tuple[Tensor, Tensor]:
+        """The stack's inputs (batch, T, n) at the steps, int64 (batch, T), and the expected values there (batch, T, channels).
+        previous: the step of the pixel that was drawn before each, or -1."""
+        channels, order, image = self.shape[0], self.cursor.index, encoded.index[:, None]
         here = encoded.rows[image, self.order[steps]]
-        near = self.neighbours[order][steps]  # (batch, T, places)
-        around = encoded.rows[image[..., None], near, -1 - channels :]
-        flags = self.before[order][steps] * around[..., -1]
-        values = scaled(canvas.flatten(2).transpose(1, 2)[rows[..., None], near], self.levels)
-        residuals = (values - around[..., :-1]) * flags[..., None] * RESIDUAL
-        window = self.derived().window(torch.cat([residuals.flatten(2), flags], -1))
+        near, last = self.neighbours[order][steps], self.order[previous.clamp_min(0)]
+        flags = self.before[order][steps] * encoded.rows[image[..., None], near, -1]  # (batch, T, places)
+        around = self._residuals(canvas, near, encoded) * flags[..., None]
+        behind = self._residuals(canvas, last, encoded) * (previous >= 0)[..., None]
+        window = self.derived().window(torch.cat([around.flatten(2), behind, flags], -1))
         return torch.cat([here[..., : -1 - channels], window], -1), here[..., -1 - channels : -1]
+
+    def _residuals(self, canvas: Tensor, places: Tensor, encoded: Shared) -> Tensor:
+        """Differences of values from the expected ones at places, int64 (batch, …): (batch, …, channels)."""
+        rows = torch.arange(len(canvas), device=canvas.device).view(-1, *[1] * (places.ndim - 1))
+        values = canvas.flatten(2).transpose(1, 2)[rows, places]
+        expected = encoded.rows[encoded.index.view(rows.shape), places, -1 - values.shape[-1] : -1]
+        return (self._scaled(values) - expected) * RESIDUAL
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        """Levels to [-1, 1]."""
+        return values.to(self.expected.weight.dtype) * (2 / (self.levels - 1)) - 1
 
     def _output(self, inputs: Tensor, features: Tensor, centre: Tensor) -> Tensor:
         joined = torch.relu(self.derived().join(torch.cat([inputs, features], -1)))
@@ -216,11 +225,6 @@ class Residual(nn.Module):
 
 def blocks(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*[Residual(width) for _ in range(depth)])
-
-
-def scaled(canvas: Tensor, levels: int) -> Tensor:
-    """Levels to [-1, 1]."""
-    return canvas.to(torch.get_default_dtype()) * (2 / (levels - 1)) - 1
 
 
 def hidden_steps(hidden: Tensor) -> tuple[Tensor, Tensor]:
