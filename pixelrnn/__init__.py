@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from pixelrnn.completion import uncertainty as uncertainty
     from pixelrnn.errors import UserError
     from pixelrnn.evaluation.verify import VerificationError, verify
-    from pixelrnn.model import DiagonalBiLSTM, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+    from pixelrnn.model import DiagonalBiLSTM, InpaintingRNN, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+    from pixelrnn.own_picture.any_size import complete_picture
     from pixelrnn.pretrained import examples
 
 __version__ = "0.1.0"
 __all__ = [
     "Completions",
     "DiagonalBiLSTM",
+    "InpaintingRNN",
     "Model",
     "MultiScale",
     "PixelCNN",
@@ -30,6 +32,7 @@ __all__ = [
     "VerificationError",
     "complete",
     "complete_in_detail",
+    "complete_picture",
     "examples",
     "load",
     "sample",
@@ -40,8 +43,11 @@ MODULES = {  # where a public name is defined
     **dict.fromkeys(("load", "save"), "checkpoint"),
     **dict.fromkeys(("Completions", "complete", "complete_in_detail", "sample"), "completion"),
     **dict.fromkeys(("VerificationError", "verify"), "evaluation.verify"),
-    **dict.fromkeys(("DiagonalBiLSTM", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"),
+    **dict.fromkeys(
+        ("DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"
+    ),
     "UserError": "errors",
+    "complete_picture": "own_picture.any_size",
     "examples": "pretrained",
 }
 

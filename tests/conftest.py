@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pixelrnn import SequenceRNN
+from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
@@ -150,13 +151,15 @@ def randomise(module: nn.Module, seed: int = 0, gain: float = 1.5) -> nn.Module:
     module.double()
     with torch.no_grad():
         for p in module.parameters():
-            spread = gain / (p.shape[-1] if p.ndim == 2 else 4) ** 0.5
+            inputs = p.shape[-1] if p.ndim == 2 else p[0].numel() if p.ndim == 4 else 4
+            spread = gain / inputs**0.5
             p.copy_(spread * torch.randn(p.shape, generator=draw, dtype=p.dtype))
     return module.eval()
 
 
 TINY: dict[str, dict[str, Any]] = {
     "SequenceRNN": {"cell": "lstm", "width": 6, "depth": 1, "embedding": 5, "encoder_width": 4},
+    "InpaintingRNN": {"width": 6, "embedding": 4, "head": 16, "window": 3, "encoder_width": 3, "encoder_depth": 1},
     "RowLSTM": {"width": 4, "depth": 1, "head": 8},
     "DiagonalBiLSTM": {"width": 4, "depth": 1, "head": 8},
     "PixelCNN": {"width": 5, "depth": 1, "head": 8},
@@ -177,6 +180,16 @@ PAPER = {  # the factors of the paper's models; a model takes those that it has
     "kernel": [3, 5],
     "residual": [True, False],
     "skip": [False, True],
+}
+
+INPAINTING = {  # those of the model for pictures of any size
+    "model": ["InpaintingRNN"],
+    "cell": list(CELLS),
+    "ordering": ["raster", "snake", "hilbert", "random"],
+    "orders": [None, "symmetries"],
+    "likelihood": list(LIKELIHOODS),
+    "window": [3, 5],
+    "depth": [1, 2],
 }
 
 

@@ -7,7 +7,17 @@ from threading import Barrier
 
 import pytest
 import torch
-from conftest import PAPER, accepts, all_images, every_pair, generator, ordering_spec, random_images, tiny_model
+from conftest import (
+    INPAINTING,
+    PAPER,
+    accepts,
+    all_images,
+    every_pair,
+    generator,
+    ordering_spec,
+    random_images,
+    tiny_model,
+)
 
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, sample
@@ -33,6 +43,11 @@ CASES += every_pair(
     lambda case: accepts(case["likelihood"], case["images"][-1]),
     images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
     **PAPER,
+)
+CASES += every_pair(
+    lambda case: accepts(case["likelihood"], case["images"][-1]),
+    images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
+    **INPAINTING,
 )
 BINARY = every_pair(cell=list(CELLS), likelihood=list(LIKELIHOODS), window=[0, 3])
 BINARY += every_pair(model=PAPER["model"], likelihood=list(LIKELIHOODS), layer=PAPER["layer"])

@@ -96,8 +96,8 @@ def test_a_completion_keeps_the_observed_pixels(
 
 @few
 @given(
-    st.sampled_from(sorted(MODELS)), heights, widths, channels, levels, st.sampled_from(sorted(LIKELIHOODS)),
-    names, transforms, st.data(),
+    st.sampled_from(sorted(set(MODELS) - {"InpaintingRNN"})), heights, widths, channels, levels,
+    st.sampled_from(sorted(LIKELIHOODS)), names, transforms, st.data(),
 )  # fmt: skip
 def test_a_prefix_and_the_rest_make_the_whole(model, height, width, channels, levels, likelihood, name, steps, data):
     """log p(prefix) + log p(rest | prefix) = log p(x), where the prefix is what the order visits first."""

@@ -54,6 +54,14 @@ def distance(model, images, hidden, expected, strategy, draws, **options):
 # --- the encoder ----------------------------------------------------------------------------------------------------------
 
 ENCODERS = every_pair(cell=list(CELLS), window=[0, 3], encoder_depth=[1, 2], orders=[None, "symmetries"], size=SMALL)
+INPAINTING = every_pair(
+    model=["InpaintingRNN"],
+    cell=list(CELLS),
+    window=[3, 5],
+    encoder_depth=[1, 2],
+    orders=[None, "symmetries"],
+    size=SMALL,
+)
 
 
 def encoder(case, **options):
@@ -62,7 +70,7 @@ def encoder(case, **options):
     )
 
 
-@pytest.mark.parametrize("case", ENCODERS)
+@pytest.mark.parametrize("case", ENCODERS + INPAINTING)
 def test_the_conditional_of_every_mask_is_normalised_and_is_what_is_drawn(case):
     """For every mask and every observed part, p(hidden | observed) sums to 1 over all hidden values; for some, draws agree."""
     model, (height, width) = encoder(case), case["size"]
@@ -81,7 +89,7 @@ def test_the_conditional_of_every_mask_is_normalised_and_is_what_is_drawn(case):
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("case", ENCODERS)
+@pytest.mark.parametrize("case", ENCODERS + INPAINTING)
 def test_no_hidden_value_reaches_the_encoder(case, likelihood):
     model = encoder(case, likelihood=likelihood)
     draw = torch.Generator().manual_seed(3)
@@ -91,7 +99,7 @@ def test_no_hidden_value_reaches_the_encoder(case, likelihood):
         hidden.flatten()[model.order[-1]] = False
         other = torch.where(hidden, 1 - image, image)
         with torch.no_grad():
-            before, after = (model.encoder(x[None], hidden[None]) for x in (image, other))
+            before, after = (model.begin(x[None], hidden[None])[1].rows for x in (image, other))
             assert torch.equal(before, after)
         moved, hidden_at = (
             influence(model, image, hidden[None].expand(model.pixels + 1, -1, -1)),

@@ -138,7 +138,8 @@ def _fill(
         graph = cuda_graph.DrawnStep(model, canvas, hidden_at, temperature)
     for start, stop in spans(part.steps, some, max(1, ROW_STEPS // len(canvas))):
         if not some[start]:  # these pixels are observed in all images
-            parameters, state = model.read(canvas, start, stop, state)
+            if model.reads_observed:
+                parameters, state = model.read(canvas, start, stop, state)
             if cloud:
                 values = canvas.flatten(2)[:, :, model.visits[start:stop]].transpose(1, 2).long()
                 cloud.weigh(model.likelihood.log_prob(parameters, values).sum(1))

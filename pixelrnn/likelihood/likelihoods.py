@@ -32,6 +32,19 @@ class Likelihood(Packable):
     def forward(self, features: Tensor) -> Tensor:
         """features (..., width) -> parameters (..., parameters)."""
 
+    def narrow(self) -> None:
+        """Initial weights for a model that centres the distributions: narrow ones around 0. Not all likelihoods have such."""
+
+    def centred(self, parameters: Tensor, centre: Tensor) -> Tensor:
+        """The parameters of the distributions moved by centre, (..., channels) in units of [-1, 1]; unchanged if the
+        likelihood has no such parameters."""
+        return parameters
+
+    def mean(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """The expected level of each channel given the earlier ones: values (..., channels) -> float (..., channels)."""
+        levels = torch.arange(self.levels, device=parameters.device, dtype=parameters.dtype)
+        return self.level_log_probs(parameters, values).exp() @ levels
+
     @abstractmethod
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
         """log p(x_c = level | x_<c = values) for all levels: values (..., channels) -> (..., channels, levels) nats."""
@@ -204,6 +217,37 @@ class LogisticMixture(Likelihood):
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):  # bfloat16 would round the means to whole levels
             return self.derived()(widened(features))
+
+    def narrow(self) -> None:
+        with torch.no_grad():
+            self.project.weight *= 0.3
+            bias, n = self.project.bias.zero_().view(self.components, -1), self.channels
+            bias[:, 1 : 1 + n] = torch.linspace(-0.08, 0.08, self.components)[:, None]
+            spread = torch.linspace(-4.5, -2.5, self.components)
+            bias[:, 1 + n : 1 + 2 * n] = spread[torch.randperm(self.components)][:, None]
+
+    def centred(self, parameters: Tensor, centre: Tensor) -> Tensor:
+        weights, means, log_scales, couplings = (
+            widened(parameters).unflatten(-1, (self.components, -1)).split(self.sizes, -1)
+        )
+        centre, moved = centre[..., None, :], []
+        for c in range(self.channels):  # an earlier channel moves the mean by its difference from its own centre
+            first = c * (c - 1) // 2
+            by = (torch.tanh(couplings[..., first : first + c]) * centre[..., :c]).sum(-1)
+            moved.append(means[..., c] + centre[..., c] - by)
+        return torch.cat([weights, torch.stack(moved, -1), log_scales, couplings], -1).flatten(-2)
+
+    def mean(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """As in all likelihoods; of the logistic distributions before they are rounded to levels."""
+        weights, means, log_scales, couplings = self._split(parameters)
+        posterior, found = weights.log_softmax(-1), []
+        for c in range(self.channels):
+            mean, scale = self._mean(means, couplings, values[..., :c]), torch.exp(log_scales[..., c])
+            # E[X] of a logistic X whose mass outside [-1, 1] lies on the border is 1 - ∫ σ((x - mean) / scale) dx.
+            inner = 1 - scale * (F.softplus((1 - mean) / scale) - F.softplus((-1 - mean) / scale))
+            found.append((posterior.exp() * inner).sum(-1))
+            posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
+        return (torch.stack(found, -1) + 1) * ((self.levels - 1) / 2)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = widened(parameters).unflatten(-1, (self.components, -1))

@@ -4,10 +4,13 @@ base.py        the contract of all models
 orders.py      the orders of a model
 inputs.py      the inputs of a sequence model, and the masked first convolution of the others
 sequence.py    SequenceRNN
+inpainting.py  InpaintingRNN, for pictures of any size
+smooth.py      classical fills, which it is given
 paper/         the paper's two-dimensional models
 """
 
 from pixelrnn.model.base import Model
+from pixelrnn.model.inpainting import InpaintingRNN
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTM
 from pixelrnn.model.paper.multiscale import MultiScale
 from pixelrnn.model.paper.pixelcnn import PixelCNN
@@ -15,6 +18,6 @@ from pixelrnn.model.paper.row_lstm import RowLSTM
 from pixelrnn.model.sequence import SequenceRNN
 
 MODELS: dict[str, type[Model]] = {
-    model.__name__: model for model in (SequenceRNN, RowLSTM, DiagonalBiLSTM, PixelCNN, MultiScale)
+    model.__name__: model for model in (SequenceRNN, InpaintingRNN, RowLSTM, DiagonalBiLSTM, PixelCNN, MultiScale)
 }
-__all__ = ["MODELS", "DiagonalBiLSTM", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"]
+__all__ = ["MODELS", "DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"]

@@ -1,0 +1,266 @@
+"""Complete a picture of any size with a model of windows.
+
+Each hidden pixel is drawn once, given everything in its window that is observed or drawn already. The windows, and the order
+in which they come, depend on the mask alone. So p(hidden | observed) is a product of the model's conditionals, sums to 1
+and has a logarithm that can be reported.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from pixelrnn.completion.fill import Progress
+from pixelrnn.completion.parts import Options, noises
+from pixelrnn.errors import UserError
+from pixelrnn.model import InpaintingRNN
+from pixelrnn.model.base import pick
+from pixelrnn.model.inpainting import hidden_steps
+from pixelrnn.products import packed
+
+BATCH = 256  # windows that are drawn at a time
+OFFSETS = 8  # the grid of windows is moved by eighths of a tile, to where it needs the fewest tiles
+SHARES = (
+    0.0,
+    0.05,
+    0.25,
+    0.5,
+    0.75,
+)  # a window knows more than its neighbour if more of these are less than its known share
+
+
+@dataclass(frozen=True)
+class PictureCompletions:
+    """Completions of one picture. Its hidden pixels stand in raster order; nothing else of the picture is changed."""
+
+    picture: Tensor  # uint8 (channels, height, width)
+    hidden: Tensor  # bool (height, width)
+    draws: Tensor  # uint8 (count, channels, hidden pixels)
+    means: Tensor  # (channels, hidden pixels): the expected values given the observed pixels
+    log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
+
+    def draw(self, index: int) -> Tensor:
+        """The picture with one of the draws: uint8 (channels, height, width)."""
+        return self.put(self.draws[index])
+
+    @property
+    def mean(self) -> Tensor:
+        """The picture with the expected values, the best guess in decibels: uint8 (channels, height, width)."""
+        return self.put(self.means.round())
+
+    def interval(self, share: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The lower and the upper ends of intervals that hold a hidden value with this probability: (channels, hidden pixels).
+
+        They lie between order statistics of the draws. If a value is exchangeable with its n draws, it lies between the r-th
+        smallest and the r-th largest of them with probability (n + 1 - 2r) / (n + 1). With few draws, the smallest and the
+        largest are the ends, and the probability is less than asked.
+        """
+        count = len(self.draws)
+        place = min(max((1 - share) / 2 * (count + 1) - 1, 0.0), (count - 1) / 2)
+        ordered, below = self.draws.sort(0).values.float(), int(place)
+        above = min(below + 1, count - 1)
+        low = torch.lerp(ordered[below], ordered[above], place - below)
+        return low, torch.lerp(ordered[-1 - below], ordered[-1 - above], place - below)
+
+    def put(self, values: Tensor) -> Tensor:
+        """The picture with these values, (channels, hidden pixels), at the hidden pixels."""
+        whole = self.picture.clone()
+        whole[:, self.hidden] = values.to(whole.dtype)
+        return whole
+
+
+def complete_windows(
+    model: InpaintingRNN,
+    picture: Tensor,
+    hidden: Tensor,
+    count: int = 6,
+    temperature: float = 1.0,
+    generator: Generator | None = None,
+    progress: Progress | None = None,
+) -> PictureCompletions:
+    """Draw completions of one picture, uint8 (channels, height, width), of any size; hidden bool (height, width). Both are on
+    the CPU.
+
+    The means are averages over the draws of each pixel's expected value given the pixels drawn before it. This varies less
+    than the mean of the draws (Rao-Blackwell). progress(done, total, picture) is called after each batch of windows, with
+    the number of hidden pixels that are drawn, and the picture with the first completion. Raises UserError for a picture
+    that does not fit the model, and if nothing is hidden.
+    """
+    Options(count=count, temperature=temperature)
+    check_picture(model, picture, hidden)
+    pixels, device = int(hidden.sum()), model.order.device
+    draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
+    nats, done = torch.zeros(count, dtype=torch.float64), 0
+    with model.evaluating(), packed(model):
+        for some in windows(model, picture, hidden, draws):
+            each = torch.arange(len(some.unknown), device=device).repeat(count)
+            canvas, unknown, target = (x.to(device) for x in (some.canvas.flatten(0, 1), some.unknown, some.target))
+            if some.alike:  # no draw is seen, so that the encoder tells all completions the same
+                state = pick(model.begin(canvas[: len(unknown)], unknown, target), each)
+            else:
+                state = model.begin(canvas, unknown[each], target[each])
+            log_probs, expected = fill_sequences(model, canvas, target[each], state, temperature, generator)
+            nats += log_probs.cpu().double().unflatten(0, (count, -1)).sum(1)
+            drawn = canvas.cpu().unflatten(0, (count, -1))
+            draws[:, :, some.numbers] = drawn.transpose(1, 2)[:, :, some.target]
+            expected = expected.cpu().float().unflatten(0, (count, -1)).mean(0)
+            means[:, some.numbers] = expected.transpose(0, 1)[:, some.target]
+            done += len(some.numbers)
+            if progress:
+                progress(done, pixels, PictureCompletions(picture, hidden, draws, means, nats).draw(0)[None])
+    return PictureCompletions(picture, hidden, draws, means, nats)
+
+
+def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:
+    """log p(hidden | observed) of given values, uint8 (count, channels, hidden pixels) in raster order: float64 (count,)."""
+    check_picture(model, picture, hidden)
+    found, device = torch.zeros(len(values), dtype=torch.float64), model.order.device
+    with model.evaluating():
+        for some in windows(model, picture, hidden, values):
+            each = torch.arange(len(some.unknown)).repeat(len(values))
+            some.canvas.transpose(1, 2)[:, :, some.target] = values[:, :, some.numbers]
+            images, masks, targets = some.canvas.flatten(0, 1), some.unknown[each], some.target[each]
+            nats = model.pixel_log_probs(images.to(device), masks.to(device), targets.to(device))
+            found += nats.cpu().double().sum(1).unflatten(0, (len(values), -1)).sum(1)
+    return found
+
+
+def check_picture(model: InpaintingRNN, picture: Tensor, hidden: Tensor) -> None:
+    """UserError unless the picture is uint8 (channels, height, width) with the model's channels and levels, and hidden fits."""
+    if picture.dtype != torch.uint8 or picture.ndim != 3 or len(picture) != model.shape[0]:
+        raise UserError(
+            f"the picture is {picture.dtype} {tuple(picture.shape)}; this model takes torch.uint8 ({model.shape[0]}, height, width)"
+        )
+    if hidden.dtype != torch.bool or hidden.shape != picture.shape[1:]:
+        raise UserError(
+            f"hidden is {hidden.dtype} {tuple(hidden.shape)}; it must be torch.bool {tuple(picture.shape[1:])}, True where a pixel "
+            "is to be completed"
+        )
+    if not bool(hidden.any()):
+        raise UserError("a mask hides nothing; it must be True (white, in a mask file) on at least one pixel")
+    if int(picture.max()) >= model.levels:
+        raise UserError(f"the picture holds the value {int(picture.max())}; this model has {model.levels} levels")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Some windows of a picture that are drawn as one batch, for each of several completions."""
+
+    canvas: Tensor  # uint8 (count, windows, channels, side, side), 0 where unknown
+    unknown: Tensor  # bool (windows, side, side)
+    target: Tensor  # bool: the unknown pixels that are drawn now
+    numbers: Tensor  # int64 (targets,): their numbers among the hidden pixels
+    alike: bool  # whether all completions see the same
+
+
+def windows(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Iterator[Windows]:
+    """The windows of a picture in the order in which they are drawn.
+
+    A window is the model's image, twice as large as the tile in its middle whose hidden pixels are drawn. values, uint8
+    (count, channels, hidden pixels), are the completions so far: the caller fills in each batch's targets before it asks
+    for the next batch.
+    """
+    height, width = model.shape[1:]
+    tile, edge = (height // 2, width // 2), (height // 4, width // 4)
+    number = torch.full(hidden.shape, -1, dtype=torch.int32)
+    number[hidden] = torch.arange(values.shape[2], dtype=torch.int32)
+    # Outside the picture nothing is known, and nothing is to be drawn.
+    around = (width, width, height, height)
+    number, known, seen = (F.pad(x, around, value=fill) for x, fill in ((number, -1), (~hidden, False), (picture, 0)))
+    corners = tiles(hidden, *tile) + torch.tensor([height, width])
+    for chosen in rounds(known, corners, *tile):
+        for some in chosen.split(max(1, BATCH // len(values))):
+            views = [
+                (slice(y - edge[0], y - edge[0] + height), slice(x - edge[1], x - edge[1] + width))
+                for y, x in some.tolist()
+            ]
+            unknown, places = (torch.stack([whole[view] for view in views]) for whole in (~known, number))
+            target = torch.zeros_like(unknown)
+            target[:, edge[0] : edge[0] + tile[0], edge[1] : edge[1] + tile[1]] = True
+            target &= unknown & (places >= 0)
+            drawn = ~unknown & (places >= 0)
+            canvas = torch.stack([seen[:, y, x] for y, x in views]).expand(len(values), -1, -1, -1, -1).clone()
+            canvas.transpose(1, 2)[:, :, drawn] = values[:, :, places[drawn].long()]
+            canvas *= ~unknown[:, None]
+            yield Windows(canvas, unknown, target, places[target].long(), not bool(drawn.any()))
+        for y, x in chosen.tolist():
+            known[y : y + tile[0], x : x + tile[1]] |= number[y : y + tile[0], x : x + tile[1]] >= 0
+
+
+def fill_sequences(
+    model: InpaintingRNN, canvas: Tensor, target: Tensor, state: Any, temperature: float, generator: Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Draw each image's target pixels in the order of the visit, into the canvas: the k-th pixel of all images in step k.
+
+    canvas uint8 (batch, channels, height, width), target bool (batch, height, width). Returns the log-probabilities of the
+    draws at temperature 1, (batch,) nats, and the expected values of the target pixels given those drawn before, (batch,
+    channels, height, width).
+    """
+    steps, real = hidden_steps(model.in_order(target))
+    flat, rows, found = canvas.flatten(2), torch.arange(len(canvas), device=canvas.device), []
+    noise = noises(model, len(canvas), steps.shape[1], generator)
+    for t, here in zip(steps.unbind(1), real.unbind(1), strict=True):
+        parameters, state = model.step(canvas, t, state)
+        found.append(parameters)
+        drawn, at = model.likelihood.draw(parameters, next(noise), temperature).to(flat.dtype), model.order[t]
+        flat[rows, :, at] = torch.where(here[:, None], drawn, flat[rows, :, at])
+    parameters, at = torch.stack(found, 1), model.order[steps]
+    values = flat.transpose(1, 2)[rows[:, None], at].long()  # (batch, steps, channels)
+    log_probs = model.likelihood.log_prob(parameters, values).where(real, 0.0).sum(1)
+    means = parameters.new_zeros(flat.shape).transpose(1, 2)
+    expected = model.likelihood.mean(parameters, values)
+    means[rows[:, None], at] = torch.where(real[..., None], expected, 0.0)
+    return log_probs, means.transpose(1, 2).view(canvas.shape)
+
+
+def tiles(hidden: Tensor, height: int, width: int) -> Tensor:
+    """The upper left corners of the height × width tiles that hold hidden pixels, int64 (tiles, 2).
+
+    Of the grids that are moved by eighths of a tile, the one with the fewest such tiles is taken, so that a small hole lies
+    in one tile.
+    """
+    part = max(1, height // OFFSETS), max(1, width // OFFSETS)
+    many = height // part[0], width // part[1]  # parts of a tile
+    rows, columns = hidden.shape
+    small = F.max_pool2d(F.pad(hidden[None].float(), (0, -columns % part[1], 0, -rows % part[0])), part)
+    best: Tensor | None = None
+    for down in range(many[0]):
+        for right in range(many[1]):
+            ends = -(small.shape[2] + right) % many[1], -(small.shape[1] + down) % many[0]
+            found = F.max_pool2d(F.pad(small, (right, ends[0], down, ends[1])), many)[0].nonzero()
+            if best is None or len(found) < len(best):
+                best = found * torch.tensor([height, width]) - torch.tensor([down * part[0], right * part[1]])
+    assert best is not None
+    return best
+
+
+def rounds(known: Tensor, corners: Tensor, height: int, width: int) -> Iterator[Tensor]:
+    """Split tiles of one grid, by their corners, int64 (tiles, 2), into rounds that are drawn one after the other.
+
+    A tile is drawn when none of its eight neighbours that are still to be drawn knows more of its window, and one that knows
+    nothing waits for the others: a large hole is closed from its border. Tiles of one round are no neighbours, so that no
+    window shows another tile of the round. The caller updates `known`, bool (rows, columns), after each round.
+    """
+    grid = (corners - corners.amin(0)) // torch.tensor([height, width])
+    parity = (grid[:, 0] % 2) * 2 + grid[:, 1] % 2  # neighbours that know as much take turns
+    keys = torch.full((int(grid[:, 0].max()) + 3, int(grid[:, 1].max()) + 3), -1.0)
+    left = torch.arange(len(corners))
+    while len(left):
+        shares = [
+            float(
+                known[y - height // 2 : y + height + height // 2, x - width // 2 : x + width + width // 2]
+                .float()
+                .mean()
+            )
+            for y, x in corners[left].tolist()
+        ]
+        places = grid[left, 0] + 1, grid[left, 1] + 1
+        keys.fill_(-1)
+        more = (torch.tensor(shares)[:, None] > torch.tensor(SHARES)).sum(1)
+        keys[places] = (more * 4 + 3 - parity[left]).float()
+        chosen = (keys[places] >= F.max_pool2d(keys[None], 3, 1, 1)[0][places]) & ((more > 0) | (more.max() == 0))
+        yield corners[left[chosen]]
+        left = left[~chosen]

@@ -1,0 +1,76 @@
+"""A picture at its own size, as PIL, NumPy and torch have it, completed by a model for pictures of any size."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+from pixelrnn import checkpoint
+from pixelrnn.completion.fill import Progress
+from pixelrnn.completion.windows import PictureCompletions, complete_windows
+from pixelrnn.errors import UserError
+from pixelrnn.files.pictures import to_tensor
+from pixelrnn.model import InpaintingRNN
+
+
+def complete_picture(
+    picture: Image.Image | np.ndarray | Tensor,
+    hidden: Image.Image | np.ndarray | Tensor,
+    model: InpaintingRNN | str | Path,
+    count: int = 6,
+    temperature: float = 1.0,
+    generator: Generator | None = None,
+    progress: Progress | None = None,
+) -> PictureCompletions:
+    """Draw completions of a picture of any size, at its own size. No observed pixel is changed.
+
+    picture: a PIL image; a uint8 array (height, width) or (height, width, channels); or a uint8 tensor (channels, height,
+    width). hidden, of the same size: a bool array or tensor (height, width), True where a pixel is to be completed, or a PIL
+    image that is white there. model: an InpaintingRNN, or the folder of a saved one. A grey picture is completed by a model
+    of RGB pictures as one whose channels are equal; its completions may have some colour.
+
+    progress is called as progress(done, total, images) with the hidden pixels drawn so far, and the picture with the first
+    completion, uint8 (1, channels, height, width). Raises UserError for what does not fit.
+    """
+    made = checkpoint.load(model) if isinstance(model, str | Path) else model
+    if not isinstance(made, InpaintingRNN):
+        raise UserError(
+            f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
+        )
+    image = _picture(picture)
+    if len(image) == 1 and made.shape[0] == 3:
+        image = image.expand(3, -1, -1).contiguous()
+    return complete_windows(made, image, _mask(hidden), count, temperature, generator, progress)
+
+
+def _picture(picture: Any) -> Tensor:
+    """uint8 (channels, height, width) of a picture in any of the forms that complete_picture takes."""
+    if isinstance(picture, Image.Image):
+        if picture.has_transparency_data:
+            raise UserError(
+                'the picture is partly transparent; lay it on a ground first, such as picture.convert("RGB")'
+            )
+        return to_tensor(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    if isinstance(picture, np.ndarray) and picture.ndim in (2, 3):
+        tensor = torch.from_numpy(np.ascontiguousarray(picture))
+        return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+    if isinstance(picture, Tensor):
+        return picture.cpu()
+    raise UserError(
+        f"the picture is a {type(picture).__name__}; give a PIL image, a NumPy array (height, width, channels) or a tensor "
+        "(channels, height, width)"
+    )
+
+
+def _mask(hidden: Any) -> Tensor:
+    """bool (height, width) of a mask in any of the forms that complete_picture takes."""
+    if isinstance(hidden, Image.Image):
+        return torch.from_numpy(np.array(hidden.convert("L")) >= 128)
+    mask = torch.from_numpy(np.ascontiguousarray(hidden)) if isinstance(hidden, np.ndarray) else hidden
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(hidden).__name__
+        raise UserError(f"hidden is {kind}; give bool, True where a pixel is to be completed, such as mask > 127")
+    return mask.cpu()

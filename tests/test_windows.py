@@ -1,0 +1,232 @@
+"""Pictures of any size, completed window by window: one distribution that sums to 1, drawn as it is computed."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from conftest import INPAINTING, accepts, every_pair, generator, random_images, tiny_model
+from PIL import Image
+
+import pixelrnn
+from pixelrnn import UserError
+from pixelrnn.completion.windows import PictureCompletions, complete_windows, log_probs, rounds, tiles
+
+CASES = every_pair(
+    lambda case: accepts(case["likelihood"], 2),
+    size=[(1, 1), (3, 4), (5, 9), (12, 6)],  # of the picture; the windows are 4×4 or 4×8, with tiles of 2×2 or 2×4
+    shape=[(1, 4, 4), (1, 4, 8)],
+    **{**INPAINTING, "orders": [None]},
+)
+DRAWS = 20_000
+
+
+def make(case):
+    options = {key: value for key, value in case.items() if key not in ("size", "shape")}
+    return tiny_model(case["shape"], 2, **options)
+
+
+def masks(height, width, number=4):
+    """Masks of one to eight hidden pixels, which lie together or apart."""
+    draw = generator(1)
+    for k in range(number):
+        hidden = torch.zeros(height * width, dtype=torch.bool)
+        chosen = torch.randperm(height * width, generator=draw)[: 8 - 2 * k]
+        hidden[
+            chosen if k % 2 else chosen.sort().values[:1] + torch.arange(min(6, height * width - int(chosen.min())))
+        ] = True
+        yield hidden.view(height, width)
+
+
+def all_values(hidden):
+    """Every filling of the hidden pixels: uint8 (2^pixels, 1, pixels)."""
+    return torch.tensor(list(product(range(2), repeat=int(hidden.sum()))), dtype=torch.uint8)[:, None]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_probabilities_of_all_fillings_sum_to_one(case):
+    model, picture = make(case), random_images(1, (1, *case["size"]), 2)[0]
+    for hidden in masks(*case["size"]):
+        nats = log_probs(model, picture, hidden, all_values(hidden))
+        assert abs(float(nats.exp().sum()) - 1) < 1e-5
+        other = picture.masked_fill(hidden, 0)  # what is under the mask has no influence
+        torch.testing.assert_close(log_probs(model, other, hidden, all_values(hidden)), nats)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_draws_report_their_probability_and_keep_the_observed_pixels(case):
+    model, picture = make(case), random_images(1, (1, *case["size"]), 2)[0]
+    for hidden in masks(*case["size"]):
+        found = complete_windows(model, picture, hidden, 5, generator=generator())
+        torch.testing.assert_close(found.log_probs, log_probs(model, picture, hidden, found.draws))
+        again = complete_windows(model, picture, hidden, 5, generator=generator())
+        assert torch.equal(found.draws, again.draws)
+        for whole in (found.draw(4), found.mean):
+            assert torch.equal(whole[:, ~hidden], picture[:, ~hidden]) and whole.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "logistic_mixture"])
+def test_draws_and_means_are_those_of_the_distribution(likelihood):
+    model, picture = tiny_model((1, 4, 4), 2, model="InpaintingRNN", likelihood=likelihood), torch.zeros(1, 4, 7).byte()
+    hidden = torch.zeros(4, 7, dtype=torch.bool)
+    hidden[1, 1] = hidden[1, 2] = hidden[2, 4] = hidden[3, 6] = True
+    probabilities = log_probs(model, picture, hidden, all_values(hidden)).exp()
+    found = complete_windows(model, picture, hidden, DRAWS, generator=generator())
+    codes = (found.draws[:, 0].long() * torch.tensor([8, 4, 2, 1])).sum(1)
+    shares = torch.bincount(codes, minlength=16).double() / DRAWS
+    assert float((shares - probabilities).abs().max()) < 0.015
+    if likelihood == "bernoulli":  # of a mixture of logistics, the mean is that before rounding to levels
+        expected = (probabilities[:, None] * all_values(hidden)[:, 0]).sum(0)
+        torch.testing.assert_close(found.means[0].double(), expected, atol=0.015, rtol=0)
+
+
+def test_one_window_is_the_model_itself():
+    """A hole that fills the tile in the middle of one window has the probability that the model gives the window."""
+    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture")
+    picture, hidden = random_images(1, (3, 8, 8), 256), torch.zeros(8, 8, dtype=torch.bool)
+    hidden[2:6, 2:6] = True
+    with torch.no_grad():
+        nats = model.log_prob(picture, hidden)
+    torch.testing.assert_close(log_probs(model, picture[0], hidden, picture[:, :, hidden])[0], nats[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 31), (40, 17), (64, 64)])
+@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+def test_each_hidden_pixel_lies_in_one_tile_and_no_neighbours_share_a_round(size, share):
+    hidden = torch.rand(size, generator=generator(3)) < share
+    hidden[-1, -1] = True
+    corners = tiles(hidden, 8, 8)
+    covered = torch.zeros(size[0] + 32, size[1] + 32, dtype=torch.int)
+    for y, x in (corners + 16).tolist():
+        covered[y : y + 8, x : x + 8] += 1
+    inside = covered[16 : 16 + size[0], 16 : 16 + size[1]]
+    assert bool((inside[hidden] == 1).all()) and int(covered.max()) == 1
+    known = torch.nn.functional.pad(~hidden, (16,) * 4)
+    seen = []
+    for chosen in rounds(known, corners + 16, 8, 8):
+        apart = (chosen[:, None] - chosen[None]).abs().amax(2)
+        assert bool((apart[apart > 0] >= 16).all())
+        for y, x in chosen.tolist():
+            known[y : y + 8, x : x + 8] = True
+        seen.append(chosen)
+    assert len(seen) <= 40
+    together = torch.cat(seen)
+    assert len(together) == len(corners) == len(together.unique(dim=0))
+
+
+def test_a_small_hole_lies_in_one_tile():
+    for y, x in ((0, 0), (13, 29), (30, 31)):
+        hidden = torch.zeros(64, 64, dtype=torch.bool)
+        hidden[y : y + 16, x : x + 16] = True
+        assert len(tiles(hidden, 32, 32)) == 1
+
+
+def test_a_large_hole_is_closed_from_its_border():
+    hidden = torch.ones(40, 40, dtype=torch.bool)
+    hidden[0] = False
+    known = torch.nn.functional.pad(~hidden, (16,) * 4)
+    first = next(iter(rounds(known, tiles(hidden, 8, 8) + 16, 8, 8)))
+    assert int(first[:, 0].max()) <= 16 + 8  # the tiles below the only known row
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 19, 39])
+def test_intervals_hold_as_many_values_as_they_promise(count):
+    """Of values drawn like the draws, an interval of 90 % holds 90 %, or with few draws what the outermost two hold."""
+    values = torch.randint(256, (count + 1, 1, 20_000), generator=generator(count), dtype=torch.uint8)
+    hidden = torch.ones(100, 200, dtype=torch.bool)
+    found = PictureCompletions(
+        torch.zeros(1, 100, 200).byte(), hidden, values[1:], values[0].float(), torch.zeros(count)
+    )
+    low, high = found.interval(0.9)
+    held = float(((values[0] >= low) & (values[0] <= high)).float().mean())
+    assert abs(held - min(0.9, (count - 1) / (count + 1))) < 0.02 and bool((low <= high).all())
+
+
+@pytest.mark.parametrize(
+    ("picture", "hidden", "message"),
+    [
+        (torch.zeros(1, 5, 5).byte(), torch.ones(5, 5).bool(), "this model takes torch.uint8 (3, height, width)"),
+        (torch.zeros(3, 5, 5), torch.ones(5, 5).bool(), "torch.float32"),
+        (torch.zeros(3, 5, 5).byte(), torch.ones(5, 4).bool(), "must be torch.bool (5, 5)"),
+        (torch.zeros(3, 5, 5).byte(), torch.zeros(5, 5).bool(), "hides nothing"),
+        (torch.full((3, 5, 5), 7).byte(), torch.ones(5, 5).bool(), "the value 7; this model has 4 levels"),
+    ],
+)
+def test_what_does_not_fit_is_refused(picture, hidden, message):
+    model = tiny_model((3, 4, 4), 4, model="InpaintingRNN", likelihood="categorical")
+    with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        complete_windows(model, picture, hidden)
+
+
+def test_progress_counts_the_hidden_pixels():
+    model, told = tiny_model((1, 4, 4), 2, model="InpaintingRNN", likelihood="bernoulli"), []
+    hidden = torch.ones(6, 7, dtype=torch.bool)
+    complete_windows(model, torch.zeros(1, 6, 7).byte(), hidden, 2, progress=lambda *at: told.append(at))
+    assert [at[0] for at in told] == sorted(at[0] for at in told) and told[-1][:2] == (42, 42)
+    assert told[0][2].shape == (1, 1, 6, 7)
+
+
+def test_the_mean_varies_less_than_the_mean_of_the_draws():
+    model = tiny_model((1, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture")
+    picture, hidden = random_images(1, (1, 8, 8), 256)[0], torch.ones(8, 8, dtype=torch.bool)
+    runs = [complete_windows(model, picture, hidden, 4, generator=generator(seed)) for seed in range(30)]
+    of_means = torch.stack([run.means for run in runs]).var(0).mean()
+    of_draws = torch.stack([run.draws.float().mean(0) for run in runs]).var(0).mean()
+    assert of_means < of_draws and math.isfinite(of_means)
+
+
+# --- pictures as PIL, NumPy and torch have them ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture")
+
+
+def test_the_same_completions_of_pil_numpy_and_torch(photos, tmp_path):
+    picture, hidden = random_images(1, (3, 9, 13), 256)[0], torch.zeros(9, 13, dtype=torch.bool)
+    hidden[3:5, 4:11] = True
+    array, mask = picture.permute(1, 2, 0).numpy(), Image.fromarray((hidden.numpy() * 255).astype(np.uint8))
+    given = [
+        (picture, hidden),
+        (array, hidden.numpy()),
+        (Image.fromarray(array), mask),
+        (Image.fromarray(array), mask.convert("1")),
+    ]
+    found = [pixelrnn.complete_picture(*pair, photos, 2, generator=generator()) for pair in given]
+    for one in found[1:]:
+        assert torch.equal(one.draws, found[0].draws) and torch.equal(one.draw(1), found[0].draw(1))
+    pixelrnn.save(photos.float(), tmp_path / "photos")
+    again = pixelrnn.complete_picture(picture, hidden, tmp_path / "photos", 2, generator=generator())
+    assert again.draws.shape == (2, 3, 14) and torch.equal(again.draw(0)[:, ~hidden], picture[:, ~hidden])
+    photos.double()
+
+
+def test_a_grey_picture_is_completed_as_one_with_equal_channels(photos):
+    grey, hidden = random_images(1, (1, 5, 6), 256)[0], torch.ones(5, 6, dtype=torch.bool).triu()
+    forms = (grey, grey[0].numpy(), Image.fromarray(grey[0].numpy()), grey.expand(3, -1, -1))
+    found = [pixelrnn.complete_picture(form, hidden, photos, 1, generator=generator()) for form in forms]
+    assert all(torch.equal(one.draws, found[0].draws) for one in found) and found[0].draw(0).shape == (3, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("picture", "hidden", "message"),
+    [
+        ("photo.jpg", torch.ones(5, 5).bool(), "the picture is a str"),
+        (Image.new("RGBA", (5, 5)), torch.ones(5, 5).bool(), "partly transparent"),
+        (np.zeros((5, 5, 4), np.uint8), torch.ones(5, 5).bool(), "torch.uint8 \\(4, 5, 5\\)"),
+        (np.zeros((5, 5, 3)), torch.ones(5, 5).bool(), "torch.float64"),
+        (np.zeros((5, 5, 3), np.uint8), np.ones((5, 5), np.uint8), "hidden is torch.uint8; give bool"),
+        (np.zeros((5, 5, 3), np.uint8), [[True]], "hidden is list"),
+        (np.zeros((5, 5, 3), np.uint8), Image.new("L", (4, 5), 255), "must be torch.bool \\(5, 5\\)"),
+    ],
+)
+def test_what_is_no_picture_or_no_mask_is_refused(photos, picture, hidden, message):
+    with pytest.raises(UserError, match=message):
+        pixelrnn.complete_picture(picture, hidden, photos)
+
+
+def test_a_model_of_images_of_one_size_is_refused():
+    with pytest.raises(UserError, match="SequenceRNN completes images of one size"):
+        pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), "digits")
