@@ -72,7 +72,7 @@ def prefix_masks(model):
 
 
 def test_the_combinations_hold_every_pair():
-    assert len(LARGER) < 250
+    assert len(LARGER) < 300
     for cases in SEQUENCE.values():
         pairs = {(case.values[0]["cell"], case.values[0]["ordering"]) for case in cases}
         assert len(pairs) == len(CELLS) * len(ORDERINGS)
@@ -80,7 +80,7 @@ def test_the_combinations_hold_every_pair():
         pairs = {
             (case.values[0]["model"], str(case.values[0]["ordering"])) for case in cases if "model" in case.values[0]
         }
-        assert len(pairs) == 4 * 8
+        assert len(pairs) == 4 * 8 + 4  # the paper's models, and InpaintingRNN
 
 
 @pytest.mark.parametrize("case", COUNTABLE)

@@ -81,7 +81,9 @@ def test_a_card_agrees_with_its_model(name):
     assert "(completions.png)" in words
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "cifar10_subset" else ()) for name in NAMES]
+)
 def test_a_bundled_model_keeps_its_promises(name):
     model = pixelrnn.load(name)
     pixelrnn.verify(model)

@@ -290,7 +290,12 @@ def test_images_of_the_wrong_shape_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"bidirectional": True}, {"orders": "symmetries"}, {"bidirectional": True, "orders": "symmetries"}]
+    "options",
+    [
+        pytest.param({"bidirectional": True}, marks=pytest.mark.slow),
+        pytest.param({"orders": "symmetries"}, marks=pytest.mark.slow),
+        {"bidirectional": True, "orders": "symmetries"},
+    ],
 )
 def test_it_learns_to_complete_what_lies_ahead(tmp_path, options):
     """Rows are all 0 or all 1, so a hidden left half is certain once the right half is seen."""
