@@ -1,4 +1,4 @@
-"""What the user is told: errors, notes, and the text of their messages.
+"""Messages to the user: errors, notes, and the text of their messages.
 
 A note is one line about what the library left out, changed or assumed.
 """

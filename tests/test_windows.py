@@ -12,6 +12,7 @@ from PIL import Image
 import pixelrnn
 from pixelrnn import UserError
 from pixelrnn.completion.windows import PictureCompletions, complete_windows, log_probs, rounds, tiles
+from pixelrnn.training.update import Objective
 
 CASES = every_pair(
     lambda case: accepts(case["likelihood"], 2),
@@ -230,3 +231,29 @@ def test_what_is_no_picture_or_no_mask_is_refused(photos, picture, hidden, messa
 def test_a_model_of_images_of_one_size_is_refused():
     with pytest.raises(UserError, match="SequenceRNN completes images of one size"):
         pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), "digits")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "window=0: the side of the window of pixels drawn before is odd"),
+        ({"window": 4}, "window=4"),
+        ({"dropout": 2.0}, "dropout=2.0: it is in"),
+        ({"encoder_width": 0}, "encoder_width=0: it is at least 1"),
+    ],
+)
+def test_options_that_make_no_model_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        tiny_model(model="InpaintingRNN", **options)
+
+
+@pytest.mark.parametrize("bptt", ["truncated", "checkpointed"])
+def test_training_that_would_save_no_memory_is_refused(bptt):
+    with pytest.raises(UserError, match=f"training.bptt={bptt}.* InpaintingRNN .*use training.bptt=full"):
+        Objective(tiny_model(model="InpaintingRNN"), bptt)
+
+
+def test_a_window_of_one_pixel_has_no_middle_to_draw():
+    model = tiny_model((1, 1, 4), 2, model="InpaintingRNN")
+    with pytest.raises(UserError, match="at least 2x2 pixels"):
+        complete_windows(model, torch.zeros(1, 3, 3).byte(), torch.ones(3, 3).bool())

@@ -35,8 +35,9 @@ def describe_order(model: Model, index: int) -> str:
 def describe_model(model: Model) -> str:
     """Kind, size and orders of a model, such as "lstm, 2 x 256, raster"."""
     spec = model.arguments
-    kind = spec.get("cell") or type(model).__name__
-    layers = f" ({spec['layer']})" if "layer" in spec else ""
+    kind, layers = type(model).__name__, f" ({spec['layer']})" if "layer" in spec else ""
+    if "cell" in spec:
+        kind, layers = (spec["cell"], "") if kind == "SequenceRNN" else (kind, f" ({spec['cell']})")
     encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
     orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
     return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"

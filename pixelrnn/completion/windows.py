@@ -130,6 +130,8 @@ def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Ten
 
 def check_picture(model: InpaintingRNN, picture: Tensor, hidden: Tensor) -> None:
     """UserError unless the picture is uint8 (channels, height, width) with the model's channels and levels, and hidden fits."""
+    if min(model.shape[1:]) < 2:
+        raise UserError(f"shape={model.shape}: a window has at least 2x2 pixels, the middle of which is drawn")
     if picture.dtype != torch.uint8 or picture.ndim != 3 or len(picture) != model.shape[0]:
         raise UserError(
             f"the picture is {picture.dtype} {tuple(picture.shape)}; this model takes torch.uint8 ({model.shape[0]}, height, width)"

@@ -42,10 +42,12 @@ class ModelOptions:
     likelihood: str | Mapping[str, Any] = "categorical"  # a name, or {"name": …, option: value}
 
     def __post_init__(self) -> None:
-        """UserError unless each number of units, layers, … is at least 1. A window may be 0: none."""
+        """UserError unless each number of units, layers, … is at least 1, and dropout in [0, 1). A window may be 0: none."""
         for field in fields(self):
             if field.type is int and getattr(self, field.name) < 1 and field.name != "window":
                 raise UserError(f"{field.name}={getattr(self, field.name)}: it is at least 1")
+            if field.name == "dropout" and not 0 <= getattr(self, field.name) < 1:
+                raise UserError(f"dropout={getattr(self, field.name)}: it is in [0, 1)")
 
     def build_orders(self, shape: Shape) -> Tensor:
         """The orders, int64 (orders, pixels), each once; the first is the default."""

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from pixelrnn.cell import CELLS, Stack
 from pixelrnn.cell.cells import Cell, State
+from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
-from pixelrnn.model.inputs import causal_window
+from pixelrnn.model.inputs import causal_windows
 from pixelrnn.model.orders import Path, symmetries
 from pixelrnn.model.smooth import smooth_fills
 from pixelrnn.options import lookup
@@ -44,6 +45,13 @@ class InpaintingOptions(ModelOptions):
     encoder_depth: int = 2  # its residual blocks at each of the smaller sizes
     likelihood: str | Mapping[str, Any] = "logistic_mixture"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 1 or self.window % 2 == 0:
+            raise UserError(
+                f"window={self.window}: the side of the window of pixels drawn before is odd, such as 5 or 7"
+            )
+
 
 class InpaintingRNN(Model, Packable):
     """p(hidden | observed) = ∏_k p(x_k | x_<k, observed) over the hidden pixels in the order of the visit.
@@ -66,18 +74,16 @@ class InpaintingRNN(Model, Packable):
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         shape, o = check_form(shape, levels), InpaintingOptions(**options)
         image, orders, make_cell = symmetries(*shape[1:])[0], o.build_orders(shape), lookup("cell", o.cell, CELLS)
-        super().__init__(shape, levels, o, [Path(image, order) for order in orders])
+        paths = [Path(image, order) for order in orders]
+        super().__init__(shape, levels, o, paths)
         self.encoder = UNet(3 * shape[0] + 1, o.encoder_width, o.encoder_depth)
         self.expected = nn.Linear(o.encoder_width, shape[0])
         for weight in (self.expected.weight, self.expected.bias):  # at first, the biharmonic fill is expected
             nn.init.zeros_(weight)
-        tables = [causal_window(order.cpu(), *shape[1:], o.window) for order in orders]
-        before = torch.stack([known for _, known in tables])
-        ever = before.flatten(0, 1).any(0)
-        ever[0] |= not ever.any()
-        self.register_buffer("neighbours", torch.stack([near for near, _ in tables])[..., ever], persistent=False)
-        self.register_buffer("before", before[..., ever].to(torch.get_default_dtype()), persistent=False)
-        self.window = nn.Linear((shape[0] + 1) * int(ever.sum()) + shape[0], o.embedding)
+        neighbours, before = causal_windows(paths, o.window)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+        self.register_buffer("before", before, persistent=False)
+        self.window = nn.Linear((shape[0] + 1) * before.shape[-1] + shape[0], o.embedding)
         inputs = o.encoder_width + o.embedding
         self.stack = Stack(make_cell, inputs, o.width, o.depth, o.dropout)
         self.join = nn.Linear(inputs + o.width, o.head)
@@ -91,7 +97,7 @@ class InpaintingRNN(Model, Packable):
         return found.scatter(1, steps[..., None].expand_as(parameters), parameters * real[..., None])
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-        """As in all models; 0 at observed pixels, which are not computed. target: see start."""
+        """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
         check_images(images, self.shape, self.levels)
         with self.cursor.lock:
             steps, real, parameters = self._pass(images, hidden, target)
@@ -103,8 +109,8 @@ class InpaintingRNN(Model, Packable):
     def _pass(
         self, images: Tensor, hidden: Tensor | None, target: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each image's target pixels, padded to the longest sequence: the steps, int64 (batch, longest), which of them are
-        real, bool, and the parameters (batch, longest, K)."""
+        """Compute all target pixels at once. Their sequences are padded to the longest: the steps, int64 (batch, longest),
+        which of them are real, bool, and the parameters (batch, longest, K)."""
         if hidden is None:
             hidden = torch.ones_like(images[:, 0], dtype=torch.bool)
         target = hidden if target is None else target
@@ -139,7 +145,7 @@ class InpaintingRNN(Model, Packable):
         return parameters, (kept, encoded, torch.where(here[:, 0], steps[:, 0], previous))
 
     def _encode(self, canvas: Tensor, hidden: Tensor, target: Tensor) -> Tensor:
-        """What the observed pixels tell, in raster order: (batch, pixels, features, expected values, and 1 for a target)."""
+        """Read the observed pixels: (batch, pixels in raster order, features and expected values and 1 for a target)."""
         known = (~hidden[:, None]).to(self.expected.weight.dtype)
         values = self._scaled(canvas)
         harmonic, biharmonic = smooth_fills(values, known)

@@ -31,19 +31,15 @@ class CausalWindow(Packable):
     def __init__(self, shape: Shape, levels: int, cursor: OrderCursor, paths: Sequence[Path], side: int, outputs: int):
         super().__init__()
         self.cursor = cursor
-        frames = [causal_window(path.places, path.frame.rows, path.frame.columns, side) for path in paths]
-        neighbours = torch.stack([path.frame.pixels[near] for path, (near, _) in zip(paths, frames, strict=True)])
-        known = torch.stack([visited for _, visited in frames])
-        ever = known.flatten(0, 1).any(0)
-        ever[0] |= not ever.any()  # a 1-pixel image has no known neighbour; keep one weight so that no layer is empty
-        self.register_buffer("neighbours", torch.where(known, neighbours, 0)[..., ever], persistent=False)
-        self.register_buffer("known", known[..., ever].to(torch.get_default_dtype()), persistent=False)
+        neighbours, known = causal_windows(paths, side)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+        self.register_buffer("known", known, persistent=False)
         self.register_buffer("factors", self.known * (2 / (levels - 1)), persistent=False)
-        self.values = nn.Linear(shape[0] * int(ever.sum()), outputs)
-        self.which = nn.Linear(int(ever.sum()), outputs, bias=False)
+        self.values = nn.Linear(shape[0] * known.shape[-1], outputs)
+        self.which = nn.Linear(known.shape[-1], outputs, bias=False)
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
-        """What the neighbours' values add: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
+        """The part of the values: canvas uint8 (batch, channels, height, width) -> (batch, stop - start, outputs)."""
         d = self.derived()
         if stop - start == 1:
             return d.values(self.seen(canvas, start))[:, None]
@@ -64,7 +60,7 @@ class CausalWindow(Packable):
         return SimpleNamespace(values=product(self.values.weight, self.values.bias), **tables)
 
     def places(self) -> Tensor:
-        """What the map of known neighbours adds, the same for all images: (pixels, outputs)."""
+        """The contribution of the map of known neighbours, the same for all images: (pixels, outputs)."""
         return self.which(self.known[self.cursor.index])
 
 
@@ -114,7 +110,7 @@ class PixelInputs(Packable):
         return F.embedding_bag(pixel + self.offsets, table, mode="sum")
 
     def derive(self, product: type[Product]) -> Tensor:
-        """What depends on the step alone, (pixels, width): its pixel's place, which neighbours are known, the order."""
+        """The inputs that depend on the step alone, (pixels, width): its pixel's place, which neighbours are known, the order."""
         order = self.cursor.index
         places = self.row(self.rows[order]) + self.column(self.columns[order])
         if self.window:
@@ -139,6 +135,19 @@ def at_step(table: Tensor, t: int | Tensor) -> Tensor:
 def which_order(orders: int, width: int) -> nn.Embedding | None:
     """An embedding that tells a model which of its orders is current; None for a single order."""
     return nn.Embedding(orders, width) if orders > 1 else None
+
+
+def causal_windows(paths: Sequence[Path], side: int) -> tuple[Tensor, Tensor]:
+    """causal_window of each path, on the canvas, without the places that are never known at any step.
+
+    int64 (orders, pixels, places), 0 where unknown; and 1.0 or 0.0 of the same shape, 1 where the neighbour is known.
+    """
+    frames = [causal_window(path.places, path.frame.rows, path.frame.columns, side) for path in paths]
+    neighbours = torch.stack([path.frame.pixels[near] for path, (near, _) in zip(paths, frames, strict=True)])
+    known = torch.stack([visited for _, visited in frames])
+    ever = known.flatten(0, 1).any(0)
+    ever[0] |= not ever.any()  # a 1-pixel image has no known neighbour; keep one place so that no layer is empty
+    return torch.where(known, neighbours, 0)[..., ever], known[..., ever].to(torch.get_default_dtype())
 
 
 def causal_window(order: Tensor, height: int, width: int, side: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from pixelrnn.cell import CELLS, Bidirectional, Stack
 from pixelrnn.cell.cells import Cell, MakeCell, State
-from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shape, Shared, check_form
 from pixelrnn.model.inputs import PixelInputs, at_step, which_order
 from pixelrnn.model.orders import OrderCursor, Path, hidden_span, path_like, symmetries
@@ -41,11 +40,6 @@ class SequenceOptions(ModelOptions):
     bidirectional: bool = False  # an encoder of the observed pixels, also those that come later
     encoder_width: int = 64  # its units in each direction
     encoder_depth: int = 1  # its layers
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout={self.dropout}: it is in [0, 1)")
 
 
 class Encoder(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-HARMONIC, BIHARMONIC = 6, 12  # steps of the solver; from a good start, more change the third digit of a decibel
+HARMONIC, BIHARMONIC = 6, 12  # steps of the solver at each size, which begins near the solution
 
 
 def smooth_fills(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,21 +33,26 @@ class Objective(nn.Module):
 
     segment is the number of steps; None: four times the square root of the pixels, which for 4,096 steps keeps a quarter of
     the memory and takes a fifth to a third more time (docs/machines.md). The two-dimensional models have no sequence to cut:
-    checkpointed computes each of their layers again, and truncated raises UserError.
+    checkpointed computes each of their layers again, and truncated raises UserError. For InpaintingRNN both do.
     """
 
     def __init__(self, model: Model, bptt: str = "full", segment: int | None = None):
         super().__init__()
         self.has_sequence = isinstance(model, SequenceRNN)
+        networks = [module for module in model.modules() if isinstance(module, Network)]
+        kind, way_out = type(model).__name__, "checkpointed" if networks else "full"
         if bptt == "truncated" and not self.has_sequence:
             raise UserError(
-                f"training.bptt=truncated cuts a sequence, and {type(model).__name__} has none; use training.bptt=checkpointed"
+                f"training.bptt=truncated cuts a sequence, and {kind} has none; use training.bptt={way_out}"
+            )
+        if bptt == "checkpointed" and not self.has_sequence and not networks:
+            raise UserError(
+                f"training.bptt=checkpointed: {kind} cannot be computed in parts; use training.bptt={way_out}"
             )
         self.model, self.bptt = model, bptt
         self.segment = segment or 4 * math.ceil(math.sqrt(model.pixels))
-        for module in model.modules():
-            if isinstance(module, Network):
-                module.recompute = bptt == "checkpointed"
+        for network in networks:
+            network.recompute = bptt == "checkpointed"
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x), or with hidden log p(x_hidden | x_observed), in nats: ()."""
