@@ -2,7 +2,9 @@
 
 prepare.py    Dataset, the options, and the one way from raw images to a Dataset
 published.py  readers of published data
-folder.py     the user's own pictures
+folder.py     the user's own pictures, all of one size
+photos.py     the user's own photographs, of any sizes
+patches.py    patches drawn of them
 
 DATASETS is the only registry: a new data set is one function, one name here and one file in conf/data/.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pixelrnn.data.folder import folder
+from pixelrnn.data.photos import photos
 from pixelrnn.data.prepare import Dataset, Options, digests, limited
 from pixelrnn.data.published import binarized_mnist, cifar10, digits, fashion_mnist, mnist
 from pixelrnn.options import configure
@@ -22,6 +25,7 @@ DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "binarized_mnist": binarized_mnist,
     "cifar10": cifar10,
     "folder": folder,
+    "photos": photos,
 }
 
 

@@ -32,15 +32,15 @@ def folder(options: Options) -> Dataset:
     """
     if not options.root:
         raise UserError("data=folder needs data.root: set it to the folder of your pictures")
-    root, limit = data_folder(options.root), options.limit
-    parts = _split(root)
-    chosen = [sorted(paths, key=_hash)[:limit] if limit and len(paths) > limit else paths for paths in parts]
+    root = data_folder(options.root)
+    parts = split(root)
+    chosen = [choose(paths, options.limit) for paths in parts]
     images = _read(root, [path for paths in chosen for path in paths], options.size, options.channels)
-    split = images.split([len(paths) for paths in chosen])
-    return prepare(options, f"folder {root.resolve().name}", 256, split, totals=[len(paths) for paths in parts])
+    cut = images.split([len(paths) for paths in chosen])
+    return prepare(options, f"folder {root.resolve().name}", 256, cut, totals=[len(paths) for paths in parts])
 
 
-def _split(root: Path) -> list[list[Path]]:
+def split(root: Path) -> list[list[Path]]:
     """The paths of train, valid and test; notes tell which files were left out and which parts were missing."""
     places: dict[str, Path] = {}
     for place in sorted(root.glob("*/")):
@@ -138,6 +138,11 @@ def _fill(missing: list[str], paths: list[Path], root: Path) -> dict[str, list[P
             note(f"{printable(root)} {reason}: some may change parts when you add pictures")
         found[part], ranked = [path for _, path in ranked[:end]], ranked[end:]
     return {**found, "train": [path for _, path in ranked]}
+
+
+def choose(paths: list[Path], limit: int | None) -> list[Path]:
+    """At most `limit` of the paths, by the files' content; all if it is None."""
+    return sorted(paths, key=_hash)[:limit] if limit and len(paths) > limit else paths
 
 
 def _hash(path: Path) -> float:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pixelrnn.data.patches import Patches
 from pixelrnn.errors import DataMissing, UserError, in_one_line
 from pixelrnn.files.atomic import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise
@@ -62,12 +64,13 @@ def digests(images: Tensor) -> Tensor:
 class Dataset:
     """Three disjoint parts of images, uint8 (images, channels, height, width), with values in [0, levels).
 
-    If `dynamic`, `train` holds 8-bit grey levels instead, and its images are binarised anew at each use.
+    If `dynamic`, `train` holds 8-bit grey levels instead, and its images are binarised anew at each use. If it holds
+    Patches, they are drawn anew.
     """
 
     name: str  # for reports: the data, the size, the levels or the binarisation, the split
     levels: int
-    train: Tensor
+    train: Tensor | Patches
     valid: Tensor
     test: Tensor
     dynamic: bool = False
@@ -78,10 +81,16 @@ class Dataset:
         _, channels, height, width = self.valid.shape
         return channels, height, width
 
+    @property
+    def train_tensors(self) -> tuple[Tensor, ...]:
+        """What the training images depend on."""
+        return (self.train.values, self.train.places) if isinstance(self.train, Patches) else (self.train,)
+
     @cached_property
     def train_digests(self) -> Tensor | None:
-        """Digests of the training images; None if there are none, or if they are dynamic: then no image is seen twice."""
-        return None if self.dynamic or not len(self.train) else digests(self.train)
+        """Digests of the training images; None if there are none, or if they are drawn anew: then no image is seen twice."""
+        is_drawn = self.dynamic or isinstance(self.train, Patches)
+        return None if is_drawn or not len(self.train) else digests(cast(Tensor, self.train))
 
     def training_batch(self, index: Tensor) -> Tensor:
         """Select training images by index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).

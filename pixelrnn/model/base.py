@@ -237,6 +237,10 @@ class Model(nn.Module, ABC):
         with self.cursor.lock:
             return self.pixel_log_probs(images, hidden).where(self.in_order(hidden), 0.0).sum(1)
 
+    def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """What training maximises: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to the gradient."""
+        return self.log_prob(images) if hidden is None else self.fill_log_prob(images, hidden)
+
     def in_order(self, hidden: Tensor) -> Tensor:
         """The mask in the order of the visit: bool (batch, height, width) -> (batch, pixels)."""
         return hidden.flatten(1)[:, self.order]

@@ -6,8 +6,10 @@ first step. No weight belongs to a place in the image, so the model is the same 
 distribution begin where classical inpainting ends: with the smooth fills of the hole (pixelrnn/model/smooth.py).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,6 +29,7 @@ from pixelrnn.pixels import check_images, to_sequence
 from pixelrnn.products import Packable, Product
 
 RESIDUAL = 4.0  # differences from the expected values are small; this brings them nearer to 1
+EXPECTED = 14.0  # nats per squared error of an expected value in training: the error of a Gaussian of deviation 0.19
 InpaintingState = tuple[list[State], Shared, Tensor]  # with the step of the pixel drawn last, -1 if there is none
 
 
@@ -92,25 +95,66 @@ class InpaintingRNN(Model, Packable):
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """As in all models; the parameters of observed pixels are 0."""
-        steps, real, parameters = self._pass(images, hidden)
+        steps, real, parameters, _ = self._pass(images, hidden)
         found = parameters.new_zeros(len(images), self.pixels, parameters.shape[-1])
         return found.scatter(1, steps[..., None].expand_as(parameters), parameters * real[..., None])
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
+        steps, log_probs, _ = self._score(images, hidden, target)
+        return log_probs.new_zeros(len(images), self.pixels).scatter(1, steps, log_probs)
+
+    def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """log p of hidden pixels as they are drawn in the windows of a large picture, scaled to all of the mask: (batch,) nats.
+
+        In a window, often only the pixels of a tile are drawn, and nothing is known beyond the picture's border: both are
+        drawn at random here, from torch's global generator. The expected values learn from their squared error too, which
+        adds to the gradient and not to the value.
+        """
+        hidden = torch.ones_like(images[:, 0], dtype=torch.bool) if hidden is None else hidden
+        tile, inside = self._random_tile().to(hidden.device), self._random_tile(border=True).to(hidden.device)
+        target = hidden & tile & inside
+        target = torch.where(target.any(), target, hidden & inside)
+        target = torch.where(target.any(), target, hidden)
+        _, log_probs, errors = self._score(images, hidden | ~inside, target)
+        total = log_probs.sum(1) - EXPECTED * (errors - errors.detach()).sum(1)
+        return total * (hidden.sum() / target.sum())
+
+    def _random_tile(self, border: bool = False) -> Tensor:
+        """A rectangle, bool (height, width): half of the time all of it, else between 3/8 and 3/4 of each side; with border
+        nine times out of ten all of it, else all but up to 3/8 at each side."""
+        draw, tile = Random(int(torch.randint(2**31, ()))), torch.zeros(self.shape[1:], dtype=torch.bool)
+        spans, whole = [], draw.random() < (0.9 if border else 0.5)
+        for side in self.shape[1:]:
+            if border:
+                first, last = int(draw.uniform(0, 0.375) * side), side - int(draw.uniform(0, 0.375) * side)
+            else:
+                length = math.ceil(draw.uniform(0.375, 0.75) * side)
+                first = draw.randint(0, side - length)
+                last = first + length
+            spans.append(slice(None) if whole else slice(first, last))
+        tile[tuple(spans)] = True
+        return tile
+
+    def _score(
+        self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The steps of the targets, int64 (batch, longest), their log p and the squared errors of their expected values,
+        with values scaled to [-1, 1]: both (batch, longest), and 0 at the steps that pad an image."""
         check_images(images, self.shape, self.levels)
         with self.cursor.lock:
-            steps, real, parameters = self._pass(images, hidden, target)
+            steps, real, parameters, expected = self._pass(images, hidden, target)
             values = to_sequence(images, self.order)
             values = values.gather(1, steps[..., None].expand(-1, -1, values.shape[-1]))
             log_probs = self.likelihood.log_prob(parameters, values).masked_fill(~real, 0.0)
-            return log_probs.new_zeros(len(images), self.pixels).scatter(1, steps, log_probs)
+            errors = (self._scaled(values) - expected).square().sum(-1).masked_fill(~real, 0.0)
+            return steps, log_probs, errors
 
     def _pass(
         self, images: Tensor, hidden: Tensor | None, target: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute all target pixels at once. Their sequences are padded to the longest: the steps, int64 (batch, longest),
-        which of them are real, bool, and the parameters (batch, longest, K)."""
+        which of them are real, bool, the parameters (batch, longest, K) and the expected values (batch, longest, channels)."""
         if hidden is None:
             hidden = torch.ones_like(images[:, 0], dtype=torch.bool)
         target = hidden if target is None else target
@@ -120,7 +164,7 @@ class InpaintingRNN(Model, Packable):
         with torch.autocast(images.device.type, enabled=False):
             inputs, centre = self._inputs(images, steps, previous, encoded)
             features, _ = self.stack(inputs, states)
-            return steps, real, self._output(inputs, features, centre)
+            return steps, real, self._output(inputs, features, centre), centre
 
     def begin(self, canvas: Tensor, hidden: Tensor, target: Tensor | None = None) -> InpaintingState:
         """As in all models. target, bool (batch, height, width): the hidden pixels that are drawn; others stay unknown."""

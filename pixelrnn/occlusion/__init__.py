@@ -4,6 +4,7 @@ OCCLUSIONS is the only registry: a new occlusion is one function, one name here 
 """
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "random_boxes": occlusions.random_boxes,
     "strokes": occlusions.strokes,
     "mixed": occlusions.mixed,
+    "damage": occlusions.damage,
     "mask": occlusions.mask_file,
     "all": occlusions.everything,
 }
@@ -52,9 +54,17 @@ def takes_seed(name: str) -> bool:
     return "seed" in option_defaults(lookup("occlusion", name, OCCLUSIONS))
 
 
-def draw(occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw `count` masks of an occlusion, bool (count, height, width), each with its own seed if it has that option."""
+def draw(
+    occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None, alike: bool = False
+) -> Tensor:
+    """Draw `count` masks of an occlusion, bool (count, height, width), each with its own seed if it has that option.
+
+    alike: those of damage are all of one kind, so that about as many pixels are hidden in each.
+    """
     if not takes_seed(occlusion):
         return build(occlusion, height, width).expand(count, -1, -1)
     seeds = torch.randint(2**31, (count,), generator=generator).tolist()
-    return torch.stack([build({"name": occlusion, "seed": seed}, height, width) for seed in seeds])
+    spec: dict[str, Any] = {"name": occlusion}
+    if alike and occlusion == "damage":
+        spec["kind"] = Random(seeds[0]).choices(list(occlusions.DAMAGE), list(occlusions.DAMAGE.values()))[0]
+    return torch.stack([build({**spec, "seed": seed}, height, width) for seed in seeds])

@@ -1,10 +1,12 @@
 """Occlusions: simple regions, a mask file, and regions drawn at random. The same seed hides the same pixels."""
 
+import math
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pixelrnn.errors import UserError
@@ -118,3 +120,82 @@ def mixed(height: int, width: int, everything_share: float = 0.25, seed: int = 0
     if kind in ("boxes", "strokes") and draw.random() < 0.5:
         hidden = ~hidden
     return hidden if bool(hidden.any()) else everything(height, width)
+
+
+DAMAGE = {
+    "pixels": 28,
+    "scratches": 27,
+    "text": 20,
+    "boxes": 18,
+    "outside": 6,
+    "everything": 1,
+}  # how often, of 100 times
+
+
+def damage(height: int, width: int, kind: str | None = None, seed: int = 0) -> Tensor:
+    """What is missing in photographs: pixels (of any density), scratches, text or boxes, all of a size in pixels; what lies
+    outside of wide scratches; or everything. kind: one of these; None: one drawn at random, as DAMAGE says.
+    """
+    draw = Random(seed)
+    if kind not in (None, *DAMAGE):
+        raise UserError(f"occlusion.kind={kind}: it is one of {', '.join(DAMAGE)}, or null for one drawn at random")
+    kind = kind or draw.choices(list(DAMAGE), list(DAMAGE.values()))[0]
+    if kind == "pixels":
+        return random_pixels(height, width, draw.uniform(0.05, 0.95), seed)
+    if kind == "everything":
+        return everything(height, width)
+    for _ in range(100):
+        hidden = torch.from_numpy(np.array(DRAWN[kind](height, width, draw)))
+        if bool(hidden.any()):
+            return ~hidden if kind == "outside" and not bool(hidden.all()) else hidden
+    return everything(height, width)
+
+
+def _scratches(height: int, width: int, draw: Random, lines: int = 4, thickest: int = 5) -> Image.Image:
+    """A few lines of 3 to 8 points, straight or winding, which begin anywhere in or near the image."""
+    canvas = Image.new("1", (width, height))
+    for _ in range(draw.randint(1, lines)):
+        points = [(draw.uniform(-0.2, 1.2) * width, draw.uniform(-0.2, 1.2) * height)]
+        angle, winding = draw.uniform(0, 2 * math.pi), draw.uniform(0, 0.7)
+        for _ in range(draw.randint(2, 7)):
+            angle, length = angle + draw.gauss(0, winding), draw.uniform(10, 30)
+            points.append((points[-1][0] + length * math.cos(angle), points[-1][1] + length * math.sin(angle)))
+        ImageDraw.Draw(canvas).line(points, fill=1, width=draw.randint(1, thickest), joint="curve")
+    return canvas
+
+
+def _wide_scratches(height: int, width: int, draw: Random) -> Image.Image:
+    return _scratches(height, width, draw, lines=5, thickest=30)
+
+
+def _text(height: int, width: int, draw: Random) -> Image.Image:
+    """Lines of letters, 10 to 24 pixels high, upright, on the side or a little oblique."""
+    side, size = 2 * max(height, width), draw.randint(10, 24)
+    canvas, font = Image.new("1", (side, side)), ImageFont.load_default(size)
+    top, leading = -draw.randint(0, size), size * draw.uniform(1.1, 1.8)
+    while top < side:
+        letters = "".join(draw.choices(LETTERS, k=4 * side // size))
+        ImageDraw.Draw(canvas).text((-draw.randint(0, 20), top), letters, fill=1, font=font)
+        top = round(top + leading)
+    canvas = canvas.rotate(draw.choice((0, 0, 90, draw.uniform(-20, 20))))
+    left, top = (side - width) // 2, (side - height) // 2
+    return canvas.crop((left, top, left + width, top + height))
+
+
+def _boxes(height: int, width: int, draw: Random) -> Image.Image:
+    """One to three rectangles with sides of 4 to 32 pixels, some of which the border cuts."""
+    canvas = Image.new("1", (width, height))
+    for _ in range(draw.randint(1, 3)):
+        rows, columns = draw.randint(4, 32), draw.randint(4, 32)
+        top, left = draw.randint(-(rows // 2), height - rows // 2), draw.randint(-(columns // 2), width - columns // 2)
+        ImageDraw.Draw(canvas).rectangle((left, top, left + columns - 1, top + rows - 1), fill=1)
+    return canvas
+
+
+LETTERS = "etaoinshrdlu cmfwypvbgkqjxz ETAOINSHRDLU 0123456789.,-"
+DRAWN: dict[str, Callable[[int, int, Random], Image.Image]] = {
+    "scratches": _scratches,
+    "text": _text,
+    "boxes": _boxes,
+    "outside": _wide_scratches,
+}

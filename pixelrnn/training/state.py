@@ -104,7 +104,7 @@ class Progress:
 def describe_run(model: Model, data: Dataset, settings: Settings, seed: int) -> dict[str, Any]:
     """Everything that a run depends on, as plain values; UserError unless all processes have the same."""
     run = {
-        "image_digest": _digest(data.train, data.valid, torch.tensor(data.dynamic)),
+        "image_digest": _digest(*data.train_tensors, data.valid, torch.tensor(data.dynamic)),
         "seed": seed,
         "model": {"name": type(model).__name__, **model.arguments, "order_digest": _digest(model.orders)},
         "training": {name: value for name, value in asdict(settings).items() if name != "resume"},

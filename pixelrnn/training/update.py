@@ -58,7 +58,7 @@ class Objective(nn.Module):
         """log p(x), or with hidden log p(x_hidden | x_observed), in nats: ()."""
         model: Any = self.model
         if self.bptt == "full" or not self.has_sequence:
-            return (model.log_prob(images) if hidden is None else model.fill_log_prob(images, hidden)).sum()
+            return model.training_log_prob(images, hidden).sum()
         counted = None if hidden is None else model.in_order(hidden)
         values, state = to_sequence(images, model.order), model.start(images, hidden)
         totals = []
@@ -111,7 +111,7 @@ def update(
     with model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
         if occlusion:
-            masks = occlusions.draw(occlusion, len(images), *model.shape[1:]).to(images.device)
+            masks = occlusions.draw(occlusion, len(images), *model.shape[1:], alike=True).to(images.device)
             hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:
