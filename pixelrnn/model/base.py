@@ -110,8 +110,8 @@ class Model(nn.Module, ABC):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Context manager: the model is in evaluation mode without gradients, and other threads wait."""
-        with self.cursor.lock:
+        """Context manager: the model is in evaluation mode without gradients, in full float32, and other threads wait."""
+        with self.cursor.alone():
             was_training = self.training
             self.eval()
             try:
@@ -122,7 +122,7 @@ class Model(nn.Module, ABC):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """forward(), along one order from beginning to end."""
-        with self.cursor.lock:
+        with self.cursor.alone():
             return super().__call__(*args, **kwargs)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -199,7 +199,7 @@ class Model(nn.Module, ABC):
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit."""
         check_images(images, self.shape, self.levels)
-        with self.cursor.lock:
+        with self.cursor.alone():
             return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
 
     def log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -234,7 +234,7 @@ class Model(nn.Module, ABC):
         It equals log p(x_hidden | x_observed) if unseen_count is 0.
         """
         hidden = check_hidden(hidden, images)
-        with self.cursor.lock:
+        with self.cursor.alone():
             return self.pixel_log_probs(images, hidden).where(self.in_order(hidden), 0.0).sum(1)
 
     def in_order(self, hidden: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from pixelrnn.model.base import detached
 from pixelrnn.model.orders import match_to_order
 from pixelrnn.model.paper.raster import Network
 from pixelrnn.pixels import to_sequence
+from pixelrnn.precision import tf32_allowed
 from pixelrnn.training.state import Settings
 
 
@@ -108,7 +109,7 @@ def update(
     is_parallel = isinstance(objective, DistributedDataParallel)
     model: Model = objective.module.model if is_parallel else objective.model  # type: ignore[assignment, union-attr]
     model.train()
-    with model.along(_draw_order(len(model.orders), settings.first_order)):
+    with tf32_allowed(), model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
         if occlusion:
             masks = occlusions.draw(occlusion, len(images), *model.shape[1:]).to(images.device)
