@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 # torch's settings of TF32. Its older ones, allow_tf32, raise when read if the user has set these.
-SETTINGS: tuple[Any, ...] = (torch.backends.cudnn.rnn, torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+_cudnn: Any = torch.backends.cudnn
+SETTINGS: tuple[Any, ...] = (_cudnn.rnn, _cudnn.conv, torch.backends.cuda.matmul)
 
 _guard = threading.Lock()
 _inside = 0  # threads and levels that ask for full float32; the settings are the process's
