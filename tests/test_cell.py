@@ -239,6 +239,17 @@ def test_torchs_fused_layers_leave_an_autocast_on_cuda(name):
     assert outputs.dtype == torch.float32 and set(seen[0]) == {False, torch.float32}
 
 
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_the_fused_layers_have_gradients_in_evaluation_mode_on_cuda(name):
+    """cuDNN's backward pass raises after a forward pass that was not in training mode."""
+    cell, seen = CELLS[name](INPUTS, WIDTH).eval(), []
+    cell.layer.register_forward_pre_hook(lambda layer, _: seen.append(layer.training))
+    cell(on_card(torch.rand(BATCH, STEPS, INPUTS)), cell.begin(BATCH))
+    with torch.no_grad():
+        cell(on_card(torch.rand(BATCH, STEPS, INPUTS)), cell.begin(BATCH))
+    assert seen == [True, False]
+
+
 def test_back_propagation_through_time_by_hand():
     cell = strong_cell("rnn")
     inputs = torch.randn(BATCH, STEPS, INPUTS, dtype=torch.double, requires_grad=True)

@@ -60,13 +60,21 @@ def fused(layer: Any, inputs: Tensor, state: Any) -> Any:
     """Run torch's fused layer over all steps.
 
     On CUDA it stays out of an autocast, which would run cuDNN's layers in float16 even if bfloat16 is asked for, and
-    small gradients would become 0.
+    small gradients would become 0. cuDNN has a backward pass in training mode only; without dropout, the modes are alike.
     """
     if not inputs.is_cuda:
         return layer(inputs, state)
     with torch.autocast("cuda", enabled=False):
+        layer.train(torch.is_grad_enabled())
         dtype = layer.weight_hh_l0.dtype
         return layer(inputs.to(dtype), tree_map_only(Tensor, lambda part: part.to(dtype), state))
+
+
+def flatten(model: nn.Module) -> None:
+    """Put the weights of each fused layer of a copied model into one block, as cuDNN needs them; it would do so at each call."""
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()
 
 
 def sigmoid(values: Tensor) -> Tensor:

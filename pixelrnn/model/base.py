@@ -197,8 +197,12 @@ class Model(nn.Module, ABC):
         return torch.stack(outputs, 1), state
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit."""
+        """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit.
+
+        Images and masks of this and the next two methods may be on another device than the model.
+        """
         check_images(images, self.shape, self.levels)
+        images, hidden = self._here(images, hidden)
         with self.cursor.alone():
             return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
 
@@ -212,7 +216,7 @@ class Model(nn.Module, ABC):
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
         check_images(images, self.shape, self.levels)
-        hidden = check_hidden(hidden, images)
+        images, hidden = self._here(images, check_hidden(hidden, images))
         parts, places = [], []
         for index, rows in self.by_best_order(hidden):
             with self.along(index):
@@ -235,7 +239,12 @@ class Model(nn.Module, ABC):
         """
         hidden = check_hidden(hidden, images)
         with self.cursor.alone():
-            return self.pixel_log_probs(images, hidden).where(self.in_order(hidden), 0.0).sum(1)
+            log_probs = self.pixel_log_probs(images, hidden)
+            return log_probs.where(self.in_order(hidden.to(log_probs.device)), 0.0).sum(1)
+
+    def _here(self, *given: Any) -> Any:
+        """The tensors among these on the model's device."""
+        return tree_map_only(Tensor, lambda tensor: tensor.to(self.orders.device), given)
 
     def in_order(self, hidden: Tensor) -> Tensor:
         """The mask in the order of the visit: bool (batch, height, width) -> (batch, pixels)."""

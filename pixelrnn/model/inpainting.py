@@ -99,6 +99,7 @@ class InpaintingRNN(Model, Packable):
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
         check_images(images, self.shape, self.levels)
+        images, hidden, target = self._here(images, hidden, target)
         with self.cursor.alone():
             steps, real, parameters = self._pass(images, hidden, target)
             values = to_sequence(images, self.order)

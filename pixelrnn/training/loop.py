@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
+from pixelrnn.cell.cells import flatten
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
@@ -121,6 +122,7 @@ class Run:
         self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        flatten(self.average)
         self.progress = state.Progress()
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
