@@ -159,7 +159,8 @@ class Run:
             group["lr"] = self.learning_rate
         # A resumed run draws the same, on any number of processes. Each adds its rank.
         torch.manual_seed((self.seed * 1_000_003 + step) * 4096 % 2**63)
-        images = self.data.training_batch(index.to(self.data.train.device)).to(self.model.order.device)
+        batch_images = self.data.training_batch(index.to(self.data.train.device, non_blocking=True))
+        images = batch_images.to(self.model.order.device, non_blocking=True)
         loss, self.norm = update(self.objective, self.optimizer, images, self.settings, self.occlusion)
         self.losses.append(loss)
         self.progress.step += 1

@@ -110,9 +110,9 @@ def update(
     model: Model = objective.module.model if is_parallel else objective.model  # type: ignore[assignment, union-attr]
     model.train()
     with tf32_allowed(), model.along(_draw_order(len(model.orders), settings.first_order)):
-        hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
+        hidden, values = None, torch.full((), model.dimensions * len(images), device=images.device)
         if occlusion:
-            masks = occlusions.draw(occlusion, len(images), *model.shape[1:]).to(images.device)
+            masks = occlusions.draw(occlusion, len(images), *model.shape[1:]).to(images.device, non_blocking=True)
             hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:
