@@ -61,11 +61,11 @@ class Bench:
 
     def seconds(self, function: Callable[[], Any]) -> float:
         if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
         started = time.perf_counter()
         function()
         if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
         return time.perf_counter() - started
 
     def rate(self, what: str, function: Callable[[], Any], count: int, target: str = "") -> Row:

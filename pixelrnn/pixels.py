@@ -63,12 +63,16 @@ def check_images(images: Tensor, shape: tuple[int, int, int], levels: int, hidde
 
 
 def check_hidden(hidden: Tensor, images: Tensor) -> Tensor:
-    """The mask as bool (batch, height, width); it may be given as (height, width) for all images. UserError for others."""
+    """The mask as bool (batch, height, width) on the images' device; it may be given as (height, width) for all images.
+
+    UserError for others.
+    """
     batch, _, height, width = images.shape
     if batch == 0:
         raise UserError("there are no images to complete; give at least one")
     if hidden.dtype != torch.bool:
         raise UserError(f"hidden is {hidden.dtype}; it must be torch.bool, True where a pixel is to be completed")
+    hidden = hidden.to(images.device)
     if tuple(hidden.shape) == (height, width):
         hidden = hidden.expand(batch, height, width)
     if tuple(hidden.shape) != (batch, height, width):

@@ -30,6 +30,13 @@ def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
             assert row["value"] > 0 or "slope" in row["what"] or row["unit"] == "MiB"
 
 
+def test_the_benchmark_waits_for_its_own_device(monkeypatch):
+    waited = []
+    monkeypatch.setattr(speed.torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    speed.Bench(1, "cuda:1").seconds(lambda: None)
+    assert waited == ["cuda:1", "cuda:1"]
+
+
 def test_the_table_has_a_place_in_the_docs(tmp_path):
     before, after = benchmarks._document(Path(__file__).parents[1] / "docs" / "results.md")
     assert "## Speed" in before and "Diagonal BiLSTM" in after

@@ -4,11 +4,13 @@ import os
 import platform
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import PAPER, every_pair, generator, random_images, tiny_model
+from torch.overrides import TorchFunctionMode
 
 from pixelrnn.cell import CELLS
 from pixelrnn.errors import UserError
@@ -158,6 +160,32 @@ def test_products_in_bfloat16_give_nearly_the_same_gradient(case, bptt):
     assert found[True][0] == pytest.approx(found[False][0], rel=5e-3)
     assert (found[True][0] != found[False][0]) == uses_bf16(model, Settings(bf16=True))
     assert torch.cosine_similarity(found[True][1], found[False][1], dim=0) > 0.999
+
+
+class Copied(TorchFunctionMode):
+    """Context manager: list the calls that copy numbers from Python to the device, for which they wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        index = args[1] if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) else ()
+        if func is torch.tensor or any(isinstance(i, list) for i in (index if isinstance(index, tuple) else (index,))):
+            self.calls.append((func, args))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"window": 3}, {"model": "PixelCNN"}, {"model": "RowLSTM"}, {"model": "DiagonalBiLSTM"}], ids=str
+)
+def test_an_update_copies_no_list_to_the_device(options):
+    model, images, settings = tiny_model((1, 4, 4), **options), random_images(4, (1, 4, 4), 2), Settings()
+    step = partial(update, make_objective(model, settings), make_optimizer(model, settings), images, settings)
+    step()  # what is made once for a size
+    with Copied() as copied:
+        step()
+    assert copied.calls == []
 
 
 def test_mistakes_are_named():

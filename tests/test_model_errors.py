@@ -1,13 +1,15 @@
 """What the models refuse, each with a line that names the value and the way out."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import tiny_model
 
+from pixelrnn import complete_picture, sample
 from pixelrnn.errors import UserError
-from pixelrnn.model import PixelCNN, RowLSTM, SequenceRNN
+from pixelrnn.model import InpaintingRNN, PixelCNN, RowLSTM, SequenceRNN
 
 
 def test_an_inexact_conditional_is_refused():
@@ -73,3 +75,22 @@ def test_a_signature_shows_each_option_with_its_default():
     assert "kernel" not in inspect.signature(PixelCNN).parameters
     with pytest.raises(TypeError, match="widht"):
         SequenceRNN((1, 2, 2), 2, widht=3)
+
+
+def test_images_and_masks_are_moved_to_the_model():
+    """torch's meta device stands for a card; it has shapes alone."""
+    model, images = tiny_model((1, 4, 4)).to("meta"), torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    hidden = torch.ones(4, 4, dtype=torch.bool)
+    assert model.log_prob(images).device.type == "meta"
+    assert model.fill_log_prob(images, hidden).shape == (3,)
+
+
+def test_a_generator_on_another_device_is_refused():
+    elsewhere = SimpleNamespace(device=torch.device("cuda", 0))
+    hidden = torch.ones(4, 4, dtype=torch.bool)
+    with pytest.raises(UserError, match="the generator is on cuda:0 and the model on cpu"):
+        sample(tiny_model((1, 4, 4)), 1, generator=elsewhere)
+    with pytest.raises(UserError, match="the generator is on cuda:0 and the model on cpu"):
+        complete_picture(
+            torch.zeros(1, 4, 4, dtype=torch.uint8), hidden, InpaintingRNN((1, 4, 4), 2), generator=elsewhere
+        )

@@ -135,7 +135,7 @@ def test_an_unused_output_has_no_gradient():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_skew_holds_each_pixel_and_direction_once(size):
-    skew, lines = diagonals(*size)
+    skew, lines = diagonals(*size, torch.device("cpu"))
     assert sorted(skew.tolist()) == list(range(2 * size[0] * size[1]))
     assert len(lines) == sum(size) - 1
     for d, line in enumerate(lines):

@@ -16,6 +16,7 @@ from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, train
+from pixelrnn.training.loop import Run
 from pixelrnn.training.update import _draw_order, make_optimizer
 
 
@@ -28,6 +29,15 @@ def test_training_finds_the_entropy_of_the_data(tmp_path, cell, optimizer):
     bits = evaluate(model, stripes().test).bits_per_dim
     assert 0.2 < bits < 0.4, "the rows are fair coins: 4 bits on 16 pixels"
     assert at.best_bits_per_dim < 0.4
+
+
+def test_the_averaged_model_has_its_recurrent_weights_in_one_block(tmp_path, monkeypatch):
+    """A copy has not, and on CUDA each call would copy them, with a warning."""
+    flattened = []
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda layer: flattened.append(layer))
+    model = new_model()
+    of_run = Run(model, stripes(), Settings(), tmp_path, 0, False)
+    assert {id(layer) for layer in flattened} >= {id(cell.layer) for cell in of_run.average.stack.layers}
 
 
 def test_a_run_keeps_models_metrics_and_pictures(tmp_path):

@@ -59,15 +59,16 @@ class DrawnStep:
     def _record(self) -> None:
         """Run the step on a side stream, as torch requires before a capture; capture it; restore what the runs changed."""
         before = self.canvas.clone(), [leaf.clone() for leaf in leaves(self.state)]
-        side = torch.cuda.Stream(self.canvas.device)
-        side.wait_stream(torch.cuda.current_stream(self.canvas.device))
-        with torch.cuda.stream(side):
-            for _ in range(3):
+        with torch.cuda.device(self.canvas.device):  # torch.cuda.graph captures on the current one
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self._run()
+            torch.cuda.current_stream().wait_stream(side)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, stream=side):  # its own default stream is that of the first device used
                 self._run()
-        torch.cuda.current_stream(self.canvas.device).wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self._run()
         self.canvas.copy_(before[0])
         _assign(self.state, before[1])
 

@@ -9,7 +9,17 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion import cuda_graph
 from pixelrnn.completion.particles import AUTO, Particles
-from pixelrnn.completion.parts import ROW_STEPS, Completions, Options, Part, all_parts, noises, parts, spans
+from pixelrnn.completion.parts import (
+    ROW_STEPS,
+    Completions,
+    Options,
+    Part,
+    all_parts,
+    check_generator,
+    noises,
+    parts,
+    spans,
+)
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.model.base import pick
@@ -35,8 +45,9 @@ def complete(
 ) -> Tensor:
     """Draw `count` completions of every image: uint8 (batch, count, channels, height, width).
 
-    images uint8 (batch, channels, height, width), on the model's device; hidden bool (batch, height, width), or
-    (height, width) for all images. Levels under hidden pixels are ignored. Observed pixels come back unchanged.
+    images uint8 (batch, channels, height, width); hidden bool (batch, height, width), or (height, width) for all images.
+    Both are moved to the model's device, where the generator must be. Levels under hidden pixels are ignored. Observed
+    pixels come back unchanged.
 
     A model with several orders completes each image along the order with the fewest observed pixels after the first hidden
     one. The strategy is "ancestral", "particles" or "auto":
@@ -80,7 +91,9 @@ def complete_in_detail(
     """
     asked = Options(**options)
     check_images(images, model.shape, model.levels, hidden)
-    hidden = check_hidden(hidden, images)
+    device = model.order.device
+    check_generator(generator, device)
+    images, hidden = images.to(device), check_hidden(hidden, images).to(device)
     if asked.order is not None and not 0 <= asked.order < len(model.orders):
         raise UserError(f"order={asked.order}: this model has {len(model.orders)}, counted from 0")
     few, most = AUTO if isinstance(asked.particles, str) else (asked.particles, asked.particles)

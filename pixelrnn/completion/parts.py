@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from pixelrnn.completion.particles import ENOUGH, Particles
+from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.model.orders import hidden_span
 from pixelrnn.options import check_rules
@@ -29,6 +30,14 @@ class Options:
 
     def __post_init__(self) -> None:
         check_rules(vars(self))
+
+
+def check_generator(generator: Generator | None, device: torch.device) -> None:
+    """UserError if the generator is on another device than the model."""
+    if generator and generator.device != device:
+        raise UserError(
+            f"the generator is on {generator.device} and the model on {device}; use torch.Generator(model.order.device)"
+        )
 
 
 @dataclass(frozen=True)

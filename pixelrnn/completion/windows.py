@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.parts import Options, noises
+from pixelrnn.completion.parts import Options, check_generator, noises
 from pixelrnn.errors import UserError
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.base import pick
@@ -92,6 +92,7 @@ def complete_windows(
     Options(count=count, temperature=temperature)
     check_picture(model, picture, hidden)
     pixels, device = int(hidden.sum()), model.order.device
+    check_generator(generator, device)
     draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
     nats, done = torch.zeros(count, dtype=torch.float64), 0
     with model.evaluating(), packed(model):

@@ -110,8 +110,8 @@ class Model(nn.Module, ABC):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Context manager: the model is in evaluation mode without gradients, and other threads wait."""
-        with self.cursor.lock:
+        """Context manager: the model is in evaluation mode without gradients, in full float32, and other threads wait."""
+        with self.cursor.alone():
             was_training = self.training
             self.eval()
             try:
@@ -122,7 +122,7 @@ class Model(nn.Module, ABC):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """forward(), along one order from beginning to end."""
-        with self.cursor.lock:
+        with self.cursor.alone():
             return super().__call__(*args, **kwargs)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -197,9 +197,13 @@ class Model(nn.Module, ABC):
         return torch.stack(outputs, 1), state
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit."""
+        """log p(x_t | everything known at step t) of every pixel: (batch, pixels) nats, in the order of the visit.
+
+        Images and masks of this and the next two methods may be on another device than the model.
+        """
         check_images(images, self.shape, self.levels)
-        with self.cursor.lock:
+        images, hidden = self._here(images, hidden)
+        with self.cursor.alone():
             return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
 
     def log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -212,7 +216,7 @@ class Model(nn.Module, ABC):
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
         check_images(images, self.shape, self.levels)
-        hidden = check_hidden(hidden, images)
+        images, hidden = self._here(images, check_hidden(hidden, images))
         parts, places = [], []
         for index, rows in self.by_best_order(hidden):
             with self.along(index):
@@ -234,8 +238,13 @@ class Model(nn.Module, ABC):
         It equals log p(x_hidden | x_observed) if unseen_count is 0.
         """
         hidden = check_hidden(hidden, images)
-        with self.cursor.lock:
-            return self.pixel_log_probs(images, hidden).where(self.in_order(hidden), 0.0).sum(1)
+        with self.cursor.alone():
+            log_probs = self.pixel_log_probs(images, hidden)
+            return log_probs.where(self.in_order(hidden.to(log_probs.device)), 0.0).sum(1)
+
+    def _here(self, *given: Any) -> Any:
+        """The tensors among these on the model's device."""
+        return tree_map_only(Tensor, lambda tensor: tensor.to(self.orders.device), given)
 
     def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """What training maximises: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to the gradient."""

@@ -142,7 +142,8 @@ class InpaintingRNN(Model, Packable):
         """The steps of the targets, int64 (batch, longest), their log p and the squared errors of their expected values,
         with values scaled to [-1, 1]: both (batch, longest), and 0 at the steps that pad an image."""
         check_images(images, self.shape, self.levels)
-        with self.cursor.lock:
+        images, hidden, target = self._here(images, hidden, target)
+        with self.cursor.alone():
             steps, real, parameters, expected = self._pass(images, hidden, target)
             values = to_sequence(images, self.order)
             values = values.gather(1, steps[..., None].expand(-1, -1, values.shape[-1]))

@@ -78,6 +78,7 @@ class PixelInputs(Packable):
     offsets: Tensor  # (channels,): where each channel's embeddings begin
     rows: Tensor  # int64 (orders, pixels): the row of order[t]
     columns: Tensor  # and its column
+    visits: Tensor  # int64 (orders, pixels): the orders, here because a list would be copied to the device at each read
 
     def __init__(self, shape: Shape, levels: int, cursor: OrderCursor, width: int, window: int):
         super().__init__()
@@ -93,6 +94,7 @@ class PixelInputs(Packable):
         self.register_buffer("offsets", torch.arange(shape[0], device="cpu") * levels, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("visits", torch.stack([path.order for path in paths]), persistent=False)
         self.window = CausalWindow(shape, levels, cursor, paths, window, width) if window else None
 
     def forward(self, canvas: Tensor, start: int, stop: int) -> Tensor:
@@ -119,7 +121,7 @@ class PixelInputs(Packable):
 
     def _previous(self, flat: Tensor, start: int, stop: int) -> Tensor:
         """Embedded values of the pixels before steps start to stop: (batch, stop - start, width)."""
-        values = flat[:, :, self.cursor.visits[max(start - 1, 0) : stop - 1]]
+        values = flat[:, :, self.visits[self.cursor.index, max(start - 1, 0) : stop - 1]]
         if len(self.offsets) == 1:
             embedded = self.value(values[:, 0].int())
         else:

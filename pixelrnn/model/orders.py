@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixelrnn.precision import full_float32
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -53,7 +55,7 @@ class OrderCursor:
     """A model's paths and which of them is current. The model and its modules share one such object.
 
     A thread holds the lock while the current order, the mode or the packed products must not change. It may take the lock
-    again.
+    again. `alone` also keeps TF32 out of all that is computed meanwhile.
     """
 
     def __init__(self, paths: Sequence[Path], index: int = 0):
@@ -75,9 +77,15 @@ class OrderCursor:
         return self._visits[self.index]
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Context manager: other threads wait, and computation is in full float32."""
+        with self.lock, full_float32():
+            yield
+
+    @contextmanager
     def along(self, index: int) -> Iterator[None]:
         """Context manager: paths[index] is current, and other threads wait."""
-        with self.lock:
+        with self.alone():
             before, self.index = self.index, index
             try:
                 yield

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
+from pixelrnn.cell.cells import flatten
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
@@ -121,6 +122,7 @@ class Run:
         self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        flatten(self.average)
         self.progress = state.Progress()
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
@@ -157,7 +159,8 @@ class Run:
             group["lr"] = self.learning_rate
         # A resumed run draws the same, on any number of processes. Each adds its rank.
         torch.manual_seed((self.seed * 1_000_003 + step) * 4096 % 2**63)
-        images = self.data.training_batch(index.to(self.data.train.device)).to(self.model.order.device)
+        batch_images = self.data.training_batch(index.to(self.data.train.device, non_blocking=True))
+        images = batch_images.to(self.model.order.device, non_blocking=True)
         loss, self.norm = update(self.objective, self.optimizer, images, self.settings, self.occlusion)
         self.losses.append(loss)
         self.progress.step += 1

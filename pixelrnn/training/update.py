@@ -19,6 +19,7 @@ from pixelrnn.model.base import detached
 from pixelrnn.model.orders import match_to_order
 from pixelrnn.model.paper.raster import Network
 from pixelrnn.pixels import to_sequence
+from pixelrnn.precision import tf32_allowed
 from pixelrnn.training.state import Settings
 
 
@@ -108,10 +109,11 @@ def update(
     is_parallel = isinstance(objective, DistributedDataParallel)
     model: Model = objective.module.model if is_parallel else objective.model  # type: ignore[assignment, union-attr]
     model.train()
-    with model.along(_draw_order(len(model.orders), settings.first_order)):
-        hidden, values = None, torch.tensor(model.dimensions * len(images), device=images.device)
+    with tf32_allowed(), model.along(_draw_order(len(model.orders), settings.first_order)):
+        hidden, values = None, torch.full((), model.dimensions * len(images), device=images.device)
         if occlusion:
-            masks = occlusions.draw(occlusion, len(images), *model.shape[1:], alike=True).to(images.device)
+            masks = occlusions.draw(occlusion, len(images), *model.shape[1:], alike=True)
+            masks = masks.to(images.device, non_blocking=True)
             hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:

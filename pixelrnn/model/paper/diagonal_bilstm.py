@@ -43,8 +43,7 @@ class DiagonalBiLSTMLayer(Layer):
     def forward(self, maps: Tensor, condition: Tensor | float = 0.0) -> tuple[Tensor, LineState]:
         batch, rows, columns, _ = maps.shape
         projected = (self.input_to_state(maps) + condition) * self.scale.repeat(2)
-        skew, lines = diagonals(rows, columns)
-        skew = skew.to(maps.device)
+        skew, lines = diagonals(rows, columns, maps.device)
         both = pack(projected).unflatten(-1, (2, -1)).transpose(1, 2).flatten(0, 1)  # entries 2p + direction
         hidden, _ = run_lines(both[skew], self.state_to_state * self.scale, self.initial, self.scale, lines, (0, -1))
         unskewed = hidden[skew.argsort()].unflatten(0, (-1, 2))
@@ -113,7 +112,7 @@ def moved_down(maps: Tensor) -> Tensor:
 
 
 @cache
-def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
+def diagonals(rows: int, columns: int, device: torch.device) -> tuple[Tensor, tuple[Line, ...]]:
     """The skew: for each packed entry its (pixel, direction) as 2 · pixel + direction, int64 (2 · pixels,), and the lines.
 
     Line d holds the pixels of the d-th diagonal, from top to bottom, of the map and then of the mirrored map.
@@ -129,7 +128,7 @@ def diagonals(rows: int, columns: int) -> tuple[Tensor, tuple[Line, ...]]:
                 skew.append(2 * (row * columns + column) + direction)
         lines.append(Line(start, len(skew), first))
     with torch.inference_mode(False):  # so that training can use the cached tensor even if sampling came first
-        return torch.tensor(skew), tuple(lines)
+        return torch.tensor(skew, device=device), tuple(lines)
 
 
 class DiagonalBiLSTM(RasterModel):
