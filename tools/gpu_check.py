@@ -45,6 +45,7 @@ from pixelrnn import pretrained  # noqa: E402
 from pixelrnn.completion import complete, cuda_graph, sample  # noqa: E402
 from pixelrnn.errors import UserError  # noqa: E402
 from pixelrnn.model import MODELS, Model  # noqa: E402
+from pixelrnn.precision import full_float32  # noqa: E402
 from pixelrnn.products import packed  # noqa: E402
 from pixelrnn.training import Settings  # noqa: E402
 from pixelrnn.training.update import make_objective, make_optimizer, update  # noqa: E402
@@ -180,17 +181,6 @@ def first_line(error: BaseException) -> str:
 def last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[-1][:320] if lines else "no output"
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Context manager: no TF32, neither in cuDNN nor in products."""
-    before = [backend.fp32_precision == "tf32" for backend in (torch.backends.cudnn.rnn, torch.backends.cuda.matmul)]
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:  # by these names, because torch refuses to read them after the others have been set
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
