@@ -448,7 +448,7 @@ def verify_one(name: str, device: str) -> None:
     """
     model = pixelrnn.load(name, device)
     held, text = _verified(model)
-    print(f"as set: {text}", end="" if held else "; ")
+    print(f"as set: {text}", end="\n" if held else "; ")
     if not held:
         with full_float32():
             print(f"full float32: {_verified(model)[1]}")
