@@ -143,6 +143,7 @@ RULES: dict[str, Rule] = {
     "fit": _choice("auto", "stretch", "none"),
     "strategy": _choice("auto", "ancestral", "particles"),
     "part": _choice("train", "valid", "test"),
+    "estimate": _choice("mean", "draw"),
     "training.bptt": _choice("full", "checkpointed", "truncated"),
     "training.optimizer": _choice("adamw", "rmsprop"),
     **dict.fromkeys(("figures", "training.figures"), _choice("png", "svg", "pdf")),

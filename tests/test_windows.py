@@ -11,7 +11,7 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn import UserError
-from pixelrnn.completion.windows import PictureCompletions, complete_windows, log_probs, rounds, tiles
+from pixelrnn.completion.windows import complete_windows, log_probs, rounds, tiles
 from pixelrnn.training.update import Objective
 
 CASES = every_pair(
@@ -131,17 +131,32 @@ def test_a_large_hole_is_closed_from_its_border():
     assert int(first[:, 0].max()) <= 16 + 8  # the tiles below the only known row
 
 
-@pytest.mark.parametrize("count", [1, 2, 9, 19, 39])
-def test_intervals_hold_as_many_values_as_they_promise(count):
-    """Of values drawn like the draws, an interval of 90 % holds 90 %, or with few draws what the outermost two hold."""
-    values = torch.randint(256, (count + 1, 1, 20_000), generator=generator(count), dtype=torch.uint8)
-    hidden = torch.ones(100, 200, dtype=torch.bool)
-    found = PictureCompletions(
-        torch.zeros(1, 100, 200).byte(), hidden, values[1:], values[0].float(), torch.zeros(count)
+@pytest.mark.parametrize("likelihood", ["categorical", "logistic_mixture"])
+def test_the_intervals_are_those_of_the_exact_marginals(likelihood):
+    levels, hidden = 6, torch.zeros(4, 7, dtype=torch.bool)
+    hidden[1, 2], hidden[1, 3], hidden[3, 6] = True, True, True
+    model, picture = (
+        tiny_model((1, 4, 4), levels, model="InpaintingRNN", likelihood=likelihood),
+        torch.zeros(1, 4, 7).byte(),
     )
-    low, high = found.interval(0.9)
-    held = float(((values[0] >= low) & (values[0] <= high)).float().mean())
-    assert abs(held - min(0.9, (count - 1) / (count + 1))) < 0.02 and bool((low <= high).all())
+    fillings = torch.tensor(list(product(range(levels), repeat=3)), dtype=torch.uint8)[:, None]
+    weights = log_probs(model, picture, hidden, fillings).exp()
+    of_levels = torch.stack([(weights[:, None] * (fillings[:, 0] == level)).sum(0) for level in range(levels)])
+    at_most = of_levels.cumsum(0)  # (levels, pixels)
+    found = complete_windows(model, picture, hidden, 3000, generator=generator())
+    for share, ends in ((0.05, found.low), (0.95, found.high)):
+        sure = ((at_most - share).abs() > 0.01).all(0)
+        assert sure.any()
+        assert torch.equal(ends[0][sure].long(), (at_most < share).sum(0)[sure])
+
+
+def test_even_one_draw_has_intervals_that_hold_its_likes():
+    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture")
+    picture, hidden = random_images(1, (3, 30, 40), 256)[0], torch.rand(30, 40, generator=generator(3)) < 0.3
+    found = complete_windows(model, picture, hidden, 1, generator=generator())
+    assert (found.low <= found.high).all()
+    held = ((found.draws[0] >= found.low) & (found.draws[0] <= found.high)).float().mean()
+    assert held > 0.88
 
 
 @pytest.mark.parametrize(

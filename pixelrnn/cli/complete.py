@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
+from pixelrnn.cli import complete_picture
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
@@ -23,7 +24,7 @@ from pixelrnn.data import limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
-from pixelrnn.model import Model
+from pixelrnn.model import InpaintingRNN, Model
 from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
@@ -48,8 +49,13 @@ class Work:
 
 
 def run(job: Job) -> None:
-    cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
-    work = _work(job, model)
+    cfg, folder = job.cfg, job.folder
+    cfg.checkpoint = cfg.checkpoint or ("photos" if cfg.image else "mnist_binary")
+    model, asked = load_checkpoint(cfg), _asked(job)
+    if cfg.image and isinstance(model, InpaintingRNN):
+        complete_picture.run(job, model, _occlusions(cfg), asked)
+        return
+    work = _work(cfg, model, asked)
     device = model.order.device
     images = work.originals.repeat_interleave(len(work.masks), 0).to(device)
     hidden = torch.stack(list(work.masks.values())).repeat(len(work.originals), 1, 1).to(device)
@@ -83,11 +89,16 @@ def run(job: Job) -> None:
     print(f"written    {folder / 'completions.json'}")
 
 
-def _work(job: Job, model: Model) -> Work:
-    """Choose the images and the masks, and print what they are."""
-    cfg, asked = job.cfg, {option.split(".")[0] for option in job.chosen} & {"mask", "occlusion", "occlusions"}
+def _asked(job: Job) -> set[str]:
+    """The option of the command line that says what is hidden, if any."""
+    asked = {option.split(".")[0] for option in job.chosen} & {"mask", "occlusion", "occlusions"}
     if len(asked) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
+    return asked
+
+
+def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
+    """Choose the images and the masks, and print what they are."""
     if cfg.image:
         work = _own_picture(cfg, model, asked)
     else:

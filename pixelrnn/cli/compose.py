@@ -149,7 +149,7 @@ def check(command: str, options: Mapping[str, Any]) -> None:
     for name in ("image", "mask"):
         if options.get(name) and not exists(expanduser(options[name])):
             raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
-    if "checkpoint" in options and not options["checkpoint"]:
+    if not options.get("checkpoint", True) and not (command == "complete" and options["checkpoint"] is None):
         raise UserError(
             "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
             f"bundled one: {', '.join(pretrained.names())}"

@@ -40,6 +40,10 @@ class PictureCompletions:
     hidden: Tensor  # bool (height, width)
     draws: Tensor  # uint8 (count, channels, hidden pixels)
     means: Tensor  # (channels, hidden pixels): the expected values given the observed pixels
+    low: (
+        Tensor  # uint8 (channels, hidden pixels): a hidden value is below this with probability 5 %, given the observed
+    )
+    high: Tensor  # and above this with as much, so that it lies between the two, or at them, with at least 90 %
     log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
 
     def draw(self, index: int) -> Tensor:
@@ -50,20 +54,6 @@ class PictureCompletions:
     def mean(self) -> Tensor:
         """The picture with the expected values, the best guess in decibels: uint8 (channels, height, width)."""
         return self.put(self.means.round())
-
-    def interval(self, share: float = 0.9) -> tuple[Tensor, Tensor]:
-        """The lower and the upper ends of intervals that hold a hidden value with this probability: (channels, hidden pixels).
-
-        They lie between order statistics of the draws. If a value is exchangeable with its n draws, it lies between the r-th
-        smallest and the r-th largest of them with probability (n + 1 - 2r) / (n + 1). With few draws, the smallest and the
-        largest are the ends, and the probability is less than asked.
-        """
-        count = len(self.draws)
-        place = min(max((1 - share) / 2 * (count + 1) - 1, 0.0), (count - 1) / 2)
-        ordered, below = self.draws.sort(0).values.float(), int(place)
-        above = min(below + 1, count - 1)
-        low = torch.lerp(ordered[below], ordered[above], place - below)
-        return low, torch.lerp(ordered[-1 - below], ordered[-1 - above], place - below)
 
     def put(self, values: Tensor) -> Tensor:
         """The picture with these values, (channels, hidden pixels), at the hidden pixels."""
@@ -85,7 +75,8 @@ def complete_windows(
     the CPU.
 
     The means are averages over the draws of each pixel's expected value given the pixels drawn before it. This varies less
-    than the mean of the draws (Rao-Blackwell). progress(done, total, picture) is called after each batch of windows, with
+    than the mean of the draws (Rao-Blackwell). The intervals are those of the distributions averaged likewise, so that a few
+    draws suffice. progress(done, total, picture) is called after each batch of windows, with
     the number of hidden pixels that are drawn, and the picture with the first completion. Raises UserError for a picture
     that does not fit the model, and if nothing is hidden.
     """
@@ -94,6 +85,7 @@ def complete_windows(
     pixels, device = int(hidden.sum()), model.order.device
     check_generator(generator, device)
     draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
+    low, high = torch.zeros_like(draws[0]), torch.zeros_like(draws[0])
     nats, done = torch.zeros(count, dtype=torch.float64), 0
     with model.evaluating(), packed(model):
         for some in windows(model, picture, hidden, draws):
@@ -103,16 +95,16 @@ def complete_windows(
                 state = pick(model.begin(canvas[: len(unknown)], unknown, target), each)
             else:
                 state = model.begin(canvas, unknown[each], target[each])
-            log_probs, expected = fill_sequences(model, canvas, target[each], state, temperature, generator)
-            nats += log_probs.cpu().double().unflatten(0, (count, -1)).sum(1)
+            filled = fill_sequences(model, canvas, target[each], state, temperature, generator)
+            nats += filled.log_probs.cpu().double().unflatten(0, (count, -1)).sum(1)
             drawn = canvas.cpu().unflatten(0, (count, -1))
             draws[:, :, some.numbers] = drawn.transpose(1, 2)[:, :, some.target]
-            expected = expected.cpu().float().unflatten(0, (count, -1)).mean(0)
-            means[:, some.numbers] = expected.transpose(0, 1)[:, some.target]
+            for whole, part in zip((means, low, high), _summary(model, filled, count), strict=True):
+                whole[:, some.numbers] = part.transpose(0, 1)[:, some.target].to(whole.dtype)
             done += len(some.numbers)
             if progress:
-                progress(done, pixels, PictureCompletions(picture, hidden, draws, means, nats).draw(0)[None])
-    return PictureCompletions(picture, hidden, draws, means, nats)
+                progress(done, pixels, PictureCompletions(picture, hidden, draws, means, low, high, nats).draw(0)[None])
+    return PictureCompletions(picture, hidden, draws, means, low, high, nats)
 
 
 def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:
@@ -193,14 +185,23 @@ def windows(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tenso
             known[y : y + tile[0], x : x + tile[1]] |= number[y : y + tile[0], x : x + tile[1]] >= 0
 
 
+@dataclass(frozen=True)
+class Filled:
+    """Pixels that were drawn one after the other, and the distributions they were drawn from at temperature 1."""
+
+    places: Tensor  # int64 (batch, steps): where they lie in the image; where it has fewer pixels, repeats that count for nothing
+    real: Tensor  # bool (batch, steps): which do not
+    values: Tensor  # int64 (batch, steps, channels)
+    parameters: Tensor  # (batch, steps, K)
+    log_probs: Tensor  # (batch,): log p of each image's draws, nats
+
+
 def fill_sequences(
     model: InpaintingRNN, canvas: Tensor, target: Tensor, state: Any, temperature: float, generator: Generator | None
-) -> tuple[Tensor, Tensor]:
+) -> Filled:
     """Draw each image's target pixels in the order of the visit, into the canvas: the k-th pixel of all images in step k.
 
-    canvas uint8 (batch, channels, height, width), target bool (batch, height, width). Returns the log-probabilities of the
-    draws at temperature 1, (batch,) nats, and the expected values of the target pixels given those drawn before, (batch,
-    channels, height, width).
+    canvas uint8 (batch, channels, height, width), target bool (batch, height, width).
     """
     steps, real = hidden_steps(model.in_order(target))
     flat, rows, found = canvas.flatten(2), torch.arange(len(canvas), device=canvas.device), []
@@ -211,12 +212,27 @@ def fill_sequences(
         drawn, at = model.likelihood.draw(parameters, next(noise), temperature).to(flat.dtype), model.order[t]
         flat[rows, :, at] = torch.where(here[:, None], drawn, flat[rows, :, at])
     parameters, at = torch.stack(found, 1), model.order[steps]
-    values = flat.transpose(1, 2)[rows[:, None], at].long()  # (batch, steps, channels)
+    values = flat.transpose(1, 2)[rows[:, None], at].long()
     log_probs = model.likelihood.log_prob(parameters, values).where(real, 0.0).sum(1)
-    means = parameters.new_zeros(flat.shape).transpose(1, 2)
-    expected = model.likelihood.mean(parameters, values)
-    means[rows[:, None], at] = torch.where(real[..., None], expected, 0.0)
-    return log_probs, means.transpose(1, 2).view(canvas.shape)
+    return Filled(at, real, values, parameters, log_probs)
+
+
+def _summary(model: InpaintingRNN, filled: Filled, count: int) -> list[Tensor]:
+    """Expected values, and the ends of intervals of 90 %, over `count` draws of the same windows: each (windows, channels,
+    height, width), on the CPU."""
+    parameters, values = (x.unflatten(0, (count, -1)) for x in (filled.parameters, filled.values))
+    of_steps = (
+        model.likelihood.mean(parameters, values).mean(0),
+        *(model.likelihood.quantile(parameters, values, share) for share in (0.05, 0.95)),
+    )
+    windows, found = len(parameters[0]), []
+    places, real = filled.places[:windows], filled.real[:windows, :, None]  # the same for all draws
+    for each in of_steps:
+        whole = each.new_zeros(windows, model.pixels, each.shape[-1])
+        # A repeated place comes with 0, which changes nothing.
+        whole.scatter_add_(1, places[..., None].expand_as(each), torch.where(real, each, 0))
+        found.append(whole.transpose(1, 2).unflatten(2, model.shape[1:]).cpu())
+    return found
 
 
 def tiles(hidden: Tensor, height: int, width: int) -> Tensor:

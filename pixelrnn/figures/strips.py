@@ -1,11 +1,13 @@
 """Sheets of images, pixel-sharp: completions beside originals, maps of their uncertainty, grids of samples."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import matplotlib
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
@@ -13,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from pixelrnn.completion.windows import PictureCompletions
 from pixelrnn.pixels import requantise
 
 TINT = np.array([0.93, 0.55, 0.20])  # of hidden pixels
+PART = 96  # the side of a part of a picture, in its pixels
 GAP = 1  # image pixels between tiles
 HEAT = "magma"  # the colours of entropies
 
@@ -116,6 +120,54 @@ def maps(
     bar.tick_params(labelsize=7, length=2, pad=1)
     bar.set_xlabel("bits", fontsize=7, labelpad=-7)
     return figure
+
+
+def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) -> Figure:
+    """Draw parts of a completed picture, where most is hidden, at its own pixels, one row each: occluded | mean | completions
+    | width of the intervals. first: "mean", or "draw" for the completions before the mean."""
+    width = torch.zeros(found.hidden.shape)
+    width[found.hidden] = (found.high.float() - found.low).mean(0)
+    hot, most = as_heat(width)
+    drawn = [as_rgb(found.draw(k), 256) for k in range(min(len(found.draws), 4))]
+    groups = {
+        "occluded": [occluded(found.picture, found.hidden, 256)],
+        "mean": [as_rgb(found.mean, 256)],
+        "completions" if len(drawn) > 1 else "completion": drawn,
+        "90 % interval": [hot],
+    }
+    names = list(groups)
+    if first == "draw":
+        names[1], names[2] = names[2], names[1]
+    pictures = [picture for name in names for picture in groups[name]]
+    ends = list(accumulate(len(groups[name]) for name in names))
+    parts = _fullest(found.hidden, rows)
+    figure, centres = _sheet(
+        [[picture[part] for picture in pictures] for part in parts], wide_after=[end - 1 for end in ends[:-1]]
+    )
+    middles = [(centres[end - len(groups[name])] + centres[end - 1]) / 2 for name, end in zip(names, ends, strict=True)]
+    _label(figure, dict(zip(middles, names, strict=True)))
+    figure.axes[0].annotate(
+        f"width of the interval: black is 0, the brightest {most:.0f} levels",
+        (1, 0), (0, -4), "axes fraction", "offset points", ha="right", va="top", fontsize=7,
+    )  # fmt: skip
+    return figure
+
+
+def _fullest(hidden: Tensor, count: int) -> list[tuple[slice, slice]]:
+    """Up to so many parts of a picture that hide the most, hidden bool (height, width). They have one size and overlap little."""
+    sides = [min(PART, side) for side in hidden.shape]
+    steps = [max(1, side // 8) for side in sides]
+    left, found = F.pad(hidden[None].float(), (0, steps[1], 0, steps[0])), list[tuple[slice, slice]]()
+    while len(found) < count and bool(left.any()):
+        sums = F.avg_pool2d(left, sides, steps)[0]
+        corner = [int(i) * step for i, step in zip(divmod(int(sums.argmax()), sums.shape[1]), steps, strict=True)]
+        part = [
+            slice(min(first, whole - side), min(first, whole - side) + side)
+            for first, side, whole in zip(corner, sides, hidden.shape, strict=True)
+        ]
+        found.append((part[0], part[1]))
+        left[:, part[0], part[1]] = 0
+    return found
 
 
 def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:

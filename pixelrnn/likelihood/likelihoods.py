@@ -45,6 +45,23 @@ class Likelihood(Packable):
         levels = torch.arange(self.levels, device=parameters.device, dtype=parameters.dtype)
         return self.level_log_probs(parameters, values).exp() @ levels
 
+    def at_most(self, parameters: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+        """P(x_c <= level | x_<c = values), for one level of each channel: values and levels int64 (..., channels) -> float
+        (..., channels)."""
+        return self.level_log_probs(parameters, values).exp().cumsum(-1).gather(-1, levels[..., None])[..., 0]
+
+    def quantile(self, parameters: Tensor, values: Tensor, share: float) -> Tensor:
+        """The least level that a channel is at most with this probability, where the distributions given each of several
+        draws are averaged: parameters (draws, ..., parameters), values int64 (draws, ..., channels) -> int64 (...,
+        channels)."""
+        low = torch.zeros_like(values[0])
+        high = torch.full_like(low, self.levels - 1)
+        for _ in range((self.levels - 1).bit_length()):
+            middle = (low + high) // 2
+            reached = self.at_most(parameters, values, middle.expand_as(values)).mean(0) >= share
+            low, high = torch.where(reached, low, torch.minimum(middle + 1, high)), torch.where(reached, middle, high)
+        return high
+
     @abstractmethod
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
         """log p(x_c = level | x_<c = values) for all levels: values (..., channels) -> (..., channels, levels) nats."""
@@ -248,6 +265,16 @@ class LogisticMixture(Likelihood):
             found.append((posterior.exp() * inner).sum(-1))
             posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
         return (torch.stack(found, -1) + 1) * ((self.levels - 1) / 2)
+
+    def at_most(self, parameters: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+        weights, means, log_scales, couplings = self._split(parameters)
+        posterior, found = weights.log_softmax(-1), []
+        for c in range(self.channels):
+            mean, edge = self._mean(means, couplings, values[..., :c]), self._to_unit(levels[..., c, None] + 0.5)
+            below = torch.sigmoid((edge - mean) * torch.exp(-log_scales[..., c]))
+            found.append((posterior.exp() * below).sum(-1))
+            posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
+        return torch.stack(found, -1).where(levels < self.levels - 1, 1.0)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = widened(parameters).unflatten(-1, (self.components, -1))

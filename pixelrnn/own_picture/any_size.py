@@ -40,10 +40,15 @@ def complete_picture(
         raise UserError(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
-    image = _picture(picture)
-    if len(image) == 1 and made.shape[0] == 3:
-        image = image.expand(3, -1, -1).contiguous()
+    image = with_channels_of(made, _picture(picture))
     return complete_windows(made, image, _mask(hidden), count, temperature, generator, progress)
+
+
+def with_channels_of(model: InpaintingRNN, picture: Tensor) -> Tensor:
+    """The picture, uint8 (channels, height, width), for this model: a grey one has three equal channels for a model of RGB."""
+    if len(picture) == 1 and model.shape[0] == 3:
+        return picture.expand(3, -1, -1).contiguous()
+    return picture
 
 
 def _picture(picture: Any) -> Tensor:

@@ -121,16 +121,9 @@ def from_file(
     the whole picture; "none" accepts only a picture of the model's size. Notes say what was changed. Raises UserError for a
     file that is no picture, or too large (see files/pictures.py).
     """
-    file = read_picture(path, max_pixels)
-    if file.orientation > 1:
-        note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
-    if file.deep is not None and file.deep.max() < (1 if file.deep.dtype.kind == "f" else 65535) / 8:
-        note(f"{file.name} holds values up to {file.deep.max():g}, of more than 8 bits: it is read as nearly black")
-    own = OwnPicture(to_tensor(file.colours), torch.empty(0), model.levels, file=file)
-    hidden = own.mask(mask, max_pixels) if mask else own.transparent
-    if file.alpha is not None and (mask or hidden is None):
-        note(f"{file.name} is partly transparent, and laid on white")
-        own = replace(own, picture=to_tensor(file.on_white()))
+    own, hidden = read(path, model.levels, mask, max_pixels)
+    assert own.file
+    file = own.file
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool) if hidden is None else ~hidden
     framed = _framed(own, model, visible, fit, invert)
     inside = framed.enlarge(torch.ones(model.shape[1:], dtype=torch.bool))
@@ -151,6 +144,23 @@ def from_file(
             f"{hidden_outside:,} hidden pixels of {file.name} lie outside what the model sees: they become plain paper"
         )
     return framed, hidden
+
+
+def read(
+    path: str | Path, levels: int, mask: str | Path | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[OwnPicture, Tensor | None]:
+    """Read a picture at its own size, which no model has seen yet, and its mask, as from_file does."""
+    file = read_picture(path, max_pixels)
+    if file.orientation > 1:
+        note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
+    if file.deep is not None and file.deep.max() < (1 if file.deep.dtype.kind == "f" else 65535) / 8:
+        note(f"{file.name} holds values up to {file.deep.max():g}, of more than 8 bits: it is read as nearly black")
+    own = OwnPicture(to_tensor(file.colours), torch.empty(0), levels, file=file)
+    hidden = own.mask(mask, max_pixels) if mask else own.transparent
+    if file.alpha is not None and (mask or hidden is None):
+        note(f"{file.name} is partly transparent, and laid on white")
+        own = replace(own, picture=to_tensor(file.on_white()))
+    return own, hidden
 
 
 def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bool | str) -> OwnPicture:

@@ -1,0 +1,129 @@
+"""pixelrnn complete image=…, with a model for pictures of any size: at the picture's own size, window by window."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Generator, Tensor
+
+from pixelrnn import figures
+from pixelrnn import occlusion as occlusions
+from pixelrnn.cli.compose import Job
+from pixelrnn.cli.setup import pixel_bar
+from pixelrnn.completion.describe import describe_model
+from pixelrnn.completion.windows import PictureCompletions, complete_windows
+from pixelrnn.errors import UserError, note
+from pixelrnn.files.atomic import write_json, write_whole
+from pixelrnn.files.pictures import save_picture
+from pixelrnn.model import InpaintingRNN
+from pixelrnn.own_picture.any_size import with_channels_of
+from pixelrnn.own_picture.picture import OwnPicture, read
+
+# Options that mean nothing here, and what they are set to if nobody asks for them.
+OTHERS = {"strategy": "auto", "particles": "auto", "order": None, "fit": "auto", "invert": "auto", "maps": False}
+
+
+def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]) -> None:
+    """Complete the picture cfg.image with each of the occlusions; asked: which options say what is hidden."""
+    cfg, folder = job.cfg, job.folder
+    if extra := [f"{name}={cfg[name]}" for name, usual in OTHERS.items() if cfg[name] != usual]:
+        raise UserError(
+            f"{', '.join(extra)}: {cfg.checkpoint} completes a picture as it is, with all observed pixels in view; leave it out"
+        )
+    own, masks = _masks(cfg, model, specs, asked)
+    picture = with_channels_of(model, own.picture)
+    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
+    print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size")
+    records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
+    for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
+        print(f"hidden     {int(hidden.sum()):,} of {hidden.numel():,} pixels: {name}")
+        if bool(hidden.all()):
+            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
+        with pixel_bar("completing") as progress:
+            found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
+        records.append({"occlusion": name, **_write(found, len(own.picture), folder, stem)})
+        path = folder / f"{stem}completions.{cfg.figures}"
+        figures.save_figure(figures.around_holes(found, cfg.estimate), path)
+        print(f"pictures   {path}; {folder / f'{stem}mean.png'}; each completion in {folder / 'completions'}")
+    settings = job.settings()
+    if cfg.mask or cfg.occlusions:
+        settings["occlusion"] = None
+    write_json(folder / "completions.json", {"settings": settings, "completions": records})
+    print(f"written    {folder / 'completions.json'}")
+
+
+def _masks(
+    cfg: DictConfig, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]
+) -> tuple[OwnPicture, dict[str, Tensor]]:
+    """The picture, and what is hidden of it, at its own size: bool (height, width) by names."""
+    spec = next(iter(specs.values()))
+    path = spec.get("path") or None if spec["name"] == "mask" and len(specs) == 1 else None
+    own, given = read(cfg.image, model.levels, path)
+    if given is not None and (path or not asked):
+        return own, {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
+    if not asked:
+        raise UserError(
+            f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
+            "occlusion=half, centre, strokes, …; a transparent part is completed too"
+        )
+    masks = {}
+    for name, spec in specs.items():
+        file = spec.get("path") if spec["name"] == "mask" else None
+        hidden = own.mask(file) if file else occlusions.build(spec, *own.picture.shape[1:])
+        masks[f"{name}{'' if given is None else ' and the transparent part'}"] = (
+            hidden if given is None else hidden | given
+        )
+    return own, masks
+
+
+def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) -> dict[str, Any]:
+    """Write the completions, their mean and their intervals, and return a record of them. channels: the picture's own."""
+    values = found.draws[0].numel()
+    _save(found.mean, channels, folder / f"{stem}mean.png")
+    width = torch.zeros(found.hidden.shape, dtype=torch.uint8)
+    width[found.hidden] = (found.high.float() - found.low).mean(0).round().to(torch.uint8)
+    save_picture(width[None], folder / f"{stem}interval.png")
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                hidden=found.hidden.numpy(),
+                mean=found.means.numpy(),
+                low=found.low.numpy(),
+                high=found.high.numpy(),
+            )
+
+    write_whole(folder / f"{stem}interval.npz", save)
+    completions = []
+    for k, nats in enumerate(found.log_probs.tolist()):
+        path = folder / "completions" / f"{stem}{k:03d}.png"
+        _save(found.draw(k), channels, path)
+        bits = -nats / values / np.log(2)
+        completions.append(
+            {"file": path.relative_to(folder).as_posix(), "log_prob_nats": nats, "bits_per_dim": float(bits)}
+        )
+    return {
+        "hidden_pixels": int(found.hidden.sum()),
+        "mean": f"{stem}mean.png",
+        "interval": f"{stem}interval.png",
+        "arrays": f"{stem}interval.npz",
+        "interval_share": 0.9,
+        "mean_interval_width": float((found.high.float() - found.low).mean()),
+        "draws": completions,
+    }
+
+
+def _save(picture: Tensor, channels: int, path: Path) -> None:
+    """Save a picture; one that was grey stays grey."""
+    if channels < len(picture):
+        picture = picture.float().mean(0, keepdim=True).round().to(torch.uint8)
+    save_picture(picture, path)
+
+
+def _stems(masks: Mapping[str, Tensor]) -> list[str]:
+    """What the names of a mask's files begin with: nothing if there is one mask."""
+    return [""] if len(masks) == 1 else [f"{i:02d}-" for i in range(len(masks))]

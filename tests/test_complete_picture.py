@@ -1,0 +1,124 @@
+"""pixelrnn complete image=… with a model for pictures of any size: what it writes, at the picture's own size."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_model
+from PIL import Image
+
+import pixelrnn
+from pixelrnn.completion.windows import log_probs
+from pixelrnn.files.pictures import to_tensor
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "photos"
+    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture").float()
+    pixelrnn.save(model, folder)
+    return folder
+
+
+def save(path, *size, seed=0):
+    Image.fromarray(np.random.RandomState(seed).randint(256, size=size).astype(np.uint8)).save(path)
+    return path
+
+
+def save_mask(path, hidden):
+    Image.fromarray((hidden * 255).astype(np.uint8)).save(path)
+    return path
+
+
+def read(path):
+    return np.array(Image.open(path))
+
+
+@pytest.fixture
+def completing(call, saved, tmp_path):
+    """Complete a picture; returns the folder of the results."""
+
+    def run(*words):
+        code, _, err = call("complete", f"checkpoint={saved}", f"hydra.run.dir={tmp_path}/out", *words)
+        assert code == 0, err
+        return tmp_path / "out"
+
+    return run
+
+
+@pytest.mark.parametrize("size", [(20, 13, 3), (1, 1, 3), (7, 40, 3), (12, 9)], ids=str)
+def test_it_writes_draws_mean_and_intervals_of_the_pictures_size(size, completing, tmp_path):
+    hidden = np.random.RandomState(1).rand(*size[:2]) < 0.3
+    hidden[0, 0] = True
+    picture = read(save(tmp_path / "photo.png", *size))
+    folder = completing(f"image={tmp_path}/photo.png", f"mask={save_mask(tmp_path / 'mask.png', hidden)}", "count=3")
+    written = [folder / "mean.png", *(folder / "completions" / f"{k:03}.png" for k in range(3))]
+    for path in written:
+        assert read(path).shape == size
+        assert (read(path)[~hidden] == picture[~hidden]).all()
+    with np.load(folder / "interval.npz") as arrays:
+        assert arrays["low"].shape == arrays["high"].shape == arrays["mean"].shape == (3, hidden.sum())
+        assert (arrays["low"] <= arrays["high"]).all() and (arrays["hidden"] == hidden).all()
+        width = (arrays["high"] - arrays["low"]).mean(0)
+    shown = read(folder / "interval.png")
+    assert shown.shape == size[:2] and not shown[~hidden].any()
+    np.testing.assert_allclose(shown[hidden], width, atol=0.5)
+    assert (folder / "completions.png").is_file()
+
+
+def test_the_record_holds_log_p_of_each_draw(completing, saved, tmp_path):
+    save(tmp_path / "photo.png", 10, 12, 3)
+    folder = completing(f"image={tmp_path}/photo.png", "occlusion=centre", "count=2", "seed=4")
+    record = json.loads((folder / "completions.json").read_text())
+    (found,), model = record["completions"], pixelrnn.load(saved)
+    picture = to_tensor(Image.open(tmp_path / "photo.png"))
+    hidden = pixelrnn.occlusion.build("centre", 10, 12)
+    assert found["hidden_pixels"] == hidden.sum() and record["settings"]["seed"] == 4
+    draws = torch.stack([to_tensor(Image.open(folder / draw["file"]))[:, hidden] for draw in found["draws"]])
+    expected = log_probs(model, picture, hidden, draws)
+    nats = torch.tensor([draw["log_prob_nats"] for draw in found["draws"]])
+    torch.testing.assert_close(nats.double(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_transparent_part_is_completed(completing, tmp_path):
+    values = np.random.RandomState(0).randint(256, size=(9, 11, 4)).astype(np.uint8)
+    values[..., 3] = 255
+    values[2:5, 3:8, 3] = 0
+    Image.fromarray(values, "RGBA").save(tmp_path / "photo.png")
+    folder = completing(f"image={tmp_path}/photo.png", "count=1")
+    mean, hidden = read(folder / "mean.png"), values[..., 3] == 0
+    assert (mean[~hidden] == values[~hidden][:, :3]).all()
+    assert read(folder / "interval.png").shape == (9, 11)
+
+
+def test_several_occlusions_have_files_of_their_own(completing, tmp_path):
+    save(tmp_path / "photo.png", 9, 9, 3)
+    folder = completing(f"image={tmp_path}/photo.png", "occlusions=[centre,strokes]", "count=1", "estimate=draw")
+    for stem in ("00-", "01-"):
+        assert (folder / f"{stem}mean.png").is_file() and (folder / "completions" / f"{stem}000.png").is_file()
+    assert len(json.loads((folder / "completions.json").read_text())["completions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["strategy=particles"], "strategy=particles: .* leave it out"),
+        (["order=0", "occlusion=centre"], "order=0"),
+        (["maps=true"], "maps=True"),
+        ([], "which part is to be completed"),
+        (["estimate=median"], "estimate=median: it is mean or draw"),
+        (["mask={0}/mask.png"], "mask.png is 5x4 pixels and the picture 9x9"),
+    ],
+)
+def test_what_it_refuses(words, said, call, saved, tmp_path):
+    save(tmp_path / "photo.png", 9, 9, 3)
+    save_mask(tmp_path / "mask.png", np.ones((4, 5)))
+    words = [word.format(tmp_path) for word in words]
+    code, _, err = call(
+        "complete", f"checkpoint={saved}", f"image={tmp_path}/photo.png", f"hydra.run.dir={tmp_path}/out", *words
+    )
+    assert code == 2
+    assert re.search(said, err), err
+    assert not (tmp_path / "out" / "mean.png").exists()
