@@ -17,6 +17,7 @@ from pixelrnn.model import MODELS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, train
 from pixelrnn.training.loop import Run
+from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_optimizer
 
 
@@ -366,3 +367,21 @@ def test_the_papers_models_learn(name, tmp_path):
     run(tmp_path / "run", model, data, epochs=30, learning_rate=0.01)
     after = evaluate(load(tmp_path / "run"), data.test).nats
     assert before > 10 and after < 5  # 11.1 is chance, 2.8 all there is to know
+
+
+@pytest.mark.filterwarnings("ignore:.*from a non-meta parameter")
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_state_is_loaded_onto_another_device(tmp_path, monkeypatch, optimizer):
+    """The meta device stands for a card: it has no values, and refuses tensors of the CPU as a card does."""
+    run(tmp_path, epochs=1, optimizer=optimizer)
+    settings = Settings(**{**FAST, "optimizer": optimizer})
+    model = new_model().to("meta")
+    average = copy.deepcopy(model)
+    average.remember(stripes().train_digests)
+    monkeypatch.setattr(torch, "equal", lambda one, other: one.device == other.device)  # it compares values
+    loaded = make_optimizer(model, settings)
+    load_state(tmp_path, model, average, loaded)
+    assert average.train_digests.tolist() == stripes().train_digests.unique(dim=0).tolist()
+    own = loaded.state[next(model.parameters())]
+    assert own["step"].device.type == "cpu"  # on a card, each update would wait for it
+    assert all(value.is_meta for name, value in own.items() if name != "step")

@@ -151,7 +151,8 @@ def load(
         content = distributed.by_main(lambda: path.read_bytes() if path.exists() else None)
         if content is None:
             return Progress()
-        state = torch.load(io.BytesIO(content), map_location=model.order.device, weights_only=True)
+        # Onto the CPU: the digests and the optimiser's step counts stay there; load_state_dict moves the rest.
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         progress = Progress(**state["progress"] | {"stopped_by": ""})
         Settings(**progress.run.get("training", {}))
         differing = differences(progress.run, progress.run if run is None else run)
