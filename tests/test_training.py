@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import FAST, new_model, random_images, records, run, stripes
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pixelrnn import UserError, load
 from pixelrnn.data import Dataset
@@ -16,7 +17,7 @@ from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, train
-from pixelrnn.training.loop import Run
+from pixelrnn.training.loop import Run, _on_card
 from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_optimizer
 
@@ -385,3 +386,15 @@ def test_a_state_is_loaded_onto_another_device(tmp_path, monkeypatch, optimizer)
     own = loaded.state[next(model.parameters())]
     assert own["step"].device.type == "cpu"  # on a card, each update would wait for it
     assert all(value.is_meta for name, value in own.items() if name != "step")
+
+
+def test_training_images_that_do_not_fit_stay_in_the_machine(monkeypatch, notes):
+    data, card = stripes(), torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * data.train.nbytes - 1, 10**9))
+    assert _on_card(data, card) is data
+    (said,) = notes
+    assert "stay in the machine's memory" in said
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * data.train.nbytes, 10**9))
+    with FakeTensorMode(allow_non_fake_inputs=True):  # it knows where tensors are, without a card
+        assert _on_card(data, card).train.device == card
+    assert len(notes) == 1

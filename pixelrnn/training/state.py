@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError, in_one_line, note, printable
+from pixelrnn.errors import ProcessLost, UserError, in_one_line, is_out_of_memory, note, printable
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.options import LONGEST, check_rules
@@ -168,6 +168,8 @@ def load(
     except (UserError, ProcessLost):
         raise
     except Exception as error:  # a damaged file can raise anything
+        if is_out_of_memory(error):
+            raise
         reason = in_one_line(error, 200)
         raise UserError(f"{path} is damaged or of another version ({reason}); {ELSEWHERE}") from None
     return progress
