@@ -23,12 +23,25 @@ class DataMissing(UserError):
     """The data set is not on this machine and could not be downloaded."""
 
 
+class OutOfMemory(UserError):
+    """The memory of the device or of the machine is full."""
+
+
 class TrainingDiverged(RuntimeError):
     """The loss is no longer finite; the last good checkpoint is kept."""
 
 
 class ProcessLost(RuntimeError):
     """Another process of the same run is gone."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory left. Python and torch have errors of their own for it, but torch's for a CPU, cuDNN and
+    cuBLAS is a plain RuntimeError."""
+    says = ("out of memory", "allocate memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in says)
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

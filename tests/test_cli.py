@@ -971,3 +971,48 @@ def test_a_mask_that_hides_all_is_said(call, checkpoint):
     path, mask = picture("grey.png", np.full((8, 8), 90)), picture("white.png", np.full((8, 8), 255))
     code, out, err = call("complete", f"checkpoint={checkpoint}", f"image={path}", f"mask={mask}", "count=1")
     assert code == 0 and "white.png hides the whole picture: if black was meant" in out, err
+
+
+CARD_FULL = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 39.06 GiB. GPU 0 has a total capacity of 79.18 GiB of which 34.05 GiB is free."
+)
+
+
+def test_a_machine_without_enough_memory_gets_one_line(call):
+    """torch really tries to allocate many TiB."""
+    code, _, err = call("train", "data=digits", "model.width=4000000")
+    assert (
+        code == 2 and err.count("\n") == 1 and err.startswith("pixelrnn: the memory of the machine is full (tried to")
+    )
+    assert "training.accumulate=4" in err and "training.bptt=checkpointed" in err and "device=cpu" not in err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "complete", "sample", "verify"])
+@pytest.mark.parametrize("error", [CARD_FULL, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")])
+def test_a_full_card_gets_one_line(call, monkeypatch, command, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(SequenceRNN, "begin", full)
+    monkeypatch.setattr(SequenceRNN, "forward", full)
+    code, _, err = call(command, "checkpoint=digits", *(["occlusion=half"] if command == "complete" else []))
+    assert code == 2 and err.count("\n") == 1 and "the memory of the GPU is full" in err and "device=cpu" in err
+    assert ("batch_size" in err) == (command != "verify") and ("39.06 gib" in err.lower()) == (error is CARD_FULL)
+
+
+def test_a_card_that_fills_up_in_training_says_how_to_go_on(call, monkeypatch):
+    words = ["data=digits", *SMALL, "hydra.run.dir=run", "training.batch_size=16", "training.validate_every=1"]
+    update, calls = training.update, []
+
+    def third(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise CARD_FULL
+        return update(*arguments)
+
+    monkeypatch.setattr(training, "update", third)
+    code, _, err = call("train", *words)
+    assert code == 2 and err.count("\n") == 1 and "the last saved state is in" in err
+    again = shlex.split(err[err.index("pixelrnn train") :])
+    code, out, _ = call(*again[1:])
+    assert code == 0 and "goes on from update 2 of 4" in out and "training.accumulate=4" in again

@@ -4,6 +4,7 @@ import copy
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from conftest import (
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, sample
 from pixelrnn.completion.describe import how_drawn
-from pixelrnn.completion.parts import noises
+from pixelrnn.completion.parts import check_generator, noises
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
@@ -467,3 +468,18 @@ def test_a_likelihood_is_of_one_order_while_another_thread_draws_along_another()
 
         found, _ = in_threads(likelihoods, lambda: complete(model, images, top, 2))
         assert all(torch.equal(log_prob, alone) for log_prob in found)
+
+
+def test_a_generator_without_an_index_is_on_the_current_card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    first, second, current = (
+        torch.device("cuda:0"),
+        torch.device("cuda:1"),
+        SimpleNamespace(device=torch.device("cuda")),
+    )
+    check_generator(current, second)
+    check_generator(SimpleNamespace(device=second), second)
+    check_generator(torch.Generator(), torch.device("cpu"))
+    for given, device in ((current, first), (SimpleNamespace(device=second), first), (torch.Generator(), first)):
+        with pytest.raises(UserError, match="the generator is on "):
+            check_generator(given, device)

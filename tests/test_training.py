@@ -3,21 +3,26 @@
 import copy
 import os
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import FAST, new_model, random_images, records, run, stripes
+from conftest import FAST, new_model, random_images, records, run, stripes, tiny_model
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pixelrnn import UserError, load
+from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
+from pixelrnn.data.patches import Patches
 from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import evaluate
-from pixelrnn.model import MODELS
+from pixelrnn.model import MODELS, inpainting
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, train
-from pixelrnn.training.loop import Run
-from pixelrnn.training.update import _draw_order, make_optimizer
+from pixelrnn.training.loop import Run, _on_card
+from pixelrnn.training.state import load as load_state
+from pixelrnn.training.update import _draw_order, make_objective, make_optimizer, update
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])
@@ -299,6 +304,16 @@ def test_images_of_the_wrong_shape_are_refused(tmp_path):
         run(tmp_path, data=Dataset("other", 2, images, images, images))
 
 
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_images_of_more_levels_are_refused_before_the_first_update(tmp_path, part):
+    bright = replace(stripes(), **{part: getattr(stripes(), part) + 1})
+    with pytest.raises(UserError, match="images hold the value 2; this model has 2 levels"):
+        Run(new_model(), bright, Settings(**FAST), tmp_path, 0, False)
+    photographs = Patches(torch.zeros(75, dtype=torch.uint8), torch.tensor([[0, 5, 5]]), 4, 1)
+    with pytest.raises(UserError, match="stripes has 256 levels; this model has 2"):
+        Run(new_model(), replace(stripes(), levels=256, train=photographs), Settings(**FAST), tmp_path, 0, False)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -366,3 +381,61 @@ def test_the_papers_models_learn(name, tmp_path):
     run(tmp_path / "run", model, data, epochs=30, learning_rate=0.01)
     after = evaluate(load(tmp_path / "run"), data.test).nats
     assert before > 10 and after < 5  # 11.1 is chance, 2.8 all there is to know
+
+
+@pytest.mark.filterwarnings("ignore:.*from a non-meta parameter")
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_state_is_loaded_onto_another_device(tmp_path, monkeypatch, optimizer):
+    """The meta device stands for a card: it has no values, and refuses tensors of the CPU as a card does."""
+    run(tmp_path, epochs=1, optimizer=optimizer)
+    settings = Settings(**{**FAST, "optimizer": optimizer})
+    model = new_model().to("meta")
+    average = copy.deepcopy(model)
+    average.remember(stripes().train_digests)
+    monkeypatch.setattr(torch, "equal", lambda one, other: one.device == other.device)  # it compares values
+    loaded = make_optimizer(model, settings)
+    load_state(tmp_path, model, average, loaded)
+    assert average.train_digests.tolist() == stripes().train_digests.unique(dim=0).tolist()
+    own = loaded.state[next(model.parameters())]
+    assert own["step"].device.type == "cpu"  # on a card, each update would wait for it
+    assert all(value.is_meta for name, value in own.items() if name != "step")
+
+
+def test_training_images_that_do_not_fit_stay_in_the_machine(monkeypatch, notes):
+    data, card = stripes(), torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * data.train.nbytes - 1, 10**9))
+    assert _on_card(data, card) is data
+    (said,) = notes
+    assert "stay in the machine's memory" in said
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * data.train.nbytes, 10**9))
+    with FakeTensorMode(allow_non_fake_inputs=True):  # it knows where tensors are, without a card
+        assert _on_card(data, card).train.device == card
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("bptt", ["full", "checkpointed"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *[(name, {}) for name in MODELS],
+        *[("SequenceRNN", {"cell": cell, "window": 3}) for cell in CELLS],
+        ("SequenceRNN", {"bidirectional": True, "orders": ["raster", "spiral"]}),
+        ("SequenceRNN", {"likelihood": "logistic_mixture"}),
+        ("PixelCNN", {"likelihood": "logistic_mixture", "orders": "symmetries"}),
+    ],
+)
+def test_an_update_never_waits_for_the_device(name, options, bptt, monkeypatch):
+    """Tensors on the meta device have no values, so that each look at one raises. A card's would have to be waited for."""
+    if name == "InpaintingRNN":
+        if bptt == "checkpointed":
+            return
+        monkeypatch.setattr(inpainting, "hidden_steps", all_steps)  # the one that is allowed
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know this device
+    model, settings = tiny_model((3, 4, 4), 4, model=name, **options).to("meta"), Settings(bptt=bptt, clip_norm=1.0)
+    images, occlusion = random_images(4, (3, 4, 4), 4).to("meta"), "mixed" if model.sees_ahead else None
+    loss, norm = update(make_objective(model, settings), make_optimizer(model, settings), images, settings, occlusion)
+    assert loss.is_meta and norm.is_meta
+
+
+def all_steps(hidden):
+    return torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape), hidden

@@ -404,6 +404,9 @@ def test_every_error_becomes_one_line(monkeypatch, caplog):
     monkeypatch.setattr(given.model.likelihood, "draw", lambda *_: 1 / 0)
     (view,) = watch(lambda: Request(given, example(given), ~nothing), DrawSession())
     assert "The draw failed" in view.line and "ZeroDivisionError" in caplog.text
+    monkeypatch.setattr(given.model.likelihood, "draw", lambda *_: torch.empty(2**50))
+    (view,) = watch(lambda: Request(given, example(given), ~nothing), DrawSession())
+    assert 'role="alert"' in view.line and "The memory is full" in view.line
 
 
 def test_markup_in_words_is_escaped():

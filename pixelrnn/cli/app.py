@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,10 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from pixelrnn import pretrained
 from pixelrnn.cli.compose import Job, check, compose, job_of, plain
-from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, notes_to
+from pixelrnn.errors import OutOfMemory, ProcessLost, TrainingDiverged, UserError, is_out_of_memory, notes_to
 from pixelrnn.files.atomic import write_whole
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+SMALLER = {  # what takes less memory; a command without an entry has no such option
+    "train": "training.bptt=checkpointed (not for InpaintingRNN), a smaller training.batch_size or a smaller model",
+    "evaluate": "a smaller batch_size, fewer particles or completions",
+    "complete": "a smaller batch_size, count or limit",
+    "sample": "a smaller batch_size",
+}
 SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
 
 
@@ -73,10 +80,34 @@ def _run(job: Job) -> float | None:
         if distributed.is_main() and job.command != "train":  # which records itself before it changes anything
             record(job)
         return figure
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory(job, str(error)) from None
+        raise
     finally:
         for path in made:
             with contextlib.suppress(OSError):  # it is not empty
                 path.rmdir()
+
+
+def _out_of_memory(job: Job, text: str) -> OutOfMemory:
+    """The error that names what helps, and where the last state lies; text is torch's or Python's."""
+    from pixelrnn.training.state import STATE, way_on
+
+    on_gpu = "CUDA" in text or "CUBLAS" in text or "CUDNN" in text or "MPS" in text
+    asked = re.search(r"tried to allocate ([\d.]+ \w+)", text, re.IGNORECASE)
+    ways = [f"training.accumulate={4 * job.cfg.training.accumulate}"] if job.command == "train" else []
+    less = ways[:]  # that a run which goes on may change
+    ways += [SMALLER[job.command]] if job.command in SMALLER else []
+    ways += ["device=cpu"] if on_gpu else []
+    message = f"the memory of the {'GPU' if on_gpu else 'machine'} is full" + (
+        f" ({asked[0].lower()})" if asked else ""
+    )
+    if ways:
+        message += f"; try {', or '.join([', '.join(ways[:-1]), ways[-1]] if ways[1:] else ways)}"
+    if job.command == "train" and (job.folder / "last" / STATE).exists():
+        message += f"; the last saved state is in {job.folder / 'last'}; {way_on(job.folder)} {' '.join(less)}"
+    return OutOfMemory(message)
 
 
 def _make_folder(job: Job, made: list[Path]) -> None:
@@ -110,6 +141,6 @@ def record(job: Job) -> None:
 def _fail(message: object, code: int) -> int:
     """Print one line; if there are several processes, only the first one prints."""
     distributed = sys.modules.get("pixelrnn.distributed")
-    if distributed is None or distributed.is_main() or isinstance(message, ProcessLost):
+    if distributed is None or distributed.is_main() or isinstance(message, (ProcessLost, OutOfMemory)):
         print(f"pixelrnn: {' '.join(str(message).split())}", file=sys.stderr)
     return code

@@ -33,11 +33,18 @@ class Options:
 
 
 def check_generator(generator: Generator | None, device: torch.device) -> None:
-    """UserError if the generator is on another device than the model."""
-    if generator and generator.device != device:
+    """UserError if the generator is on another device than the model. One without an index is on the current one of its kind."""
+    if generator and _indexed(generator.device) != _indexed(device):
         raise UserError(
             f"the generator is on {generator.device} and the model on {device}; use torch.Generator(model.order.device)"
         )
+
+
+def _indexed(device: torch.device) -> tuple[str, int]:
+    """The kind and index of a device: torch.Generator("cuda") has no index, and the tensors of its card have one."""
+    if device.index is not None:
+        return device.type, device.index
+    return device.type, torch.cuda.current_device() if device.type == "cuda" else 0
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,10 @@ class Model(nn.Module, ABC):
         Images and masks of this and the next two methods may be on another device than the model.
         """
         check_images(images, self.shape, self.levels)
-        images, hidden = self._here(images, hidden)
+        return self._pixel_log_probs(*self._here(images, hidden))
+
+    def _pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """pixel_log_probs of images and masks that were checked and are on the model's device: it never waits for a GPU."""
         with self.cursor.alone():
             return self.likelihood.log_prob(self(images, hidden), to_sequence(images, self.order))
 
@@ -247,8 +250,12 @@ class Model(nn.Module, ABC):
         return tree_map_only(Tensor, lambda tensor: tensor.to(self.orders.device), given)
 
     def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """What training maximises: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to the gradient."""
-        return self.log_prob(images) if hidden is None else self.fill_log_prob(images, hidden)
+        """What training maximises: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to the gradient.
+
+        Both must be on the model's device, and nothing is checked: a look at their values would wait for a GPU.
+        """
+        log_probs = self._pixel_log_probs(images, hidden)
+        return (log_probs if hidden is None else log_probs.where(self.in_order(hidden), 0.0)).sum(1)
 
     def in_order(self, hidden: Tensor) -> Tensor:
         """The mask in the order of the visit: bool (batch, height, width) -> (batch, pixels)."""

@@ -101,7 +101,8 @@ class InpaintingRNN(Model, Packable):
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
-        steps, log_probs, _ = self._score(images, hidden, target)
+        check_images(images, self.shape, self.levels)
+        steps, log_probs, _ = self._score(*self._here(images, hidden, target))
         return log_probs.new_zeros(len(images), self.pixels).scatter(1, steps, log_probs)
 
     def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -112,7 +113,7 @@ class InpaintingRNN(Model, Packable):
         adds to the gradient and not to the value.
         """
         hidden = torch.ones_like(images[:, 0], dtype=torch.bool) if hidden is None else hidden
-        tile, inside = self._random_tile().to(hidden.device), self._random_tile(border=True).to(hidden.device)
+        tile, inside = self._random_tile(), self._random_tile(border=True)
         target = hidden & tile & inside
         target = torch.where(target.any(), target, hidden & inside)
         target = torch.where(target.any(), target, hidden)
@@ -123,7 +124,8 @@ class InpaintingRNN(Model, Packable):
     def _random_tile(self, border: bool = False) -> Tensor:
         """A rectangle, bool (height, width): half of the time all of it, else between 3/8 and 3/4 of each side; with border
         nine times out of ten all of it, else all but up to 3/8 at each side."""
-        draw, tile = Random(int(torch.randint(2**31, ()))), torch.zeros(self.shape[1:], dtype=torch.bool)
+        draw = Random(int(torch.randint(2**31, ())))
+        tile = torch.zeros(self.shape[1:], dtype=torch.bool, device=self.orders.device)
         spans, whole = [], draw.random() < (0.9 if border else 0.5)
         for side in self.shape[1:]:
             if border:
@@ -141,8 +143,6 @@ class InpaintingRNN(Model, Packable):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The steps of the targets, int64 (batch, longest), their log p and the squared errors of their expected values,
         with values scaled to [-1, 1]: both (batch, longest), and 0 at the steps that pad an image."""
-        check_images(images, self.shape, self.levels)
-        images, hidden, target = self._here(images, hidden, target)
         with self.cursor.alone():
             steps, real, parameters, expected = self._pass(images, hidden, target)
             values = to_sequence(images, self.order)

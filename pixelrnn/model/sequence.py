@@ -196,12 +196,15 @@ class SequenceRNN(Model, Packable):
     def _encode(self, canvas: Tensor, hidden: Tensor | None) -> Shared | None:
         """The encoder's part of every step, (images, pixels, embedding + width); None without an encoder.
 
-        Images of which everything is hidden share a row, because the encoder reads the same in all of them.
+        Images of which everything is hidden share a row, because the encoder reads the same in all of them; not in training,
+        where to count them would wait for a GPU.
         """
         if not self.sees_ahead:
             return None
         if hidden is None:
             hidden = torch.ones_like(canvas[:, 0], dtype=torch.bool)
+        if self.training:
+            return Shared(self.decode(self.encoder(canvas, hidden)), torch.arange(len(canvas), device=canvas.device))
         blank = hidden.flatten(1).all(1)
         rows = torch.cat([(~blank).nonzero()[:, 0], blank.nonzero()[:1, 0]])
         index = torch.where(blank, len(rows) - 1, (~blank).cumsum(0) - 1)

@@ -27,6 +27,7 @@ from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
+from pixelrnn.pixels import MAX_LEVELS, check_images
 from pixelrnn.training import state
 from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
@@ -117,8 +118,9 @@ class Run:
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
         self.description = state.describe_run(model, data, settings, seed)
-        if model.order.device.type == "cuda":  # all images at once, 8 bits a value, instead of a batch at a time
-            self.data = replace(data, train=data.train.to(model.order.device))
+        _check_data(data, model)
+        if model.order.device.type == "cuda":
+            self.data = _on_card(data, model.order.device)
         self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
@@ -262,6 +264,29 @@ class Run:
             append(self.folder / state.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
                 self.tensorboard.add_scalar(name, value, at.step)
+
+
+def _check_data(data: Dataset, model: Model) -> None:
+    """UserError unless the model takes the images; once for all updates, because a look at a batch would wait for a GPU."""
+    check_images(data.valid, model.shape, model.levels)
+    if isinstance(data.train, Tensor):
+        check_images(data.train, model.shape, MAX_LEVELS if data.dynamic else model.levels)
+    if data.levels > model.levels:  # of patches, too, which are not drawn yet
+        raise UserError(f"{data.name} has {data.levels} levels; this model has {model.levels}")
+
+
+def _on_card(data: Dataset, device: torch.device) -> Dataset:
+    """The data with all training images on the card, 8 bits a value; unchanged, with a note, if they would take more than half
+    of its free memory, which training needs too."""
+    size, free = sum(tensor.nbytes for tensor in data.train_tensors), torch.cuda.mem_get_info(device)[0]
+    if size <= free // 2:
+        return replace(data, train=data.train.to(device))
+    if distributed.is_main():
+        note(
+            f"the training images, {size / 2**30:.2f} GiB, stay in the machine's memory: they would take more than half of the "
+            f"{free / 2**30:.2f} GiB that are free on the GPU"
+        )
+    return data
 
 
 @lru_cache(maxsize=1)

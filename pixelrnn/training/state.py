@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
-from pixelrnn.errors import ProcessLost, UserError, in_one_line, note, printable
+from pixelrnn.errors import ProcessLost, UserError, in_one_line, is_out_of_memory, note, printable
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.options import LONGEST, check_rules
@@ -151,7 +151,8 @@ def load(
         content = distributed.by_main(lambda: path.read_bytes() if path.exists() else None)
         if content is None:
             return Progress()
-        state = torch.load(io.BytesIO(content), map_location=model.order.device, weights_only=True)
+        # Onto the CPU: the digests and the optimiser's step counts stay there; load_state_dict moves the rest.
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         progress = Progress(**state["progress"] | {"stopped_by": ""})
         Settings(**progress.run.get("training", {}))
         differing = differences(progress.run, progress.run if run is None else run)
@@ -167,6 +168,8 @@ def load(
     except (UserError, ProcessLost):
         raise
     except Exception as error:  # a damaged file can raise anything
+        if is_out_of_memory(error):
+            raise
         reason = in_one_line(error, 200)
         raise UserError(f"{path} is damaged or of another version ({reason}); {ELSEWHERE}") from None
     return progress

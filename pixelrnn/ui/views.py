@@ -26,7 +26,7 @@ from torch import Generator, Tensor
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
 from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
-from pixelrnn.errors import UserError, notes_to
+from pixelrnn.errors import UserError, is_out_of_memory, notes_to
 from pixelrnn.figures.strips import as_heat, as_rgb, heat, occluded
 from pixelrnn.files.pictures import to_picture
 from pixelrnn.own_picture.typical import say_if_unlike
@@ -206,7 +206,10 @@ def watch(ask: Callable[[], Request], session: DrawSession) -> Iterator[View]:
         yield View(line("Cancelled before it was done."))
     except UserError as error:
         yield View(line(str(error), "wrong"))
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            yield View(line("The memory is full: ask for fewer completions, or for strategy ancestral.", "wrong"))
+            return
         logger.exception("a draw of the page failed")
         yield View(line("The draw failed; the terminal in which pixelrnn serve runs says why.", "wrong"))
 
