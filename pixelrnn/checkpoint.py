@@ -35,17 +35,22 @@ DIGESTS = "train_digests"  # of the training images; in the weights' file, so th
 SAME = ("cell", "layer", "width", "residual")
 
 
-def save(model: Model, folder: str | Path) -> None:
-    """Write the model into `folder`, which is created if needed. Raise UserError if load() would refuse the model."""
-    folder, (config, weights) = expanded(folder), check(model)
+def save(model: Model, folder: str | Path, half: bool = False) -> None:
+    """Write the model into `folder`, which is created if needed. Raise UserError if load() would refuse the model.
+
+    half: round the weights to 16 bits (float16), for a file of half the size; load() computes with them in float32.
+    """
+    folder, (config, weights) = expanded(folder), check(model, half)
     write_whole(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
     # Not by safetensors itself, whose error for a full disk is not the system's.
     write_whole(folder / WEIGHTS, lambda path: path.write_bytes(weights))
 
 
-def check(model: Model) -> tuple[str, bytes]:
+def check(model: Model, half: bool = False) -> tuple[str, bytes]:
     """Return the text of config.json and the bytes of the weights' file. Raise UserError if load() would refuse them."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        weights = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
     if model.train_digests is not None:
         weights[DIGESTS] = model.train_digests
     name = type(model).__name__

@@ -48,13 +48,13 @@ def test_quantiles_are_those_of_the_averaged_distributions(name, channels, level
     head, parameters = strong_head(name, channels, levels, batch=8)
     parameters, values = parameters.unflatten(0, (4, 2)), torch.randint(levels, (4, 2, channels))  # of four draws
     at_most = head.level_log_probs(parameters, values).exp().cumsum(-1)
+    cumulative = head.cumulative(parameters, values)
     for level in {0, levels // 2, levels - 1}:
-        found = head.at_most(parameters, values, torch.full_like(values, level))
+        found = cumulative(torch.full_like(values, level))
         torch.testing.assert_close(found, at_most[..., level], rtol=0, atol=1e-6)
-    for share in (0.05, 0.3, 0.95):
-        found = head.quantile(parameters, values, share)
-        expected = (at_most.mean(0) < share).sum(-1)
-        assert torch.equal(found, expected)
+    shares = (0.05, 0.3, 0.95)
+    for share, found in zip(shares, head.quantiles(parameters, values, shares), strict=True):
+        assert torch.equal(found, (at_most.mean(0) < share).sum(-1))
 
 
 @pytest.mark.parametrize(("name", "channels", "levels"), EVERY)

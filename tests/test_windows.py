@@ -105,7 +105,7 @@ def test_each_hidden_pixel_lies_in_one_tile_and_no_neighbours_share_a_round(size
     assert bool((inside[hidden] == 1).all()) and int(covered.max()) == 1
     known = torch.nn.functional.pad(~hidden, (16,) * 4)
     seen = []
-    for chosen in rounds(known, corners + 16, 8, 8):
+    for chosen in rounds(known, corners + 16, (8, 8), (4, 4)):
         apart = (chosen[:, None] - chosen[None]).abs().amax(2)
         assert bool((apart[apart > 0] >= 16).all())
         for y, x in chosen.tolist():
@@ -127,7 +127,7 @@ def test_a_large_hole_is_closed_from_its_border():
     hidden = torch.ones(40, 40, dtype=torch.bool)
     hidden[0] = False
     known = torch.nn.functional.pad(~hidden, (16,) * 4)
-    first = next(iter(rounds(known, tiles(hidden, 8, 8) + 16, 8, 8)))
+    first = next(iter(rounds(known, tiles(hidden, 8, 8) + 16, (8, 8), (4, 4))))
     assert int(first[:, 0].max()) <= 16 + 8  # the tiles below the only known row
 
 

@@ -22,6 +22,7 @@ from pixelrnn.model.inpainting import hidden_steps
 from pixelrnn.products import packed
 
 BATCH = 256  # windows that are drawn at a time
+ENDS = (0.05, 0.95)  # the shares of the distribution below the ends of an interval
 OFFSETS = 8  # the grid of windows is moved by eighths of a tile, to where it needs the fewest tiles
 SHARES = (
     0.0,
@@ -154,19 +155,20 @@ class Windows:
 def windows(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Iterator[Windows]:
     """The windows of a picture in the order in which they are drawn.
 
-    A window is the model's image, twice as large as the tile in its middle whose hidden pixels are drawn. values, uint8
-    (count, channels, hidden pixels), are the completions so far: the caller fills in each batch's targets before it asks
-    for the next batch.
+    A window is the model's image. The hidden pixels of the tile in its middle are drawn, five eighths of each side; the rest
+    is only seen. values, uint8 (count, channels, hidden pixels), are the completions so far: the caller fills in each batch's
+    targets before it asks for the next batch.
     """
     height, width = model.shape[1:]
-    tile, edge = (height // 2, width // 2), (height // 4, width // 4)
+    edge = (3 * height + 8) // 16, (3 * width + 8) // 16
+    tile = height - 2 * edge[0], width - 2 * edge[1]
     number = torch.full(hidden.shape, -1, dtype=torch.int32)
     number[hidden] = torch.arange(values.shape[2], dtype=torch.int32)
     # Outside the picture nothing is known, and nothing is to be drawn.
     around = (width, width, height, height)
     number, known, seen = (F.pad(x, around, value=fill) for x, fill in ((number, -1), (~hidden, False), (picture, 0)))
     corners = tiles(hidden, *tile) + torch.tensor([height, width])
-    for chosen in rounds(known, corners, *tile):
+    for chosen in rounds(known, corners, tile, edge):
         for some in chosen.split(max(1, BATCH // len(values))):
             views = [
                 (slice(y - edge[0], y - edge[0] + height), slice(x - edge[1], x - edge[1] + width))
@@ -220,17 +222,13 @@ def fill_sequences(
 def _summary(model: InpaintingRNN, filled: Filled, count: int) -> list[Tensor]:
     """Expected values, and the ends of intervals of 90 %, over `count` draws of the same windows: each (windows, channels,
     height, width), on the CPU."""
-    parameters, values = (x.unflatten(0, (count, -1)) for x in (filled.parameters, filled.values))
-    of_steps = (
-        model.likelihood.mean(parameters, values).mean(0),
-        *(model.likelihood.quantile(parameters, values, share) for share in (0.05, 0.95)),
-    )
-    windows, found = len(parameters[0]), []
-    places, real = filled.places[:windows], filled.real[:windows, :, None]  # the same for all draws
-    for each in of_steps:
+    windows = len(filled.real) // count
+    places, real = filled.places[:windows], filled.real[:windows]  # the same for all draws
+    parameters, values = (x.unflatten(0, (count, -1))[:, real] for x in (filled.parameters, filled.values))
+    likelihood, at, found = model.likelihood, real.nonzero()[:, 0], []
+    for each in (likelihood.mean(parameters, values).mean(0), *likelihood.quantiles(parameters, values, ENDS)):
         whole = each.new_zeros(windows, model.pixels, each.shape[-1])
-        # A repeated place comes with 0, which changes nothing.
-        whole.scatter_add_(1, places[..., None].expand_as(each), torch.where(real, each, 0))
+        whole[at, places[real]] = each
         found.append(whole.transpose(1, 2).unflatten(2, model.shape[1:]).cpu())
     return found
 
@@ -256,24 +254,21 @@ def tiles(hidden: Tensor, height: int, width: int) -> Tensor:
     return best
 
 
-def rounds(known: Tensor, corners: Tensor, height: int, width: int) -> Iterator[Tensor]:
+def rounds(known: Tensor, corners: Tensor, tile: tuple[int, int], edge: tuple[int, int]) -> Iterator[Tensor]:
     """Split tiles of one grid, by their corners, int64 (tiles, 2), into rounds that are drawn one after the other.
 
     A tile is drawn when none of its eight neighbours that are still to be drawn knows more of its window, and one that knows
     nothing waits for the others: a large hole is closed from its border. Tiles of one round are no neighbours, so that no
     window shows another tile of the round. The caller updates `known`, bool (rows, columns), after each round.
     """
+    height, width = tile
     grid = (corners - corners.amin(0)) // torch.tensor([height, width])
     parity = (grid[:, 0] % 2) * 2 + grid[:, 1] % 2  # neighbours that know as much take turns
     keys = torch.full((int(grid[:, 0].max()) + 3, int(grid[:, 1].max()) + 3), -1.0)
     left = torch.arange(len(corners))
     while len(left):
         shares = [
-            float(
-                known[y - height // 2 : y + height + height // 2, x - width // 2 : x + width + width // 2]
-                .float()
-                .mean()
-            )
+            float(known[y - edge[0] : y + height + edge[0], x - edge[1] : x + width + edge[1]].float().mean())
             for y, x in corners[left].tolist()
         ]
         places = grid[left, 0] + 1, grid[left, 1] + 1

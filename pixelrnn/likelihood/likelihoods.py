@@ -1,6 +1,7 @@
 """Likelihoods: the contract, then binary pixels, any number of levels, and a mixture of logistic distributions."""
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,22 +46,26 @@ class Likelihood(Packable):
         levels = torch.arange(self.levels, device=parameters.device, dtype=parameters.dtype)
         return self.level_log_probs(parameters, values).exp() @ levels
 
-    def at_most(self, parameters: Tensor, values: Tensor, levels: Tensor) -> Tensor:
-        """P(x_c <= level | x_<c = values), for one level of each channel: values and levels int64 (..., channels) -> float
-        (..., channels)."""
-        return self.level_log_probs(parameters, values).exp().cumsum(-1).gather(-1, levels[..., None])[..., 0]
+    def cumulative(self, parameters: Tensor, values: Tensor) -> Callable[[Tensor], Tensor]:
+        """The function levels -> P(x_c <= level | x_<c = values), for one level of each channel: values and levels int64
+        (..., channels) -> float (..., channels)."""
+        sums = self.level_log_probs(parameters, values).exp().cumsum(-1)
+        return lambda levels: sums.gather(-1, levels[..., None])[..., 0]
 
-    def quantile(self, parameters: Tensor, values: Tensor, share: float) -> Tensor:
-        """The least level that a channel is at most with this probability, where the distributions given each of several
-        draws are averaged: parameters (draws, ..., parameters), values int64 (draws, ..., channels) -> int64 (...,
-        channels)."""
-        low = torch.zeros_like(values[0])
-        high = torch.full_like(low, self.levels - 1)
-        for _ in range((self.levels - 1).bit_length()):
-            middle = (low + high) // 2
-            reached = self.at_most(parameters, values, middle.expand_as(values)).mean(0) >= share
-            low, high = torch.where(reached, low, torch.minimum(middle + 1, high)), torch.where(reached, middle, high)
-        return high
+    def quantiles(self, parameters: Tensor, values: Tensor, shares: Sequence[float]) -> list[Tensor]:
+        """For each share, the least level that a channel is at most with this probability, where the distributions given each
+        of several draws are averaged: parameters (draws, ..., parameters), values int64 (draws, ..., channels) -> int64
+        (..., channels)."""
+        at_most, found = self.cumulative(parameters, values), []
+        for share in shares:
+            low = torch.zeros_like(values[0])
+            high = torch.full_like(low, self.levels - 1)
+            for _ in range((self.levels - 1).bit_length()):
+                middle = (low + high) // 2
+                reached = at_most(middle.expand_as(values)).mean(0) >= share
+                low, high = torch.where(reached, low, (middle + 1).minimum(high)), torch.where(reached, middle, high)
+            found.append(high)
+        return found
 
     @abstractmethod
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
@@ -266,15 +271,23 @@ class LogisticMixture(Likelihood):
             posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
         return (torch.stack(found, -1) + 1) * ((self.levels - 1) / 2)
 
-    def at_most(self, parameters: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+    def cumulative(self, parameters: Tensor, values: Tensor) -> Callable[[Tensor], Tensor]:
         weights, means, log_scales, couplings = self._split(parameters)
-        posterior, found = weights.log_softmax(-1), []
+        posterior, channels = weights.log_softmax(-1), []
         for c in range(self.channels):
-            mean, edge = self._mean(means, couplings, values[..., :c]), self._to_unit(levels[..., c, None] + 0.5)
-            below = torch.sigmoid((edge - mean) * torch.exp(-log_scales[..., c]))
-            found.append((posterior.exp() * below).sum(-1))
+            mean = self._mean(means, couplings, values[..., :c])
+            channels.append((posterior.exp(), mean, torch.exp(-log_scales[..., c])))
             posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
-        return torch.stack(found, -1).where(levels < self.levels - 1, 1.0)
+
+        def at_most(levels: Tensor) -> Tensor:
+            edges = self._to_unit(levels + 0.5).unbind(-1)
+            found = [
+                (share * torch.sigmoid((edge[..., None] - mean) * inverse_scale)).sum(-1)
+                for edge, (share, mean, inverse_scale) in zip(edges, channels, strict=True)
+            ]
+            return torch.stack(found, -1).where(levels < self.levels - 1, 1.0)
+
+        return at_most
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = widened(parameters).unflatten(-1, (self.components, -1))
