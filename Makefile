@@ -41,8 +41,8 @@ soak: .venv/installed
 fuzz: .venv/installed
 	$(BIN)/python -m stress.fuzz minutes=10
 
-# Evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES for the pictures, to
-# the folders of the data.
+# Evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES and
+# $$PIXELRNN_PHOTOS for the pictures, to the folders of the data.
 slow-test: .venv/installed
 	$(BIN)/pytest -m slow
 

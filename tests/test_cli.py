@@ -517,8 +517,8 @@ def test_bundled_models_complete_and_sample_at_once(call):
         "complete", f"image={picture('photo.png', values)}", "occlusion=half", "count=1", "threads=1", "hydra.run.dir=c"
     )
     assert code == 0, err
-    assert "picture    photo.png is 30x20 pixels; the model sees it stretched to" in out
-    completed = np.asarray(Image.open("c/completions/000-000.png"))
+    assert "model      photos: " in out and "picture    photo.png: 30x20 pixels, completed at this size" in out
+    completed = np.asarray(Image.open("c/completions/000.png"))
     assert np.array_equal(completed[:10], values[:10]) and completed.shape == (20, 30)
     code, out, err = call("sample", "count=1", "threads=1", "hydra.run.dir=s")
     assert code == 0 and "model      " in out, err

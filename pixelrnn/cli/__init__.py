@@ -28,7 +28,7 @@ usage: pixelrnn COMMAND [option=value …]
 {}
 
 Examples
-  pixelrnn complete image=photo.png mask=mask.png
+  pixelrnn complete image=photo.jpg mask=mask.png
   pixelrnn train data=mnist data.levels=2 data.binarization=dynamic model=lstm
 
 pixelrnn COMMAND --help shows a command's options.

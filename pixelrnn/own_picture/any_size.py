@@ -19,7 +19,7 @@ from pixelrnn.model import InpaintingRNN
 def complete_picture(
     picture: Image.Image | np.ndarray | Tensor,
     hidden: Image.Image | np.ndarray | Tensor,
-    model: InpaintingRNN | str | Path,
+    model: InpaintingRNN | str | Path = "photos",
     count: int = 6,
     temperature: float = 1.0,
     generator: Generator | None = None,
@@ -29,8 +29,8 @@ def complete_picture(
 
     picture: a PIL image; a uint8 array (height, width) or (height, width, channels); or a uint8 tensor (channels, height,
     width). hidden, of the same size: a bool array or tensor (height, width), True where a pixel is to be completed, or a PIL
-    image that is white there. model: an InpaintingRNN, or the folder of a saved one. A grey picture is completed by a model
-    of RGB pictures as one whose channels are equal; its completions may have some colour.
+    image that is white there. model: an InpaintingRNN, the folder of a saved one, or the name of a bundled one. A grey
+    picture is completed by a model of RGB pictures as one whose channels are equal; its completions may have some colour.
 
     progress is called as progress(done, total, images) with the hidden pixels drawn so far, and the picture with the first
     completion, uint8 (1, channels, height, width). Raises UserError for what does not fit.
