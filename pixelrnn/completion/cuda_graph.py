@@ -11,7 +11,10 @@ from torch import Tensor
 from pixelrnn.model import Model
 from pixelrnn.model.base import leaves, pick
 
-FEWEST = 32  # steps that make a recording worthwhile
+# Steps that make a recording worthwhile. On an H100, an LSTM 2x256 gained the 4 to 5 ms of a recording back after 13 and
+# 22 steps with 64 images, and after 76 and 231 steps with 4,096 (two runs each). With 32, a choice that is wrong for its
+# batch costs at most 5 ms in either case.
+FEWEST = 32
 
 
 class DrawnStep:
