@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -155,3 +156,9 @@ def test_mixed_masks_are_of_all_kinds():
 def test_hiding_nothing_is_refused():
     with pytest.raises(UserError, match="hides nothing of an image of 1x1"):
         build("half", 1, 1)
+
+
+@pytest.mark.parametrize("spec", [*sorted(OCCLUSIONS.keys() - {"mask"}), {"name": "damage", "kind": "text"}], ids=str)
+def test_a_mask_holds_bytes_of_0_and_1(spec):
+    """Other libraries read a bool array's bytes, as scikit-image's biharmonic inpainting does."""
+    assert set(build(spec, 32, 32).numpy().view(np.uint8).flatten().tolist()) <= {0, 1}

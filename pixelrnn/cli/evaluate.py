@@ -1,5 +1,6 @@
 """pixelrnn evaluate"""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,26 +9,38 @@ from torch import Generator, Tensor
 
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
+from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import load_checkpoint, load_data
 from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.data import limited
-from pixelrnn.errors import note
+from pixelrnn.data.patches import Patches
+from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation import likelihoods
+from pixelrnn.evaluation.baselines import Fill, classical_fills
 from pixelrnn.evaluation.likelihoods import Likelihoods, quality, with_error
 from pixelrnn.files.atomic import write_json
-from pixelrnn.model import Model
+from pixelrnn.model import InpaintingRNN, Model
 from pixelrnn.own_picture.typical import Typical
 
 
 def run(job: Job) -> None:
     cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
+    fills = classical_fills(model.levels) if cfg.baselines else {}
+    data = load_data(cfg, model, cfg.part, any_size=isinstance(model, InpaintingRNN))
+    if isinstance(getattr(data, cfg.part), Patches):
+        raise UserError(f"part={cfg.part}: data=photos draws these patches anew at each use; give part=valid or test")
+    if isinstance(model, InpaintingRNN) and (cfg.baselines or data.shape != model.shape):
+        evaluate_pictures.run(job, model, data, fills)
+        return
+    cfg.completions = 4 if cfg.completions is None else cfg.completions
+    if fills and not cfg.completions:
+        raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
     spec = plain(cfg.get("occlusion"))
     chosen = {describe_occlusion(spec): spec} if spec else occlusions.STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
-    data = load_data(cfg, model, cfg.part)
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
@@ -51,7 +64,7 @@ def run(job: Job) -> None:
     if not distributed.is_main():
         return
     if cfg.completions:
-        _complete(model, images[: cfg.completed_images], hidden, job, generator, report)
+        _complete(model, images[: cfg.completed_images], hidden, job, generator, fills, report)
     path = folder / "evaluation.json"
     about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
@@ -75,9 +88,15 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
 
 
 def _complete(
-    model: Model, images: Tensor, hidden: dict[str, Tensor], job: Job, generator: Generator, report: dict[str, Any]
+    model: Model,
+    images: Tensor,
+    hidden: dict[str, Tensor],
+    job: Job,
+    generator: Generator,
+    fills: Mapping[str, Fill],
+    report: dict[str, Any],
 ) -> None:
-    """Complete a few images, and print and keep their PSNR and SSIM."""
+    """Complete a few images, and print and keep their PSNR and SSIM; if there are other fills, theirs too, and the mean's."""
     cfg, images, rows = job.cfg, images.to(model.order.device), []
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
@@ -94,6 +113,15 @@ def _complete(
             flush=True,
         )
         report[name]["quality"] = asdict(found)
+        if fills:
+            answers = {"mean of them": drawn.double().mean(1).round().to(torch.uint8)}
+            answers |= {
+                name: torch.stack([fill(image, mask) for image in images.cpu()]) for name, fill in fills.items()
+            }
+            near = {answer: quality(images, filled[:, None], mask, model.levels) for answer, filled in answers.items()}
+            for answer, score in near.items():
+                print(f"  {answer:<26}{score.psnr:>20.2f}{score.ssim:>20.3f}", flush=True)
+            report[name]["baselines"] = {a: {"psnr": score.psnr, "ssim": score.ssim} for a, score in near.items()}
         rows.append(drawn[0])
     masks = torch.stack(list(hidden.values()))
     figure = figures.completions(

@@ -35,9 +35,10 @@ def load_checkpoint(cfg: DictConfig) -> Model:
     return checkpoint.load(cfg.checkpoint, choose_device(cfg))
 
 
-def load_data(cfg: DictConfig, model: Model, part: str = "test") -> Dataset:
+def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool = False) -> Dataset:
     """The data of cfg.data, or the checkpoint's own if that is null, from the folder cfg.root if that is given.
 
+    any_size: the images may be of another size than the model's.
     If the test data of a bundled model are missing, the examples that ship with it take their place, with a note.
     """
     own = "data" not in cfg
@@ -52,7 +53,8 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test") -> Dataset:
             f"examples that ship with {cfg.checkpoint} are used instead of its test data (give root=<the folder of the data>)"
         )
         return Dataset(f"examples of {cfg.checkpoint}", model.levels, images[:0], images[:0], images)
-    if data.shape != model.shape or data.levels != model.levels:
+    shape = (model.shape[0], *data.shape[1:]) if any_size else model.shape
+    if data.shape != shape or data.levels != model.levels:
         raise UserError(
             f"{data.name} has images of {describe(data.shape, data.levels)}; checkpoint {cfg.checkpoint} models "
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
@@ -68,7 +70,7 @@ def _own_data(cfg: DictConfig, model: Model) -> dict[str, Any]:
             f"checkpoint {cfg.checkpoint} does not say what it was trained on; choose data=digits, data=mnist, …"
         )
     spec = {**spec, "root": cfg.root or spec.get("root")}
-    if spec["name"] == "folder" and not spec["root"]:
+    if spec["name"] in ("folder", "photos") and not spec["root"]:
         raise DataMissing(
             f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
         )

@@ -1,9 +1,12 @@
 """How good a model is.
 
 likelihoods.py  nats and bits/dim of many images, with standard errors; PSNR and SSIM of completions
+pictures.py     PSNR, SSIM, bits and coverage of completions of pictures of any size
+baselines.py    classical inpainting to compare them with
 verify.py       whether a model keeps its contract
 """
 
+from pixelrnn.evaluation.baselines import classical_fills
 from pixelrnn.evaluation.likelihoods import (
     Likelihoods,
     evaluate,
@@ -12,5 +15,17 @@ from pixelrnn.evaluation.likelihoods import (
     log_probs,
     with_error,
 )
+from pixelrnn.evaluation.pictures import PictureReport, Score, evaluate_pictures
 
-__all__ = ["Likelihoods", "evaluate", "evaluate_conditional", "evaluate_ensemble", "log_probs", "with_error"]
+__all__ = [
+    "Likelihoods",
+    "PictureReport",
+    "Score",
+    "classical_fills",
+    "evaluate",
+    "evaluate_conditional",
+    "evaluate_ensemble",
+    "evaluate_pictures",
+    "log_probs",
+    "with_error",
+]

@@ -251,6 +251,6 @@ def _turned(hidden: np.ndarray, mask: Picture, of: Picture) -> np.ndarray:
         return hidden  # turned by its own EXIF orientation, or made for the upright picture
     if sideways and hidden.shape == (width, height):
         note(f"mask {mask.name} has the size of {of.name} before it was turned upright: the mask is turned too")
-        return np.array(upright(Image.fromarray(hidden), of.orientation))
+        return np.array(upright(Image.fromarray(hidden), of.orientation)) > 0
     note(f"mask {mask.name} is taken to belong to {of.name} as it is after it was turned upright")
     return hidden

@@ -94,7 +94,7 @@ def strokes(height: int, width: int, count: int = 3, thickness: float = 0.1, see
         points = [(draw.random() * width, draw.random() * height) for _ in range(4)]
         line_width = max(1, round(thickness * min(height, width)))
         ImageDraw.Draw(canvas).line(points, fill=1, width=line_width, joint="curve")
-    return torch.from_numpy(np.array(canvas))
+    return _to_mask(canvas)
 
 
 def mixed(height: int, width: int, everything_share: float = 0.25, seed: int = 0) -> Tensor:
@@ -145,10 +145,15 @@ def damage(height: int, width: int, kind: str | None = None, seed: int = 0) -> T
     if kind == "everything":
         return everything(height, width)
     for _ in range(100):
-        hidden = torch.from_numpy(np.array(DRAWN[kind](height, width, draw)))
+        hidden = _to_mask(DRAWN[kind](height, width, draw))
         if bool(hidden.any()):
             return ~hidden if kind == "outside" and not bool(hidden.all()) else hidden
     return everything(height, width)
+
+
+def _to_mask(canvas: Image.Image) -> Tensor:
+    # NumPy's bool array of a binary image holds bytes of 255, and some libraries count with them.
+    return torch.from_numpy(np.array(canvas) > 0)
 
 
 def _scratches(height: int, width: int, draw: Random, lines: int = 4, thickest: int = 5) -> Image.Image:

@@ -1,0 +1,78 @@
+"""pixelrnn evaluate, with a model for pictures of any size: completions at the pictures' own size, beside classical fills."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelrnn import distributed
+from pixelrnn import occlusion as occlusions
+from pixelrnn.cli.compose import Job, plain
+from pixelrnn.cli.setup import pixel_bar
+from pixelrnn.completion.describe import describe, describe_occlusion, note_repeats
+from pixelrnn.data import Dataset, limited
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation.baselines import Fill
+from pixelrnn.evaluation.likelihoods import with_error
+from pixelrnn.evaluation.pictures import PictureReport, evaluate_pictures
+from pixelrnn.files.atomic import write_json
+from pixelrnn.model import InpaintingRNN
+
+# Options that mean nothing here, and what they are set to if nobody asks for them.
+OTHERS = {"strategy": "ancestral", "particles": "auto", "ensemble": False}
+
+
+def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]) -> None:
+    """Complete images of the data with each of the occlusions, and print and write how near they come to the originals."""
+    cfg = job.cfg
+    if extra := [f"{name}={plain(cfg[name])}" for name, usual in OTHERS.items() if cfg[name] != usual]:
+        raise UserError(
+            f"{', '.join(extra)}: {cfg.checkpoint} completes pictures with all observed pixels in view; leave it out"
+        )
+    if cfg.completions == 0:
+        raise UserError("completions=0: pictures are evaluated by their completions; give at least 1, or leave it out")
+    cfg.completions = cfg.completions or 16
+    images = limited(getattr(data, cfg.part), cfg.limit or cfg.completed_images)
+    spec = plain(cfg.get("occlusion"))
+    chosen = {describe_occlusion(spec): spec} if spec else occlusions.PICTURES
+    masks = {name: _masks(spec, images) for name, spec in chosen.items()}
+
+    print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")
+    repeats = note_repeats(model.train_digests, images, cfg.part) if data.shape == model.shape else None
+    print(f"{'hidden':<28}{'PSNR, dB':>20}{'SSIM':>12}{'seconds an image':>20}")
+    report = {}
+    for name, hidden in masks.items():
+        with pixel_bar(name) as progress:
+            found = evaluate_pictures(model, images, hidden, cfg.completions, fills, cfg.seed, progress)
+        _print(name, found)
+        report[name] = {"occlusion": chosen[name], **found.as_dict()}
+    if not distributed.is_main():
+        return
+    path = job.folder / "evaluation.json"
+    about: dict[str, Any] = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part}
+    about |= {"count": cfg.completions, "seed": cfg.seed, "images_trained_on": repeats, "settings": job.settings()}
+    write_json(path, {**about, "results": report})
+    print(f"written    {path}")
+
+
+def _masks(spec: dict[str, Any], images: Tensor) -> Tensor:
+    """A mask for each image: bool (images, height, width). If it is drawn at random, image k has the seed occlusion.seed + k."""
+    size = images.shape[2:]
+    if not occlusions.takes_seed(spec["name"]):
+        return occlusions.build(spec, *size).expand(len(images), -1, -1)
+    seeds = range(spec.get("seed", 0), spec.get("seed", 0) + len(images))
+    return torch.stack([occlusions.build({**spec, "seed": seed}, *size) for seed in seeds])
+
+
+def _print(name: str, found: PictureReport) -> None:
+    """Print what is true of the distribution, and a row for each answer."""
+    likely = found.likelihoods
+    bits = with_error(likely.bits_per_dim, likely.bits_per_dim_error, 3)
+    print(
+        f"{name}: {found.hidden:.1%} of the pixels, {bits} bits per hidden dimension, {found.coverage:.1%} of the values in "
+        "their 90 % intervals"
+    )
+    for answer, score in found.scores.items():
+        seconds = "" if score.seconds is None else f"{score.seconds:.2f}"
+        print(f"  {answer:<26}{score.psnr:>20.2f}{score.ssim:>12.3f}{seconds:>20}".rstrip(), flush=True)
