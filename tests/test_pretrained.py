@@ -87,7 +87,8 @@ def test_a_card_agrees_with_its_model(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("cifar10_subset", "photos") else ()) for name in NAMES]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("cifar10_subset", "photos") else ()) for name in NAMES],
 )
 def test_a_bundled_model_keeps_its_promises(name):
     model = pixelrnn.load(name)
@@ -102,7 +103,10 @@ def held_out(name):
     """A hundred test images of the model's data, from $PIXELRNN_DATA or downloaded; skip the test without them."""
     spec = pixelrnn.load(name).trained_on["data"]
     if spec["name"] in ("folder", "photos"):
-        spec = {**spec, "root": os.environ.get({"folder": "PIXELRNN_PICTURES", "photos": "PIXELRNN_PHOTOS"}[spec["name"]])}
+        spec = {
+            **spec,
+            "root": os.environ.get({"folder": "PIXELRNN_PICTURES", "photos": "PIXELRNN_PHOTOS"}[spec["name"]]),
+        }
     try:
         return limited(data.load(spec).test, 100)
     except UserError as error:
