@@ -116,6 +116,13 @@ def check_number(name: str, value: Any, least: float, most: float, kind: Any = i
         raise UserError(f"the {name} is {given}; it must be a {number} from {least:,} to {most:,}")
 
 
+def check_choices(count: Any, temperature: Any, seed: Any) -> None:
+    """Raise UserError unless a draw can be made with these choices."""
+    check_number("number of images", count, 1, MAX_IMAGES)
+    check_number("temperature", temperature, 0.05, 5, int | float)
+    check_number("seed", seed, 0, 2**31 - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """Complete the hidden region of a target. If everything is hidden, this draws images from scratch.
@@ -136,9 +143,7 @@ class Request:
         Options(strategy=self.strategy)  # raises UserError for an unknown one
         if self.order != "best":
             check_number("order", self.order, 0, len(self.loaded.model.orders) - 1)
-        check_number("number of images", self.count, 1, MAX_IMAGES)
-        check_number("temperature", self.temperature, 0.05, 5, int | float)
-        check_number("seed", self.seed, 0, 2**31 - 1)
+        check_choices(self.count, self.temperature, self.seed)
         if not bool(self.hidden.any()):
             raise UserError("nothing is hidden: paint over the pixels to complete, or choose one of the occlusions")
 
