@@ -139,7 +139,7 @@ def view_result(drawn: PictureDrawn) -> View:
     request, found = drawn.request, drawn.found
     hot, most = as_heat(found.interval_widths)
     widths = "Width of each hidden pixel's 90 % interval, in levels: where it is bright, the draws differ."
-    pictures = f'{figure(hot, widths)}<p class="note">{widths}</p>{views.heat_bar(most, "levels")}'
+    pictures = f'{figure(hot, widths)}<p class="note">{widths}</p>{views.heat_bar(f"{most:.0f}", "levels")}'
     average = float((found.high.float() - found.low).mean())
     words = f"Done: {request.forecast} Their 90 % intervals are {average:.0f} of 256 levels wide on average."
     return View(views.line(words), pictures, archive(drawn), drawn)
@@ -173,7 +173,7 @@ class OwnSize:
         self.models = models
         target = target_of(first, first.examples[0]) if first else None
         self.target, self.drawn, self.chosen = gr.State(target), gr.State(), gr.State(0)
-        with gr.Column(scale=6, min_width=320):
+        with gr.Column(scale=5, min_width=320):
             with gr.Row():
                 self.picture = gr.UploadButton("Your own picture", size="sm", elem_id="own-size-picture")
                 self.mask_file = gr.UploadButton("Mask file (white is hidden)", size="sm", elem_id="own-size-mask")
@@ -184,30 +184,35 @@ class OwnSize:
                 brush=gr.Brush(default_size=16, colors=[colour], default_color=colour, color_mode="fixed"),
             )  # fmt: skip
         with gr.Column(scale=6, min_width=320):
-            with gr.Row():
-                count = gr.Slider(1, 16, value=6, step=1, label="Completions", elem_id="own-size-count")
-                temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
-                seed = gr.Number(0, precision=0, label="Seed", min_width=90)
-            order = gr.Radio([("the mean", 0), ("a draw", 1)], value=0, label="Show first", elem_id="show-first")
+            with gr.Accordion("Settings", open=False, elem_id="own-size-settings"):
+                with gr.Row():
+                    count = gr.Slider(1, 16, value=6, step=1, label="Completions", elem_id="own-size-count")
+                    temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
+                    seed = gr.Number(0, precision=0, label="Seed", min_width=90)
+                order = gr.Radio([("the mean", 0), ("a draw", 1)], value=0, label="Show first", elem_id="show-first")
             self.panel = DrawPanel("Complete", HINT, "own-size-")
             self.panel.pictures.unrender()
             self.panel.files.unrender()
             with gr.Column(visible=False) as self.results:
                 self.slider = gr.ImageSlider(
-                    format="png", label="Before and after", elem_id="before-after", interactive=False
+                    format="png",
+                    label="Before and after",
+                    buttons=["fullscreen"],
+                    elem_id="before-after",
+                    interactive=False,
                 )
                 with gr.Row():
                     self.file = gr.DownloadButton("Download this picture (PNG)", size="sm", elem_id="own-size-file")
                     self.further = gr.Button("Take it further", size="sm", elem_id="further")
                 self.gallery = gr.Gallery(
-                    format="png", label="The mean and the draws: choose one", columns=3, object_fit="contain",
+                    format="png", label="The mean and the draws: choose one", buttons=[], columns=3, object_fit="contain",
                     elem_id="answers", interactive=False, height="auto", allow_preview=False,
                 )  # fmt: skip
             self.panel.pictures.render()
             self.panel.files.render()
         on = partial(answer_at_once, self.panel.line)
         shown = [self.results, self.slider, self.file, self.gallery, self.drawn, self.chosen]
-        self.outputs = [self.panel.line, self.panel.pictures, self.target, self.editor, *shown]
+        self.outputs = [self.panel.line, self.panel.pictures, self.panel.files, self.target, self.editor, *shown]
         on(self.picture.upload, self.choose_picture, [self.picture, self.target], self.outputs[1:])
         on(self.mask_file.upload, self.choose_mask, [self.mask_file, self.target], self.outputs[1:])
         on(self.further.click, self.take_further, [self.drawn, self.chosen], self.outputs[1:])
@@ -250,7 +255,7 @@ class OwnSize:
         """Show a new target and what is hidden of it, and no answers."""
         return {
             **self.show(None), self.target: target, self.editor: editor_value(target), self.panel.line: words,
-            self.panel.pictures: "",
+            self.panel.pictures: "", self.panel.files: gr.DownloadButton(value=None, interactive=False),
         }  # fmt: skip
 
     def forecast(self, *asked: Any) -> dict[Any, Any]:

@@ -201,12 +201,12 @@ def tiles(row: list[str]) -> str:
     return f'<div class="tiles">{"".join(row)}</div>'
 
 
-def heat_bar(most: float, unit: str = "bits") -> str:
-    """The colours of a map, from 0 to `most`."""
+def heat_bar(most: str, unit: str) -> str:
+    """The colours of a map, from 0 to `most` of the unit."""
     stops = ", ".join(f"rgb({r:.0%} {g:.0%} {b:.0%})" for r, g, b in heat(np.linspace(0, 1, 9)))
     return (
         f'<div class="heat-bar"><i style="background: linear-gradient(to right, {stops})"></i>'
-        f"<span>0</span><span>{unit}</span><span>{most:.2g}</span></div>"
+        f"<span>0</span><span>{unit}</span><span>{most}</span></div>"
     )
 
 
@@ -250,7 +250,7 @@ def view_result(drawn: Drawn) -> View:
     sentences = [*(entry.split(maxsplit=1)[1] for entry in drawn.how["lines"]), *drawn.how["notes"]]
     words = " ".join(["Done:", *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)])
     words = words.replace("p(hidden | observed)", "p(x)") if request.from_scratch else words
-    pictures = f'{tiles(row)}<p class="note">{note}</p>{tiles(maps)}{heat_bar(most)}'
+    pictures = f'{tiles(row)}<p class="note">{note}</p>{tiles(maps)}{heat_bar(f"{most:.2g}", "bits")}'
     return View(line(words), pictures, archive(drawn))
 
 
