@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gradio.components.image_editor import EditorData, EditorValue
 from torch import Generator, Tensor
 
@@ -16,16 +17,17 @@ from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.windows import PictureCompletions, complete_windows
 from pixelrnn.errors import UserError
-from pixelrnn.figures.strips import as_heat, occluded
+from pixelrnn.figures.strips import as_heat
 from pixelrnn.files.pictures import HALF, to_picture, to_tensor, with_channels
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, read
 from pixelrnn.ui import views
 from pixelrnn.ui.events import QUICK, DrawPanel, answer_at_once, save
-from pixelrnn.ui.request import MAX_PIXELS, LoadedModel, ModelCatalog, Target, check_choices, check_number
+from pixelrnn.ui.request import LoadedModel, ModelCatalog, Target, check_choices, check_number
 from pixelrnn.ui.views import Frame, View, Way
 
+MAX_PIXELS = 24_000_000  # of a picture or a mask that a visitor sends: the time depends on the hidden part
 SHOWN = 1280  # pixels of the larger side: a larger picture is painted on, and watched, reduced to this
 MAX_DRAWN = 1_000_000  # hidden pixels times completions
 TINT = (237, 140, 51)  # of hidden pixels, as in pixelrnn/figures
@@ -95,7 +97,7 @@ class PictureDrawn:
     @property
     def words(self) -> list[str]:
         """The words below each answer."""
-        below = (f"{fact['log_prob_nats']:,.0f} nats, {fact['bits_per_dim']:.2f} bits a value" for fact in self.facts)
+        below = (f"{fact['log_prob_nats']:,.0f} nats, {fact['bits_per_dim']:.2f} bits per value" for fact in self.facts)
         draws = (f"draw {k}: {words}".replace("-", "\N{MINUS SIGN}") for k, words in enumerate(below, 1))
         return ["mean", *draws]
 
@@ -108,15 +110,16 @@ def draw(request: PictureRequest, progress: Progress) -> PictureDrawn:
     given = with_channels_of(model, request.picture)
     found = complete_windows(model, given, request.hidden, request.count, request.temperature, generator, progress)
     drawn = PictureDrawn(request, found, [])
-    tinted = in_colours(occluded(request.picture, request.hidden, 256))
-    for image in (*map(drawn.answer, range(request.count + 1)), tinted):
+    for image in (*map(drawn.answer, range(request.count + 1)), tinted(request.picture, request.hidden)):
         drawn.files.append(save(views.png(image), ".png"))
     return drawn
 
 
-def in_colours(picture: np.ndarray) -> Tensor:
-    """Colours (height, width, 3) in [0, 1] as uint8 (3, height, width)."""
-    return torch.from_numpy((picture * 255).round().astype(np.uint8)).permute(2, 0, 1)
+def tinted(picture: Tensor, hidden: Tensor) -> Tensor:
+    """A picture in colours, uint8 (3, height, width), with its hidden pixels, bool (height, width), tinted."""
+    colours = picture.expand(3, -1, -1).clone()
+    colours[:, hidden] = torch.tensor(TINT, dtype=torch.uint8)[:, None]
+    return colours
 
 
 def reduced(picture: Tensor) -> Tensor:
@@ -128,26 +131,24 @@ def reduced(picture: Tensor) -> Tensor:
 
 def view_frame(request: PictureRequest, frame: Frame) -> View:
     """The first completion as it is so far. Pixels to come are black in it, and tinted here."""
-    picture = frame.images[0]
-    tinted = occluded(picture, request.hidden & (picture == 0).all(0), 256)
+    picture, own = frame.images[0], request.target.own
+    assert own
+    shown = tinted(reduced(picture), own.reduce(request.hidden & (picture == 0).all(0)))
     words = f"Drawing: {frame.done:,} of {frame.total:,} pixels. {request.forecast}"
-    return View(views.progress_line(words, frame), figure(tinted, "the picture so far"))
+    return View(views.progress_line(words, frame), views.figure(views.png(shown), "the picture so far"))
 
 
 def view_result(drawn: PictureDrawn) -> View:
     """How much was drawn, and the width of the intervals. The answers have components of their own."""
     request, found = drawn.request, drawn.found
-    hot, most = as_heat(found.interval_widths)
+    hot, most = as_heat(F.adaptive_max_pool2d(found.interval_widths[None], request.target.image.shape[1:])[0])
+    heat = views.png(torch.from_numpy((hot * 255).round().astype(np.uint8)).permute(2, 0, 1))
     widths = "Width of each hidden pixel's 90 % interval, in levels: where it is bright, the draws differ."
-    pictures = f'{figure(hot, widths)}<p class="note">{widths}</p>{views.heat_bar(f"{most:.0f}", "levels")}'
+    pictures = f'{views.figure(heat, widths)}<p class="note">{widths}</p>{views.heat_bar(f"{most:.0f}", "levels")}'
     average = float((found.high.float() - found.low).mean())
-    words = f"Done: {request.forecast} Their 90 % intervals are {average:.0f} of 256 levels wide on average."
+    words = f"Done: {request.forecast} Their 90 % intervals are {average:.0f} of 256 levels wide on average. "
+    words += "Choose one of the pictures to see it above, to download it, or to take it further."
     return View(views.line(words), pictures, archive(drawn), drawn)
-
-
-def figure(picture: np.ndarray, words: str) -> str:
-    """Show colours (height, width, 3) in [0, 1], reduced if they are many."""
-    return views.figure(views.png(reduced(in_colours(picture))), words)
 
 
 def archive(drawn: PictureDrawn) -> bytes:
@@ -195,17 +196,13 @@ class OwnSize:
             self.panel.files.unrender()
             with gr.Column(visible=False) as self.results:
                 self.slider = gr.ImageSlider(
-                    format="png",
-                    label="Before and after",
-                    buttons=["fullscreen"],
-                    elem_id="before-after",
-                    interactive=False,
-                )
+                    format="png", label="Before and after", buttons=["fullscreen"], elem_id="before-after", interactive=False
+                )  # fmt: skip
                 with gr.Row():
                     self.file = gr.DownloadButton("Download this picture (PNG)", size="sm", elem_id="own-size-file")
                     self.further = gr.Button("Take it further", size="sm", elem_id="further")
                 self.gallery = gr.Gallery(
-                    format="png", label="The mean and the draws: choose one", buttons=[], columns=3, object_fit="contain",
+                    format="png", show_label=False, buttons=[], columns=3, object_fit="contain",
                     elem_id="answers", interactive=False, height="auto", allow_preview=False,
                 )  # fmt: skip
             self.panel.pictures.render()
@@ -232,16 +229,14 @@ class OwnSize:
         loaded = self.models[target.model]
         own, mask = read(file["path"], loaded.model.levels, max_pixels=MAX_PIXELS)
         assert own.file
-        with_channels(
-            to_picture(own.picture), loaded.model.shape[0], own.file.name
-        )  # raises UserError for colour in grey
+        with_channels(own.file.colours, loaded.model.shape[0], own.file.name)  # refuses colour for a grey model
         height, width = own.picture.shape[1:]
         words = f"Your picture of {width:,}x{height:,} pixels is completed at its own size. "
         words += HINT if mask is None else f"Its transparent part is hidden, {int(mask.sum()):,} pixels."
         return self.show_target(target_of(loaded, own.picture, own, mask), words)
 
     def choose_mask(self, file: dict[str, Any], target: Target) -> dict[Any, Any]:
-        target = target.with_mask_file(file["path"])
+        target = target.with_mask_file(file["path"], MAX_PIXELS)
         assert target.mask is not None
         return self.show_target(target, f"{int(target.mask.sum()):,} of {target.mask.numel():,} pixels are hidden.")
 

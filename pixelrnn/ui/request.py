@@ -92,11 +92,11 @@ class Target:
         own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
         return cls(loaded.name, own.image, own, mask)
 
-    def with_mask_file(self, path: str) -> "Target":
+    def with_mask_file(self, path: str, max_pixels: int = MAX_PIXELS) -> "Target":
         """Return the target with the mask of a file. Raise UserError if their sizes differ."""
         if self.own:
-            return replace(self, mask=self.own.mask(path, MAX_PIXELS))
-        mask = read_mask(path, MAX_PIXELS)
+            return replace(self, mask=self.own.mask(path, max_pixels))
+        mask = read_mask(path, max_pixels)
         check_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
 
