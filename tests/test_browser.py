@@ -13,12 +13,15 @@ import sys
 import time
 import urllib.request
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHROMIUM
+from conftest import CHROMIUM, tiny_model
 from PIL import Image
+
+import pixelrnn
 
 pytestmark = pytest.mark.browser
 SCREENSHOTS = Path(__file__).parents[1] / "outputs" / "browser"
@@ -31,13 +34,13 @@ SIZES = {
 TINT = np.array([237, 140, 51])
 
 
-@pytest.fixture(scope="module")
-def address():
-    """pixelrnn serve, as a process of its own; it ends with the code of the signal that ends it."""
+@contextmanager
+def served(checkpoint):
+    """pixelrnn serve, as a process of its own; it ends with the code of the signal that ends it. Its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pixelrnn", "serve", "checkpoint=digits", "open=false", f"port={port}"]
+    command = [sys.executable, "-m", "pixelrnn", "serve", f"checkpoint={checkpoint}", "open=false", f"port={port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     found = f"http://127.0.0.1:{port}"
     while process.poll() is None:
@@ -54,6 +57,21 @@ def address():
 
 
 @pytest.fixture(scope="module")
+def address():
+    with served("digits") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def any_size_address(tmp_path_factory):
+    """A page with a model of pictures of any size."""
+    folder = tmp_path_factory.mktemp("photos")
+    pixelrnn.save(tiny_model((3, 8, 8), 256, model="InpaintingRNN").float(), folder)
+    with served(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def chromium():
     from playwright.sync_api import sync_playwright
 
@@ -63,22 +81,34 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(params=SIZES)
-def page(chromium, address, request):
+@contextmanager
+def opened(chromium, address, kind, shows):
     """The page, loaded; afterwards there was no error on the console, and no request to another host."""
-    context = chromium.new_context(**SIZES[request.param], accept_downloads=True)
+    context = chromium.new_context(**SIZES[kind], accept_downloads=True)
     page, wrong = context.new_page(), []
-    page.kind = request.param
+    page.kind = kind
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on(
         "request", lambda asked: None if asked.url.startswith((address, "data:", "blob:")) else wrong.append(asked.url)
     )
     page.goto(address)
-    page.wait_for_selector("#painter canvas")
+    page.wait_for_selector(shows)
     yield page
     context.close()
     assert wrong == []
+
+
+@pytest.fixture(params=SIZES)
+def page(chromium, address, request):
+    with opened(chromium, address, request.param, "#painter canvas") as page:
+        yield page
+
+
+@pytest.fixture(params=SIZES)
+def any_size_page(chromium, any_size_address, request):
+    with opened(chromium, any_size_address, request.param, "#editor canvas") as page:
+        yield page
 
 
 def says(page, words, line="#line"):
@@ -93,9 +123,9 @@ def chosen(page, box, name):
     page.get_by_role("option", name=name, exact=True).click()
 
 
-def stroke(page, start, end):
+def stroke(page, start, end, on="#painter canvas"):
     """From one place of the painter to another, as shares of its width and height."""
-    canvas = page.locator("#painter canvas")
+    canvas = page.locator(on).first
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
@@ -356,6 +386,78 @@ def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, si
         changed = (completed != values).any(2)
         assert completed.shape == values.shape and not changed[scratch == 0].any() and changed[scratch > 0].mean() > 0.9
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(archive.read("mask.png")))), scratch)
+
+
+def test_a_picture_is_painted_on_and_completed_at_its_own_size(any_size_page, tmp_path):
+    page, line = any_size_page, "#own-size-line"
+    values = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    with page.expect_file_chooser() as chooser:
+        page.click("#own-size-picture")
+    chooser.value.set_files(tmp_path / "photo.png")
+    says(page, "picture of 120x90 pixels", line)
+    page.wait_for_timeout(2000)  # the editor fits the picture in
+    stroke(page, (0.4, 0.5), (0.6, 0.5), "#editor canvas")
+    assert "of 10,800 pixels are hidden" in says(page, "exact samples", line)
+    page.click("#own-size-go")
+    says(page, "Drawing", line)
+    says(page, "Done", line)
+    page.wait_for_selector("#before-after img")
+    assert page.locator("#answers img").count() == 7 and "bits per value" in page.inner_text("#answers")
+    with page.expect_download() as download:
+        page.click("#own-size-files")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        hidden, mean, second = (
+            np.asarray(Image.open(archive.open(name))) for name in ("mask.png", "mean.png", "001.png")
+        )
+    page.locator("#answers img").nth(2).click()
+    page.wait_for_timeout(1000)
+    with page.expect_download() as download:
+        page.click("#own-size-file")
+    taken = np.asarray(Image.open(download.value.path()))
+    assert hidden.shape == (90, 120) and 0 < (hidden > 0).mean() < 0.5 and np.array_equal(taken, second)
+    for answer in (mean, second):
+        assert np.array_equal(answer[hidden == 0], values[hidden == 0]) and not np.array_equal(answer, values)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shoot(page, "own-size")
+    assert page.evaluate(FAINT) == []
+    page.click("#further")
+    says(page, "The completed picture, draw 2", line)
+    page.wait_for_selector("#before-after", state="hidden")
+    page.click("#own-size-go")
+    says(page, "nothing is hidden", line)
+
+
+def test_a_mask_file_hides_what_it_hides_of_a_reduced_picture(any_size_page, tmp_path):
+    page, line = any_size_page, "#own-size-line"
+    scratch = np.zeros((1000, 1500), np.uint8)
+    scratch[np.arange(300, 400), np.arange(300, 400)] = 255
+    Image.new("RGB", (1500, 1000), "teal").save(tmp_path / "photo.png")
+    Image.fromarray(scratch).save(tmp_path / "mask.png")
+    for button, name in (("#own-size-picture", "photo.png"), ("#own-size-mask", "mask.png")):
+        with page.expect_file_chooser() as chooser:
+            page.click(button)
+        chooser.value.set_files(tmp_path / name)
+        says(page, "1,500x1,000 pixels" if name == "photo.png" else "100 of 1,500,000 pixels are hidden", line)
+    page.wait_for_timeout(2000)
+    page.click("#own-size-go")
+    says(page, "Done: 100 of 1,500,000 pixels", line)
+
+
+def test_the_model_menu_changes_the_painter(any_size_page):
+    page = any_size_page
+    name = page.locator("#model input").input_value()
+    chosen(page, "#model", "digits")
+    page.wait_for_selector("#painter canvas")
+    assert "digits: lstm" in says(page, "digits") and not page.locator("#editor").is_visible()
+    page.get_by_role("button", name="Bottom half").click()
+    says(page, "exact samples")
+    page.click("#go")
+    says(page, "Done")
+    chosen(page, "#model", name)
+    page.wait_for_selector("#editor canvas")
+    says(page, "It completes a picture of any size", "#own-size-line")
+    assert not page.locator("#strategy").is_visible() and not page.locator("#painter").is_visible()
 
 
 def test_samples(page):

@@ -458,6 +458,161 @@ def test_an_unknown_ordering_is_refused():
             step_view(load(), 1, ordering, transforms, 3)
 
 
+# Pictures at their own size
+
+
+@pytest.fixture
+def own_size(monkeypatch, tmp_path):
+    """own_size(loaded) -> the tab, for a model of pictures of any size, with files in a temporary folder."""
+    import gradio as gr
+
+    from pixelrnn.ui.own_size import OwnSize
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(views, "PERIOD", 0.001)
+
+    def build(loaded):
+        with gr.Blocks():
+            return OwnSize(ModelCatalog(loaded), loaded)
+
+    return build
+
+
+def inpainting(shape=(3, 4, 4), levels=256):
+    return load(shape, levels, model="InpaintingRNN")
+
+
+def layer(hidden):
+    """What the editor sends of a painted mask."""
+    return np.where(hidden[..., None], 255, np.zeros(4)).astype(np.uint8)
+
+
+def chosen_picture(tab, path, mask=None):
+    """The target, after the visitor has sent a picture, and perhaps a mask."""
+    answer = tab.choose_picture({"path": path}, Target("tiny", torch.zeros(3, 4, 4)))
+    if mask:
+        answer = tab.choose_mask({"path": mask}, answer[tab.target])
+    return answer[tab.target]
+
+
+@pytest.mark.parametrize("size", [(1, 7), (9, 5), (5, 12)])
+@pytest.mark.parametrize("kind", ["RGB", "grey"])
+@pytest.mark.parametrize("shown", [1280, 6], ids=["as it is", "reduced"])
+def test_a_picture_of_any_size_keeps_it_and_every_observed_pixel(size, kind, shown, own_size, picture, monkeypatch):
+    from pixelrnn.ui import own_size as module
+
+    monkeypatch.setattr(module, "SHOWN", shown)
+    values = np.random.default_rng(0).integers(0, 256, (*size, 3) if kind == "RGB" else size)
+    scratch = np.zeros(size)
+    scratch[0, 1:4] = 255
+    tab = own_size(inpainting())
+    target = chosen_picture(tab, picture(values), picture(scratch, "mask.png"))
+    hidden = module.hidden_part(target, module.editor_value(target)["layers"])
+    assert max(target.image.shape) <= shown and torch.equal(hidden, torch.from_numpy(scratch > 0))
+    request = module.PictureRequest(tab.models["tiny"], target, hidden, count=2, seed=3)
+    *_, last = watch(lambda: request, DrawSession(), module.WAY)
+    assert last.drawn.request is request and "3 of " in last.line and "exact samples" in last.line
+    answers = [np.asarray(Image.open(file)) for file in last.drawn.files[:-1]]
+    assert len(answers) == len(last.drawn.words) == 3
+    for answer in answers:
+        assert answer.shape == values.shape and np.array_equal(answer[scratch == 0], values[scratch == 0])
+    before = np.asarray(Image.open(last.drawn.files[-1]))
+    assert (before[scratch > 0] == module.TINT).all() and before.shape == (*size, 3)
+    expected = pixelrnn.complete_picture(
+        torch.from_numpy(values.astype(np.uint8)).movedim(-1, 0) if kind == "RGB" else values.astype(np.uint8),
+        hidden, tab.models["tiny"].model, count=2, generator=generator(3),
+    )  # fmt: skip
+    assert torch.equal(last.drawn.found.draws, expected.draws)
+    with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
+        assert archive.namelist() == ["mean.png", "000.png", "001.png", "mask.png", "interval.png", "completions.json"]
+        report = json.loads(archive.read("completions.json"))
+        assert np.array_equal(np.asarray(Image.open(archive.open("mask.png"))), scratch)
+    nats = [fact["log_prob_nats"] for fact in report["completions"]]
+    assert nats == expected.log_probs.tolist() and report["hidden_pixels"] == 3
+    assert report["completions"][0]["bits_per_dim"] == pytest.approx(-nats[0] / 9 / np.log(2))
+
+
+def test_a_hole_is_seen_as_it_fills(own_size):
+    from pixelrnn.ui import own_size as module
+
+    loaded, hidden, told = inpainting(), torch.zeros(8, 8, dtype=torch.bool), []
+    hidden[::2] = True
+    target = module.target_of(loaded, random_images(1, (3, 8, 8), 256)[0])
+    own_size(loaded)
+    request = module.PictureRequest(loaded, target, hidden, count=2)
+    module.draw(request, lambda *news: told.append(views.Frame(*news)))
+    assert [frame.total for frame in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
+    view = module.view_frame(request, told[0])
+    assert f"Drawing: {told[0].done} of 32 pixels" in view.line and view.pictures.count("<img") == 1
+
+
+def test_painted_strokes_and_the_transparent_part_are_hidden(own_size, picture):
+    from pixelrnn.ui import own_size as module
+
+    values = np.random.default_rng(0).integers(0, 256, (6, 9, 4))
+    values[..., 3] = 255
+    values[:2, :3, 3] = 0
+    tab = own_size(inpainting())
+    target = chosen_picture(tab, picture(values))
+    given = module.editor_value(target)["layers"]
+    assert torch.equal(module.hidden_part(target, given), torch.from_numpy(values[..., 3] == 0))
+    stroke = np.zeros((6, 9), dtype=bool)
+    stroke[5] = True
+    assert int(module.hidden_part(target, [*given, layer(stroke)]).sum()) == 6 + 9
+    assert int(module.hidden_part(target, [layer(stroke)]).sum()) == 9  # the transparent part was erased
+    with pytest.raises(UserError, match="another size than the picture"):
+        module.hidden_part(target, [layer(stroke[:5])])
+
+
+def test_an_answer_is_chosen_and_taken_further(own_size, picture):
+    from pixelrnn.ui import own_size as module
+
+    tab = own_size(inpainting())
+    target = chosen_picture(tab, picture(np.random.default_rng(0).integers(0, 256, (6, 9, 3))))
+    request = module.PictureRequest(tab.models["tiny"], target, torch.ones(6, 9, dtype=torch.bool), count=2, first=1)
+    drawn = module.draw(request, lambda *_: None)
+    shown = tab.show(drawn)
+    assert (
+        shown[tab.chosen] == 1
+        and shown[tab.slider] == (drawn.files[-1], drawn.files[1])
+        and len(shown[tab.gallery]) == 3
+    )
+    shown = tab.choose_answer(drawn, SimpleNamespace(index=2))
+    assert shown[tab.file] == drawn.files[2] and shown[tab.chosen] == 2
+    further = tab.take_further(drawn, 2)
+    assert torch.equal(further[tab.target].own.picture, drawn.found.draw(1)) and further[tab.drawn] is None
+    assert not module.hidden_part(further[tab.target], further[tab.editor]["layers"]).any()
+    assert "draw 2" in further[tab.panel.line]
+
+
+def test_what_the_page_does_not_complete_at_its_own_size_is_refused(own_size, picture):
+    from pixelrnn.ui import own_size as module
+
+    tab, colour = own_size(inpainting()), np.random.default_rng(0).integers(0, 256, (6, 9, 3))
+    target, hidden = chosen_picture(tab, picture(colour)), torch.zeros(6, 9, dtype=torch.bool)
+    for choice, words in (
+        ({}, "nothing is hidden"),
+        ({"count": 65}, "number of images is 65"),
+        ({"temperature": None}, "temperature is empty"),
+        ({"seed": "x"}, "seed is x"),
+        ({"first": 2}, "answer to show first is 2"),
+    ):
+        with pytest.raises(UserError, match=words):
+            module.PictureRequest(tab.models["tiny"], target, hidden, **choice)
+    with pytest.raises(
+        UserError, match="250,000 hidden pixels, 6 times, would take too long: the page draws up to 1,000,000"
+    ):
+        module.PictureRequest(tab.models["tiny"], target, torch.ones(500, 500, dtype=torch.bool))
+    with pytest.raises(UserError, match="nothing is hidden"):
+        tab.request(target, None, 6, 1.0, 0, 0)
+    with pytest.raises(UserError, match="is in colour"):
+        chosen_picture(own_size(inpainting((1, 4, 4))), picture(colour))
+    with pytest.raises(UserError, match="the limit is 24,000,000"):
+        chosen_picture(tab, picture(Image.new("L", (6001, 4000))))
+    with pytest.raises(UserError, match="is 5x5 pixels and the picture 9x6"):
+        tab.choose_mask({"path": picture(np.full((5, 5), 255), "mask.png")}, target)
+
+
 # Models
 
 

@@ -19,7 +19,7 @@ from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN
-from pixelrnn.own_picture.any_size import with_channels_of
+from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, read
 
 # Options that mean nothing here, and what they are set to if nobody asks for them.
@@ -82,10 +82,8 @@ def _masks(
 def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) -> dict[str, Any]:
     """Write the completions, their mean and their intervals, and return a record of them. channels: the picture's own."""
     values = found.draws[0].numel()
-    _save(found.mean, channels, folder / f"{stem}mean.png")
-    width = torch.zeros(found.hidden.shape, dtype=torch.uint8)
-    width[found.hidden] = (found.high.float() - found.low).mean(0).round().to(torch.uint8)
-    save_picture(width[None], folder / f"{stem}interval.png")
+    save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png")
+    save_picture(found.interval_widths.round().to(torch.uint8)[None], folder / f"{stem}interval.png")
 
     def save(path: Path) -> None:
         with path.open("wb") as file:
@@ -101,7 +99,7 @@ def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) ->
     completions = []
     for k, nats in enumerate(found.log_probs.tolist()):
         path = folder / "completions" / f"{stem}{k:03d}.png"
-        _save(found.draw(k), channels, path)
+        save_picture(with_channels_as(channels, found.draw(k)), path)
         bits = -nats / values / np.log(2)
         completions.append(
             {"file": path.relative_to(folder).as_posix(), "log_prob_nats": nats, "bits_per_dim": float(bits)}
@@ -115,13 +113,6 @@ def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) ->
         "mean_interval_width": float((found.high.float() - found.low).mean()),
         "draws": completions,
     }
-
-
-def _save(picture: Tensor, channels: int, path: Path) -> None:
-    """Save a picture; one that was grey stays grey."""
-    if channels < len(picture):
-        picture = picture.float().mean(0, keepdim=True).round().to(torch.uint8)
-    save_picture(picture, path)
 
 
 def _stems(masks: Mapping[str, Tensor]) -> list[str]:

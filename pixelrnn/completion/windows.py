@@ -56,6 +56,13 @@ class PictureCompletions:
         """The picture with the expected values, the best guess in decibels: uint8 (channels, height, width)."""
         return self.put(self.means.round())
 
+    @property
+    def interval_widths(self) -> Tensor:
+        """The widths of the intervals, averaged over the channels: float (height, width), 0 where the picture is observed."""
+        widths = torch.zeros(self.hidden.shape)
+        widths[self.hidden] = (self.high.float() - self.low).mean(0)
+        return widths
+
     def put(self, values: Tensor) -> Tensor:
         """The picture with these values, (channels, hidden pixels), at the hidden pixels."""
         whole = self.picture.clone()

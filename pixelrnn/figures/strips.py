@@ -125,9 +125,7 @@ def maps(
 def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) -> Figure:
     """Draw parts of a completed picture, where most is hidden, at its own pixels, one row each: occluded | mean | completions
     | width of the intervals. first: "mean", or "draw" for the completions before the mean."""
-    width = torch.zeros(found.hidden.shape)
-    width[found.hidden] = (found.high.float() - found.low).mean(0)
-    hot, most = as_heat(width)
+    hot, most = as_heat(found.interval_widths)
     drawn = [as_rgb(found.draw(k), 256) for k in range(min(len(found.draws), 4))]
     groups = {
         "occluded": [occluded(found.picture, found.hidden, 256)],

@@ -51,6 +51,13 @@ def with_channels_of(model: InpaintingRNN, picture: Tensor) -> Tensor:
     return picture
 
 
+def with_channels_as(channels: int, picture: Tensor) -> Tensor:
+    """Undo with_channels_of: a completed picture, uint8 (channels, height, width), is grey if the given one had one channel."""
+    if channels < len(picture):
+        return picture.float().mean(0, keepdim=True).round().to(torch.uint8)
+    return picture
+
+
 def _picture(picture: Any) -> Tensor:
     """uint8 (channels, height, width) of a picture in any of the forms that complete_picture takes."""
     if isinstance(picture, Image.Image):

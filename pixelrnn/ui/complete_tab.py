@@ -8,7 +8,9 @@ import gradio as gr
 
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.figures.strips import as_rgb
+from pixelrnn.model import InpaintingRNN
 from pixelrnn.ui.events import DrawPanel, answer_at_once
+from pixelrnn.ui.own_size import OwnSize
 from pixelrnn.ui.request import (
     STANDARD,
     LoadedModel,
@@ -34,15 +36,18 @@ class CompleteTab:
         self.models, first = models, models[models.first]
         target = first_target(first)
         self.target = gr.State(target)
-        with gr.Row():
+        any_size = isinstance(first.model, InpaintingRNN)
+        self.name = gr.Dropdown(models.names, value=first.name, label="Model", elem_id="model")
+        with gr.Row(visible=not any_size) as self.one_size_row:
             with gr.Column(scale=5, min_width=320):
                 self._add_image_column(first, target)
             with gr.Column(scale=6, min_width=320):
                 self._add_drawing_column(first)
+        with gr.Row(visible=any_size) as self.own_size_row:
+            self.own_size = OwnSize(models, first if any_size else None)
         self._connect()
 
     def _add_image_column(self, first: LoadedModel, target: Target) -> None:
-        self.name = gr.Dropdown(self.models.names, value=first.name, label="Model", elem_id="model")
         self.examples = gr.HTML(
             value="",
             strip=example_buttons(first),
@@ -78,7 +83,8 @@ class CompleteTab:
     def _connect(self) -> None:
         on = partial(answer_at_once, self.panel.line)
         shown = [self.target, self.painter, self.panel.pictures]
-        on(self.name.input, self.choose_model, [self.name], [*shown, self.examples, self.order])
+        rows = [self.one_size_row, self.own_size_row, *self.own_size.outputs]
+        on(self.name.input, self.choose_model, [self.name], [*shown, self.examples, self.order, *rows])
         on(self.examples.input, self.choose_example, [self.examples, self.target], shown)
         on(self.picture.upload, self.choose_picture, [self.picture, self.target], shown)
         on(self.mask_file.upload, self.choose_mask, [self.mask_file, self.target, *self.choices], shown[:2])
@@ -90,7 +96,12 @@ class CompleteTab:
 
     def choose_model(self, name: str) -> dict[Any, Any]:
         loaded = self.models[name]
+        any_size = isinstance(loaded.model, InpaintingRNN)
+        rows = {self.one_size_row: gr.Row(visible=not any_size), self.own_size_row: gr.Row(visible=any_size)}
+        if any_size:
+            return {**rows, **self.own_size.begin(loaded), self.panel.line: ""}
         return {
+            **rows,
             **self._show(loaded, first_target(loaded)),
             self.examples: gr.HTML(strip=example_buttons(loaded)),
             self.order: gr.Dropdown(choices=order_choices(loaded), value="best"),

@@ -10,8 +10,7 @@ import gradio as gr
 
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.ui import views
-from pixelrnn.ui.request import Request
-from pixelrnn.ui.views import DrawSession
+from pixelrnn.ui.views import IMAGES, DrawSession, Way
 
 KEPT = 600  # seconds that a file stays in the temporary folder, about
 
@@ -60,23 +59,34 @@ class DrawPanel:
             "Download the PNGs and the JSON", interactive=False, size="sm", elem_id=f"{prefix}files"
         )
 
-    def draw(self, request: Callable[..., Request], inputs: Sequence[Any]) -> None:
-        """Draw what request() returns for the inputs' values, each time the visitor clicks the first button."""
-        outputs = [self.line, self.pictures, self.files]
+    def draw(
+        self,
+        request: Callable[..., Any],
+        inputs: Sequence[Any],
+        way: Way = IMAGES,
+        show: Callable[[Any], dict[Any, Any]] = lambda drawn: {},
+        more: Sequence[Any] = (),
+    ) -> None:
+        """Draw what request() returns for the inputs' values, each time the visitor clicks the first button.
+
+        show() returns new values of the components `more` for what is drawn, and for None when a draw begins."""
+        outputs = [self.line, self.pictures, self.files, *more]
 
         def begin(session: DrawSession) -> dict[Any, Any]:
             session.cancelled = True  # the draw before
             line = views.line("Waiting for its turn.", "working")
             files = gr.DownloadButton(value=None, interactive=False)
-            return {self.line: line, self.pictures: "", self.files: files, self.session: DrawSession()}
+            return {self.line: line, self.pictures: "", self.files: files, self.session: DrawSession(), **show(None)}
 
         def draw(session: DrawSession, *values: Any) -> Iterator[dict[Any, Any]]:
-            for view in views.watch(lambda: request(*values), session):
+            for view in views.watch(lambda: request(*values), session, way):
                 shown: dict[Any, Any] = {self.line: view.line}
                 if view.pictures:
                     shown[self.pictures] = view.pictures
                 if view.archive:
-                    shown[self.files] = gr.DownloadButton(value=save_archive(view.archive), interactive=True)
+                    shown[self.files] = gr.DownloadButton(value=save(view.archive, ".zip"), interactive=True)
+                if view.drawn:
+                    shown |= show(view.drawn)
                 yield shown
 
         def cancel(session: DrawSession) -> None:
@@ -87,9 +97,9 @@ class DrawPanel:
         self.cancel.click(cancel, self.session, **QUICK)
 
 
-def save_archive(archive: bytes) -> str:
-    """Save a zip file in Gradio's own folder, where it makes no copy and removes the file after KEPT seconds."""
+def save(data: bytes, suffix: str) -> str:
+    """Save a file in Gradio's own folder, where it makes no copy and removes the file after KEPT seconds."""
     folder = os.environ["GRADIO_TEMP_DIR"]
-    with tempfile.NamedTemporaryFile(prefix="pixelrnn-", suffix=".zip", dir=folder, delete=False) as file:
-        file.write(archive)
+    with tempfile.NamedTemporaryFile(prefix="pixelrnn-", suffix=suffix, dir=folder, delete=False) as file:
+        file.write(data)
     return file.name

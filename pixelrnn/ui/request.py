@@ -92,11 +92,11 @@ class Target:
         own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
         return cls(loaded.name, own.image, own, mask)
 
-    def with_mask_file(self, path: str) -> "Target":
+    def with_mask_file(self, path: str, max_pixels: int = MAX_PIXELS) -> "Target":
         """Return the target with the mask of a file. Raise UserError if their sizes differ."""
         if self.own:
-            return replace(self, mask=self.own.mask(path, MAX_PIXELS))
-        mask = read_mask(path, MAX_PIXELS)
+            return replace(self, mask=self.own.mask(path, max_pixels))
+        mask = read_mask(path, max_pixels)
         check_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
 
@@ -114,6 +114,13 @@ def check_number(name: str, value: Any, least: float, most: float, kind: Any = i
         number = "whole number" if kind is int else "number"
         given = "empty" if value is None else value
         raise UserError(f"the {name} is {given}; it must be a {number} from {least:,} to {most:,}")
+
+
+def check_choices(count: Any, temperature: Any, seed: Any) -> None:
+    """Raise UserError unless a draw can be made with these choices."""
+    check_number("number of images", count, 1, MAX_IMAGES)
+    check_number("temperature", temperature, 0.05, 5, int | float)
+    check_number("seed", seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +143,7 @@ class Request:
         Options(strategy=self.strategy)  # raises UserError for an unknown one
         if self.order != "best":
             check_number("order", self.order, 0, len(self.loaded.model.orders) - 1)
-        check_number("number of images", self.count, 1, MAX_IMAGES)
-        check_number("temperature", self.temperature, 0.05, 5, int | float)
-        check_number("seed", self.seed, 0, 2**31 - 1)
+        check_choices(self.count, self.temperature, self.seed)
         if not bool(self.hidden.any()):
             raise UserError("nothing is hidden: paint over the pixels to complete, or choose one of the occlusions")
 

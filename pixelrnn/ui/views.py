@@ -11,12 +11,12 @@ import re
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits
 from pixelrnn.ui.request import Request
 
+T = TypeVar("T")
 PERIOD = 0.2  # seconds from frame to frame
 PASTED = 512  # pixels of the larger side of a visitor's picture, as it is shown
 UPLOADS = re.compile(rf"{re.escape(tempfile.gettempdir())}/pixelrnn-serve-\w+/\w+/")  # see server.py
@@ -90,11 +91,22 @@ def archive(drawn: Drawn) -> bytes:
     pictures["mask.png"] = request.full_size_mask[None].to(torch.uint8) * 255
     pictures["mean.png"] = in_8_bits(drawn.mean, request.loaded.model.levels - 1)
     pictures["entropy.png"] = in_8_bits(drawn.entropy, most)[None]
+    return pack({name: png(values) for name, values in pictures.items()}, report)
+
+
+def png(image: Tensor) -> bytes:
+    """8-bit values (channels, height, width) as a PNG file, written quickly rather than small."""
+    file = io.BytesIO()
+    to_picture(image).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
+
+
+def pack(files: Mapping[str, bytes], report: Mapping[str, Any]) -> bytes:
+    """Pack a zip file: these files, and the report in JSON."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as packed:
-        for name, values in pictures.items():
-            with packed.open(name, "w") as place:
-                to_picture(values).save(place, format="PNG")
+        for name, data in files.items():
+            packed.writestr(name, data)
         packed.writestr("completions.json", json.dumps(report, indent=2) + "\n")
     return file.getvalue()
 
@@ -118,12 +130,12 @@ class DrawSession:
     cancelled: bool = False
 
 
-def drawing(work: Callable[[Progress], Drawn], session: DrawSession) -> Iterator[Frame | Drawn]:
+def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T]:
     """Draw in a thread of its own: yield frames, one every PERIOD, and at the end the result.
 
     Raises Cancelled if the session is cancelled. Leaving the loop cancels it.
     """
-    outcome: Future[Drawn] = Future()
+    outcome: Future[T] = Future()
     latest: list[Frame] = []  # one at most
 
     def progress(done: int, total: int, images: Tensor) -> None:
@@ -149,17 +161,24 @@ def drawing(work: Callable[[Progress], Drawn], session: DrawSession) -> Iterator
 
 
 class View(NamedTuple):
-    """The page's answer: a line, pictures, and at the end the pictures as files in a zip archive."""
+    """The page's answer: a line, pictures, and at the end what was drawn, and the pictures as files in a zip archive."""
 
     line: str
     pictures: str = ""
     archive: bytes | None = None
+    drawn: Any = None
 
 
 def line(words: str, kind: str = "told") -> str:
     """A message to the visitor, of kind "told", "working" or "wrong". It names a file sent by the visitor without its folder."""
     words = UPLOADS.sub("", words)
     return f'<p class="line {kind}" role="{"alert" if kind == "wrong" else "status"}">{escape(words)}</p>'
+
+
+def progress_line(words: str, frame: Frame) -> str:
+    """A message with a bar below it."""
+    bar = f'<div class="bar"><i style="width: {frame.done / frame.total:.1%}"></i></div>'
+    return line(words, "working") + bar
 
 
 def url(picture: np.ndarray | bytes) -> str:
@@ -182,36 +201,18 @@ def tiles(row: list[str]) -> str:
     return f'<div class="tiles">{"".join(row)}</div>'
 
 
-def heat_bar(most: float) -> str:
-    """The colours of an entropy map, from 0 to `most` bits."""
+def heat_bar(most: str, unit: str) -> str:
+    """The colours of a map, from 0 to `most` of the unit."""
     stops = ", ".join(f"rgb({r:.0%} {g:.0%} {b:.0%})" for r, g, b in heat(np.linspace(0, 1, 9)))
     return (
         f'<div class="heat-bar"><i style="background: linear-gradient(to right, {stops})"></i>'
-        f"<span>0</span><span>bits</span><span>{most:.2g}</span></div>"
+        f"<span>0</span><span>{unit}</span><span>{most}</span></div>"
     )
 
 
 def figure(file: bytes, words: str) -> str:
     """A figure, a PNG file, in the width of the page."""
     return f'<figure class="drawn"><img src="{url(file)}" alt="{escape(words)}"></figure>'
-
-
-def watch(ask: Callable[[], Request], session: DrawSession) -> Iterator[View]:
-    """Draw what ask() requests and yield a view of each frame and of the result. An error, in ask() too, becomes a line."""
-    try:
-        request = ask()
-        for news in drawing(partial(draw, request), session):
-            yield view_frame(request, news) if isinstance(news, Frame) else view_result(news)
-    except Cancelled:
-        yield View(line("Cancelled before it was done."))
-    except UserError as error:
-        yield View(line(str(error), "wrong"))
-    except Exception as error:
-        if is_out_of_memory(error):
-            yield View(line("The memory is full: ask for fewer completions, or for strategy ancestral.", "wrong"))
-            return
-        logger.exception("a draw of the page failed")
-        yield View(line("The draw failed; the terminal in which pixelrnn serve runs says why.", "wrong"))
 
 
 def view_frame(request: Request, frame: Frame) -> View:
@@ -224,8 +225,7 @@ def view_frame(request: Request, frame: Frame) -> View:
     levels = request.loaded.model.levels
     images = [tile(occluded(image, to_come, levels), "…") for image in frame.images]
     words = f"Drawing: {frame.done} of {frame.total} pixels. {request.forecast}"
-    bar = f'<div class="bar"><i style="width: {frame.done / frame.total:.1%}"></i></div>'
-    return View(line(words, "working") + bar, tiles(given(request) + images))
+    return View(progress_line(words, frame), tiles(given(request) + images))
 
 
 def view_result(drawn: Drawn) -> View:
@@ -250,7 +250,7 @@ def view_result(drawn: Drawn) -> View:
     sentences = [*(entry.split(maxsplit=1)[1] for entry in drawn.how["lines"]), *drawn.how["notes"]]
     words = " ".join(["Done:", *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)])
     words = words.replace("p(hidden | observed)", "p(x)") if request.from_scratch else words
-    pictures = f'{tiles(row)}<p class="note">{note}</p>{tiles(maps)}{heat_bar(most)}'
+    pictures = f'{tiles(row)}<p class="note">{note}</p>{tiles(maps)}{heat_bar(f"{most:.2g}", "bits")}'
     return View(line(words), pictures, archive(drawn))
 
 
@@ -269,3 +269,32 @@ def meaning_of_nats(drawn: Drawn) -> str:
     if "log_prob_observed_nats" in drawn.facts[0]:
         return "log p(hidden | observed), estimated"
     return "the log-probability by the plain fill at temperature 1"
+
+
+class Way(NamedTuple):
+    """A way to draw a kind of request, and to show what comes of it."""
+
+    draw: Callable[[Any, Progress], Any]
+    view_frame: Callable[[Any, Frame], View]
+    view_result: Callable[[Any], View]
+
+
+IMAGES = Way(draw, view_frame, view_result)
+
+
+def watch(ask: Callable[[], Any], session: DrawSession, way: Way = IMAGES) -> Iterator[View]:
+    """Draw what ask() requests and yield a view of each frame and of the result. An error, in ask() too, becomes a line."""
+    try:
+        request = ask()
+        for news in drawing(partial(way.draw, request), session):
+            yield way.view_frame(request, news) if isinstance(news, Frame) else way.view_result(news)
+    except Cancelled:
+        yield View(line("Cancelled before it was done."))
+    except UserError as error:
+        yield View(line(str(error), "wrong"))
+    except Exception as error:
+        if is_out_of_memory(error):
+            yield View(line("The memory is full: ask for fewer completions, or for strategy ancestral.", "wrong"))
+            return
+        logger.exception("a draw of the page failed")
+        yield View(line("The draw failed; the terminal in which pixelrnn serve runs says why.", "wrong"))
