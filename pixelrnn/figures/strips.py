@@ -125,23 +125,27 @@ def maps(
 def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) -> Figure:
     """Draw parts of a completed picture, where most is hidden, at its own pixels, one row each: occluded | mean | completions
     | width of the intervals. first: "mean", or "draw" for the completions before the mean."""
-    hot, most = as_heat(found.interval_widths)
-    drawn = [as_rgb(found.draw(k), 256) for k in range(min(len(found.draws), 4))]
+    parts = [(slice(None), *part) for part in _fullest(found.hidden, rows)]  # of (…, height, width)
+
+    def cut(picture: Tensor) -> list[Tensor]:
+        return [picture[part] for part in parts]
+
+    hidden, widths = cut(found.hidden[None]), torch.stack(cut(found.interval_widths[None]))[:, 0]
+    hot, most = as_heat(widths)
+    drawn = [[as_rgb(part, 256) for part in cut(found.draw(k))] for k in range(min(len(found.draws), 4))]
+    given = [occluded(part, mask[0], 256) for part, mask in zip(cut(found.picture), hidden, strict=True)]
     groups = {
-        "occluded": [occluded(found.picture, found.hidden, 256)],
-        "mean": [as_rgb(found.mean, 256)],
+        "occluded": [given],
+        "mean": [[as_rgb(part, 256) for part in cut(found.mean)]],
         "completions" if len(drawn) > 1 else "completion": drawn,
-        "90 % interval": [hot],
+        "90 % interval": [list(hot)],
     }
     names = list(groups)
     if first == "draw":
         names[1], names[2] = names[2], names[1]
-    pictures = [picture for name in names for picture in groups[name]]
+    columns = [column for name in names for column in groups[name]]
     ends = list(accumulate(len(groups[name]) for name in names))
-    parts = _fullest(found.hidden, rows)
-    figure, centres = _sheet(
-        [[picture[part] for picture in pictures] for part in parts], wide_after=[end - 1 for end in ends[:-1]]
-    )
+    figure, centres = _sheet(list(zip(*columns, strict=True)), wide_after=[end - 1 for end in ends[:-1]])
     middles = [(centres[end - len(groups[name])] + centres[end - 1]) / 2 for name, end in zip(names, ends, strict=True)]
     _label(figure, dict(zip(middles, names, strict=True)))
     figure.axes[0].annotate(
