@@ -28,7 +28,7 @@ from pixelrnn.options import lookup
 from pixelrnn.pixels import check_images, to_sequence
 from pixelrnn.products import Packable, Product
 
-AT_ONCE = 16  # images that are encoded at a time on a CPU: more do not fit in its caches, and take a third longer
+AT_ONCE = 2**16  # pixels that are encoded at a time on a CPU: more do not fit in its caches, and take a third longer
 RESIDUAL = 4.0  # differences from the expected values are small; this brings them nearer to 1
 ROUNDING = 2e-5  # about the mean squared error of rounding to 256 levels in [-1, 1]
 InpaintingState = tuple[list[State], Shared, Tensor]  # with the step of the pixel drawn last, -1 if there is none
@@ -194,8 +194,9 @@ class InpaintingRNN(Model, Packable):
 
     def _encode(self, canvas: Tensor, hidden: Tensor, target: Tensor) -> Tensor:
         """Read the observed pixels: (batch, pixels in raster order, features and expected values and 1 for a target)."""
-        if len(canvas) > AT_ONCE and not torch.is_grad_enabled() and not canvas.is_cuda:
-            parts = zip(*(maps.split(AT_ONCE) for maps in (canvas, hidden, target)), strict=True)
+        some = max(1, AT_ONCE // self.pixels)
+        if len(canvas) > some and not torch.is_grad_enabled() and not canvas.is_cuda:
+            parts = zip(*(maps.split(some) for maps in (canvas, hidden, target)), strict=True)
             return torch.cat([self._encode(*part) for part in parts])
         known = (~hidden[:, None]).to(self.expected.weight.dtype)
         values = self._scaled(canvas)
