@@ -107,7 +107,9 @@ def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
                 torch.testing.assert_close(ours[case][name], gradient, rtol=1e-8, atol=1e-10, msg=f"{case}: {name}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "parts" else ()) for kind in KINDS]
+)
 def test_two_processes_train_evaluate_and_sample_as_one(kind, tmp_path):
     for name, launcher in {"one": ONE, "two": TWO}.items():
         out = call(launcher, *TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / name}")
@@ -139,7 +141,10 @@ def assert_close(one, two, path=""):
         assert one == (pytest.approx(two, rel=1e-5, nan_ok=True) if isinstance(one, float) else two), path
 
 
-@pytest.mark.parametrize(("first", "then"), [(TWO, ONE), (ONE, TWO)], ids=["two then one", "one then two"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [pytest.param(TWO, ONE, id="two then one"), pytest.param(ONE, TWO, id="one then two", marks=pytest.mark.slow)],
+)
 def test_a_run_goes_on_with_another_number_of_processes(first, then, tmp_path):
     dropout = ["model.dropout=0", "seed=5"]
     call(ONE, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'whole'}")

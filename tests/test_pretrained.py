@@ -88,7 +88,10 @@ def test_a_card_agrees_with_its_model(name):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in ("cifar10_subset", "photos") else ()) for name in NAMES],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("cifar10_subset", "mnist_binary", "photos") else ())
+        for name in NAMES
+    ],
 )
 def test_a_bundled_model_keeps_its_promises(name):
     model = pixelrnn.load(name)

@@ -319,7 +319,7 @@ def test_images_of_more_levels_are_refused_before_the_first_update(tmp_path, par
     [
         pytest.param({"bidirectional": True}, marks=pytest.mark.slow),
         pytest.param({"orders": "symmetries"}, marks=pytest.mark.slow),
-        {"bidirectional": True, "orders": "symmetries"},
+        pytest.param({"bidirectional": True, "orders": "symmetries"}, marks=pytest.mark.slow),
     ],
 )
 def test_it_learns_to_complete_what_lies_ahead(tmp_path, options):
