@@ -13,7 +13,7 @@ HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn",
 # A module may import from its own row and the rows above it.
 ROWS = [
     {"errors", "distributed"},
-    {"options", "precision", "products", "pixels", "files"},
+    {"options", "products", "pixels", "files"},
     {"ordering", "occlusion", "cell", "likelihood", "pretrained"},
     {"data"},
     {"model"},

@@ -9,7 +9,7 @@ from conftest import random_images, tiny_model
 from pixelrnn import complete, sample, verify
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS
-from pixelrnn.precision import SETTINGS, full_float32, tf32_allowed
+from pixelrnn.model.precision import SETTINGS, full_float32, tf32_allowed
 from pixelrnn.training import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, update
 

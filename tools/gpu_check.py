@@ -45,7 +45,7 @@ from pixelrnn import pretrained  # noqa: E402
 from pixelrnn.completion import complete, cuda_graph, sample  # noqa: E402
 from pixelrnn.errors import UserError  # noqa: E402
 from pixelrnn.model import MODELS, Model  # noqa: E402
-from pixelrnn.precision import full_float32  # noqa: E402
+from pixelrnn.model.precision import full_float32  # noqa: E402
 from pixelrnn.products import packed  # noqa: E402
 from pixelrnn.training import Settings  # noqa: E402
 from pixelrnn.training.update import make_objective, make_optimizer, update  # noqa: E402

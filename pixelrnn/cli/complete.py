@@ -114,39 +114,23 @@ def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
             f"{describe(model.shape, model.levels)}, and its completion is pasted back at the picture's size"
         )
     for name, mask in zip(work.masks, work.fine or work.masks.values(), strict=True):
-        default = "" if asked or own else ", the default"
-        print(f"hidden     {int(mask.sum()):,} of {mask.numel():,} pixels: {name}{default}")
-        if own and bool(mask.all()):
-            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
+        complete_picture.tell_hidden(name if asked or own else f"{name}, the default", mask)
+        if own:
+            complete_picture.note_if_all(name, mask)
     return work
 
 
 def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     """The user's picture, and what its mask file, its transparency or the occlusions hide."""
-    path = cfg.mask
-    if not path and not cfg.occlusions and cfg.occlusion.name == "mask":
-        path = cfg.occlusion.path or None
-    own, given = from_file(cfg.image, model, cfg.fit, cfg.invert, path)
-    if given is not None and (path or not asked):
-        fine = {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
-    elif not asked:
-        raise UserError(
-            f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
-            "occlusion=half, centre, strokes, …; a transparent part is completed too"
-        )
-    else:
-        of = " of what the model sees" if own.frame else ""
-        also = "" if own.transparent is None else " and the transparent part"
-        fine = {f"{name}{of}{also}": _fine(spec, model, own) for name, spec in _occlusions(cfg).items()}
+    own, given = from_file(cfg.image, model, cfg.fit, cfg.invert, complete_picture.mask_path(cfg))
+
+    def build(spec: dict[str, Any]) -> Tensor:
+        return own.enlarge(occlusions.build(spec, *model.shape[1:]))
+
+    of = " of what the model sees" if own.frame else ""
+    fine = complete_picture.hidden_parts(cfg, own, given, asked, _occlusions(cfg), build, of)
     masks = {name: own.reduce(mask) for name, mask in fine.items()}
     return Work(own.image[None], masks, own, tuple(fine.values()))
-
-
-def _fine(spec: dict[str, Any], model: Model, own: OwnPicture) -> Tensor:
-    """Build an occlusion at the picture's own size. The transparent part is hidden too."""
-    path = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
-    hidden = own.mask(path) if path else own.enlarge(occlusions.build(spec, *model.shape[1:]))
-    return hidden if own.transparent is None else hidden | own.transparent
 
 
 def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """pixelrnn complete image=…, with a model for pictures of any size: at the picture's own size, window by window."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job
-from pixelrnn.cli.setup import pixel_bar
+from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.windows import PictureCompletions, complete_windows
 from pixelrnn.errors import UserError, note
@@ -29,19 +29,16 @@ OTHERS = {"strategy": "auto", "particles": "auto", "order": None, "fit": "auto",
 def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]) -> None:
     """Complete the picture cfg.image with each of the occlusions; asked: which options say what is hidden."""
     cfg, folder = job.cfg, job.folder
-    if extra := [f"{name}={cfg[name]}" for name, usual in OTHERS.items() if cfg[name] != usual]:
-        raise UserError(
-            f"{', '.join(extra)}: {cfg.checkpoint} completes a picture as it is, with all observed pixels in view; leave it out"
-        )
-    own, masks = _masks(cfg, model, specs, asked)
+    refuse_others(cfg, OTHERS, "completes a picture as it is, with all observed pixels in view")
+    own, given = read(cfg.image, model.levels, mask_path(cfg))
+    masks = hidden_parts(cfg, own, given, asked, specs, lambda spec: occlusions.build(spec, *own.picture.shape[1:]))
     picture = with_channels_of(model, own.picture)
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size")
     records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
-        print(f"hidden     {int(hidden.sum()):,} of {hidden.numel():,} pixels: {name}")
-        if bool(hidden.all()):
-            note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
+        tell_hidden(name, hidden)
+        note_if_all(name, hidden)
         with pixel_bar("completing") as progress:
             found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
         records.append({"occlusion": name, **_write(found, len(own.picture), folder, stem)})
@@ -55,33 +52,56 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     print(f"written    {folder / 'completions.json'}")
 
 
-def _masks(
-    cfg: DictConfig, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]
-) -> tuple[OwnPicture, dict[str, Tensor]]:
-    """The picture, and what is hidden of it, at its own size: bool (height, width) by names."""
-    spec = next(iter(specs.values()))
-    path = spec.get("path") or None if spec["name"] == "mask" and len(specs) == 1 else None
-    own, given = read(cfg.image, model.levels, path)
+def mask_path(cfg: DictConfig) -> str | None:
+    """The mask file that mask= or occlusion=mask names, if any."""
+    if cfg.mask or cfg.occlusions or cfg.occlusion.name != "mask":
+        return cfg.mask
+    return cfg.occlusion.path or None
+
+
+def hidden_parts(
+    cfg: DictConfig,
+    own: OwnPicture,
+    given: Tensor | None,
+    asked: set[str],
+    specs: Mapping[str, dict[str, Any]],
+    build: Callable[[dict[str, Any]], Tensor],
+    of: str = "",
+) -> dict[str, Tensor]:
+    """What is hidden of a user's picture, bool (height, width) at its own size, by names.
+
+    It is what its mask file hides, or, if nothing is asked for, its transparent part: `given`. Otherwise it is the
+    occlusions, each made by build(spec), and the transparent part too. of: words behind the occlusions' names.
+    """
+    path = mask_path(cfg)
     if given is not None and (path or not asked):
-        return own, {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
+        return {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
     if not asked:
         raise UserError(
             f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
             "occlusion=half, centre, strokes, …; a transparent part is completed too"
         )
-    masks = {}
+    found, also = {}, "" if given is None else " and the transparent part"
     for name, spec in specs.items():
-        file = spec.get("path") if spec["name"] == "mask" else None
-        hidden = own.mask(file) if file else occlusions.build(spec, *own.picture.shape[1:])
-        masks[f"{name}{'' if given is None else ' and the transparent part'}"] = (
-            hidden if given is None else hidden | given
-        )
-    return own, masks
+        file = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
+        hidden = own.mask(file) if file else build(spec)
+        found[f"{name}{of}{also}"] = hidden if given is None else hidden | given
+    return found
+
+
+def tell_hidden(name: str, hidden: Tensor) -> None:
+    """Print how much is hidden, bool (height, width), and by what."""
+    print(f"hidden     {int(hidden.sum()):,} of {hidden.numel():,} pixels: {name}")
+
+
+def note_if_all(name: str, hidden: Tensor) -> None:
+    """Note if all of the user's picture is hidden, which is hardly meant."""
+    if bool(hidden.all()):
+        note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
 
 
 def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) -> dict[str, Any]:
     """Write the completions, their mean and their intervals, and return a record of them. channels: the picture's own."""
-    values = found.draws[0].numel()
     save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png")
     save_picture(found.interval_widths.round().to(torch.uint8)[None], folder / f"{stem}interval.png")
 
@@ -97,13 +117,10 @@ def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) ->
 
     write_whole(folder / f"{stem}interval.npz", save)
     completions = []
-    for k, nats in enumerate(found.log_probs.tolist()):
+    for k, facts in enumerate(found.facts):
         path = folder / "completions" / f"{stem}{k:03d}.png"
         save_picture(with_channels_as(channels, found.draw(k)), path)
-        bits = -nats / values / np.log(2)
-        completions.append(
-            {"file": path.relative_to(folder).as_posix(), "log_prob_nats": nats, "bits_per_dim": float(bits)}
-        )
+        completions.append({"file": path.relative_to(folder).as_posix(), **facts})
     return {
         "hidden_pixels": int(found.hidden.sum()),
         "mean": f"{stem}mean.png",

@@ -9,7 +9,7 @@ from torch import Tensor
 from pixelrnn import distributed
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import pixel_bar
+from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe, describe_occlusion, note_repeats
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import UserError
@@ -26,10 +26,7 @@ OTHERS = {"strategy": "ancestral", "particles": "auto", "ensemble": False}
 def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]) -> None:
     """Complete images of the data with each of the occlusions, and print and write how near they come to the originals."""
     cfg = job.cfg
-    if extra := [f"{name}={plain(cfg[name])}" for name, usual in OTHERS.items() if cfg[name] != usual]:
-        raise UserError(
-            f"{', '.join(extra)}: {cfg.checkpoint} completes pictures with all observed pixels in view; leave it out"
-        )
+    refuse_others(cfg, OTHERS, "completes pictures with all observed pixels in view")
     if cfg.completions == 0:
         raise UserError("completions=0: pictures are evaluated by their completions; give at least 1, or leave it out")
     cfg.completions = cfg.completions or 16

@@ -1,6 +1,6 @@
 """Shared by several commands: the device, the model of the checkpoint, its data, and the progress bar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,12 @@ def choose_device(cfg: DictConfig) -> torch.device:
 def load_checkpoint(cfg: DictConfig) -> Model:
     """The model of cfg.checkpoint on the device of cfg.device."""
     return checkpoint.load(cfg.checkpoint, choose_device(cfg))
+
+
+def refuse_others(cfg: DictConfig, usual: Mapping[str, Any], why: str) -> None:
+    """UserError if one of these options, which mean nothing here, is not set as usual."""
+    if extra := [f"{name}={plain(cfg[name])}" for name, value in usual.items() if cfg[name] != value]:
+        raise UserError(f"{', '.join(extra)}: {cfg.checkpoint} {why}; leave it out")
 
 
 def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool = False) -> Dataset:

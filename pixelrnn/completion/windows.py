@@ -5,6 +5,7 @@ in which they come, depend on the mask alone. So p(hidden | observed) is a produ
 and has a logarithm that can be reported.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +25,8 @@ from pixelrnn.products import packed
 BATCH = 256  # windows that are drawn at a time
 ENDS = (0.05, 0.95)  # the shares of the distribution below the ends of an interval
 OFFSETS = 8  # the grid of windows is moved by eighths of a tile, to where it needs the fewest tiles
-SHARES = (
-    0.0,
-    0.05,
-    0.25,
-    0.5,
-    0.75,
-)  # a window knows more than its neighbour if more of these are less than its known share
+# A window knows more than its neighbour if more of these are less than its known share.
+SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -41,10 +37,10 @@ class PictureCompletions:
     hidden: Tensor  # bool (height, width)
     draws: Tensor  # uint8 (count, channels, hidden pixels)
     means: Tensor  # (channels, hidden pixels): the expected values given the observed pixels
-    low: (
-        Tensor  # uint8 (channels, hidden pixels): a hidden value is below this with probability 5 %, given the observed
-    )
-    high: Tensor  # and above this with as much, so that it lies between the two, or at them, with at least 90 %
+    # uint8 (channels, hidden pixels): given the observed pixels, a hidden value lies from low to high with at least 90 %, and
+    # with at most 5 % below or above.
+    low: Tensor
+    high: Tensor
     log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
 
     def draw(self, index: int) -> Tensor:
@@ -62,6 +58,12 @@ class PictureCompletions:
         widths = torch.zeros(self.hidden.shape)
         widths[self.hidden] = (self.high.float() - self.low).mean(0)
         return widths
+
+    @property
+    def facts(self) -> list[dict[str, float]]:
+        """For each draw, its log-probability in nats, and in bits per hidden value, for a report."""
+        values = self.draws[0].numel() * math.log(2)
+        return [{"log_prob_nats": nats, "bits_per_dim": -nats / values} for nats in self.log_probs.tolist()]
 
     def put(self, values: Tensor) -> Tensor:
         """The picture with these values, (channels, hidden pixels), at the hidden pixels."""
@@ -84,9 +86,9 @@ def complete_windows(
 
     The means are averages over the draws of each pixel's expected value given the pixels drawn before it. This varies less
     than the mean of the draws (Rao-Blackwell). The intervals are those of the distributions averaged likewise, so that a few
-    draws suffice. progress(done, total, picture) is called after each batch of windows, with
-    the number of hidden pixels that are drawn, and the picture with the first completion. Raises UserError for a picture
-    that does not fit the model, and if nothing is hidden.
+    draws suffice. progress(done, total, picture) is called after each batch of windows, with the number of hidden pixels
+    that are drawn, and the picture with the first completion. Raises UserError for a picture that does not fit the model,
+    and if nothing is hidden.
     """
     Options(count=count, temperature=temperature)
     check_picture(model, picture, hidden)
@@ -95,6 +97,7 @@ def complete_windows(
     draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
     low, high = torch.zeros_like(draws[0]), torch.zeros_like(draws[0])
     nats, done = torch.zeros(count, dtype=torch.float64), 0
+    found = PictureCompletions(picture, hidden, draws, means, low, high, nats)  # its tensors are filled below
     with model.evaluating(), packed(model):
         for some in windows(model, picture, hidden, draws):
             each = torch.arange(len(some.unknown), device=device).repeat(count)
@@ -111,8 +114,8 @@ def complete_windows(
                 whole[:, some.numbers] = part.transpose(0, 1)[:, some.target].to(whole.dtype)
             done += len(some.numbers)
             if progress:
-                progress(done, pixels, PictureCompletions(picture, hidden, draws, means, low, high, nats).draw(0)[None])
-    return PictureCompletions(picture, hidden, draws, means, low, high, nats)
+                progress(done, pixels, found.draw(0)[None])
+    return found
 
 
 def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:

@@ -38,10 +38,8 @@ def photos(options: Options) -> Dataset:
     valid, test = (
         parts[part].draw(HELD_OUT, torch.Generator().manual_seed(k)) for k, part in enumerate(("valid", "test"))
     )
-    colour, counts = (
-        " RGB" if channels == 3 else "",
-        " / ".join(f"{p} {len(x)}" for p, x in zip(parts, paths, strict=True)),
-    )
+    colour = " RGB" if channels == 3 else ""
+    counts = " / ".join(f"{part} {len(some)}" for part, some in zip(parts, paths, strict=True))
     name = f"photos {root.resolve().name}, patches {side}x{side}{colour}, 256 levels (photos: {counts})"
     return Dataset(name, 256, parts["train"], valid, test)
 

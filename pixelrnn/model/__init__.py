@@ -6,6 +6,7 @@ inputs.py      the inputs of a sequence model, and the masked first convolution 
 sequence.py    SequenceRNN
 inpainting.py  InpaintingRNN, for pictures of any size
 smooth.py      classical fills, which it is given
+precision.py   full float32 on a GPU
 paper/         the paper's two-dimensional models
 """
 

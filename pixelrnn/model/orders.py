@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelrnn.precision import full_float32
+from pixelrnn.model.precision import full_float32
 
 
 @dataclass(frozen=True)

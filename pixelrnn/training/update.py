@@ -18,8 +18,8 @@ from pixelrnn.model import Model, SequenceRNN
 from pixelrnn.model.base import detached
 from pixelrnn.model.orders import match_to_order
 from pixelrnn.model.paper.raster import Network
+from pixelrnn.model.precision import tf32_allowed
 from pixelrnn.pixels import to_sequence
-from pixelrnn.precision import tf32_allowed
 from pixelrnn.training.state import Settings
 
 

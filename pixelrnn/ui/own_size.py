@@ -86,18 +86,11 @@ class PictureDrawn:
         return with_channels_as(len(self.request.picture), picture)
 
     @property
-    def facts(self) -> list[dict[str, float]]:
-        """The log-probability of each draw."""
-        values = self.found.draws[0].numel()
-        return [
-            {"log_prob_nats": nats, "bits_per_dim": -nats / values / float(np.log(2))}
-            for nats in self.found.log_probs.tolist()
-        ]
-
-    @property
     def words(self) -> list[str]:
         """The words below each answer."""
-        below = (f"{fact['log_prob_nats']:,.0f} nats, {fact['bits_per_dim']:.2f} bits per value" for fact in self.facts)
+        below = (
+            f"{fact['log_prob_nats']:,.0f} nats, {fact['bits_per_dim']:.2f} bits per value" for fact in self.found.facts
+        )
         draws = (f"draw {k}: {words}".replace("-", "\N{MINUS SIGN}") for k, words in enumerate(below, 1))
         return ["mean", *draws]
 
@@ -158,7 +151,7 @@ def archive(drawn: PictureDrawn) -> bytes:
     files["mask.png"] = views.png(request.hidden[None].to(torch.uint8) * 255)
     files["interval.png"] = views.png(drawn.found.interval_widths.round().to(torch.uint8)[None])
     settings = {name: getattr(request, name) for name in ("count", "temperature", "seed")}
-    completions = [{"file": name, **fact} for name, fact in zip(names[1:], drawn.facts, strict=True)]
+    completions = [{"file": name, **fact} for name, fact in zip(names[1:], drawn.found.facts, strict=True)]
     report = {"settings": {"model": request.loaded.name, **settings}, "hidden_pixels": int(request.hidden.sum())}
     return views.pack(files, {**report, "interval_share": 0.9, "completions": completions})
 
