@@ -68,9 +68,9 @@ def hidden_parts(
     build: Callable[[dict[str, Any]], Tensor],
     of: str = "",
 ) -> dict[str, Tensor]:
-    """What is hidden of a user's picture, bool (height, width) at its own size, by names.
+    """The masks of a user's picture, bool (height, width) at its own size, by names.
 
-    It is what its mask file hides, or, if nothing is asked for, its transparent part: `given`. Otherwise it is the
+    Hidden is what its mask file hides, or, if nothing is asked for, its transparent part: `given`. Otherwise it is the
     occlusions, each made by build(spec), and the transparent part too. of: words behind the occlusions' names.
     """
     path = mask_path(cfg)
@@ -133,5 +133,5 @@ def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) ->
 
 
 def _stems(masks: Mapping[str, Tensor]) -> list[str]:
-    """What the names of a mask's files begin with: nothing if there is one mask."""
+    """The beginning of the names of each mask's files: nothing if there is one mask."""
     return [""] if len(masks) == 1 else [f"{i:02d}-" for i in range(len(masks))]

@@ -246,8 +246,7 @@ def _summary(model: InpaintingRNN, filled: Filled, count: int) -> list[Tensor]:
 def tiles(hidden: Tensor, height: int, width: int) -> Tensor:
     """The upper left corners of the height × width tiles that hold hidden pixels, int64 (tiles, 2).
 
-    Of the grids that are moved by eighths of a tile, the one with the fewest such tiles is taken, so that a small hole lies
-    in one tile.
+    The grid is moved by eighths of a tile to where it has the fewest such tiles, so that a small hole lies in one tile.
     """
     part = max(1, height // OFFSETS), max(1, width // OFFSETS)
     many = height // part[0], width // part[1]  # parts of a tile

@@ -83,7 +83,7 @@ class Dataset:
 
     @property
     def train_tensors(self) -> tuple[Tensor, ...]:
-        """What the training images depend on."""
+        """The tensors that the training images are taken from."""
         return (self.train.values, self.train.places) if isinstance(self.train, Patches) else (self.train,)
 
     @cached_property

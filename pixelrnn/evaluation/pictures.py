@@ -27,7 +27,7 @@ class Score:
 
 @dataclass(frozen=True)
 class PictureReport:
-    """What evaluate_pictures measures of one kind of holes."""
+    """The results of evaluate_pictures for one kind of hole."""
 
     likelihoods: Likelihoods  # -log p(hidden | observed) of the originals
     hidden: float  # share of the pixels

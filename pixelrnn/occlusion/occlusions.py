@@ -133,7 +133,7 @@ DAMAGE = {
 
 
 def damage(height: int, width: int, kind: str | None = None, seed: int = 0) -> Tensor:
-    """What is missing in photographs: pixels (of any density), scratches, text or boxes, all of a size in pixels; what lies
+    """Damage of photographs: missing pixels (of any density), scratches, text or boxes, all of a size in pixels; all that lies
     outside of wide scratches; or everything. kind: one of these; None: one drawn at random, as DAMAGE says.
     """
     draw = Random(seed)

@@ -74,7 +74,7 @@ class PictureRequest:
 
 @dataclass(frozen=True, eq=False)
 class PictureDrawn:
-    """What was drawn for a request. Its answers are the mean, which is number 0, and the draws."""
+    """The answers to a request: the mean, which is number 0, and the draws."""
 
     request: PictureRequest
     found: PictureCompletions
@@ -296,7 +296,7 @@ def editor_value(target: Target) -> EditorValue:
 
 
 def hidden_part(target: Target, layers: Sequence[np.ndarray]) -> Tensor:
-    """What the layers of the editor, uint8 (height, width, 4), hide of a target: bool, at the picture's own size."""
+    """The mask that the layers of the editor, uint8 (height, width, 4), paint on a target: bool, at the picture's own size."""
     painted = torch.zeros(target.image.shape[1:], dtype=torch.bool)
     for layer in layers:
         if layer.shape[:2] != painted.shape:
