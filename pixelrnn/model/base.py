@@ -250,7 +250,7 @@ class Model(nn.Module, ABC):
         return tree_map_only(Tensor, lambda tensor: tensor.to(self.orders.device), given)
 
     def training_log_prob(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The quantity that training maximises: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to the gradient.
+        """The objective of training: log p(x), or with `hidden` fill_log_prob, (batch,) nats. A model may add to its gradient.
 
         Both must be on the model's device, and nothing is checked: a look at their values would wait for a GPU.
         """
