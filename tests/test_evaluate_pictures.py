@@ -60,8 +60,18 @@ def test_the_report_is_that_of_the_completions(model, pictures, hidden):
 def test_other_fills_stand_beside_ours_and_progress_goes_to_the_end(model, pictures, hidden):
     seen = []
     found = evaluation.evaluate_pictures(
-        model, pictures, hidden, 1, {"the original": lambda picture, _: picture}, progress=lambda *now: seen.append(now)
+        model,
+        pictures,
+        hidden,
+        1,
+        {"the original": lambda picture, _: picture},
+        SEED,
+        lambda *now: seen.append(now),
+        keep=1,
     )
+    (shown,) = found.shown
+    assert torch.equal(shown.fills["the original"], pictures[0]) and torch.equal(shown.original, pictures[0])
+    assert torch.equal(shown.completions.hidden, hidden[0])
     assert (found.scores["the original"].psnr, found.scores["the original"].ssim) == (60, pytest.approx(1))
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
     assert seen[-1][:2] == (hidden.sum(), hidden.sum())
@@ -90,7 +100,7 @@ def evaluating(call, model, tmp_path):
     return run
 
 
-def test_images_of_another_size_are_completed_as_pictures(evaluating):
+def test_images_of_another_size_are_completed_as_pictures(evaluating, tmp_path):
     out, report = evaluating("completions=2", "seed=3")
     assert list(report["results"]) == ["scratches", "text", "boxes", "pixels", "centre"]
     assert (report["seed"], report["count"], report["settings"]["completions"]) == (3, 2, 2)
@@ -98,6 +108,8 @@ def test_images_of_another_size_are_completed_as_pictures(evaluating):
         assert list(found["scores"]) == ["mean of 2", "a draw"]
         assert 0 <= found["coverage"] <= 1 and found["likelihoods"]["bits_per_dim"] > 0
     assert "images: 1, of 10x12 pixels" in out
+    with Image.open(tmp_path / "out" / "evaluation_completions.png") as figure:
+        assert figure.width > 5 * 24 and figure.height > 5 * 20  # 5 occlusions and 5 columns of tiles twice their size
 
 
 def test_the_users_occlusion_replaces_the_others_and_16_draws_make_the_mean(evaluating):

@@ -11,7 +11,7 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn import UserError
-from pixelrnn.completion.windows import complete_windows, log_probs, rounds, tiles
+from pixelrnn.completion.windows import complete_windows, for_few_draws, log_probs, rounds, tiles
 from pixelrnn.training.update import Objective
 
 CASES = every_pair(
@@ -148,6 +148,40 @@ def test_the_intervals_are_those_of_the_exact_marginals(likelihood):
         sure = ((at_most - share).abs() > 0.01).all(0)
         assert sure.any()
         assert torch.equal(ends[0][sure].long(), (at_most < share).sum(0)[sure])
+
+
+@pytest.mark.parametrize("draws", [3, 6, 16])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])  # of the variance that is between the draws
+def test_intervals_of_a_few_draws_hold_nine_tenths(draws, share):
+    random = torch.Generator().manual_seed(draws)
+    likelihood = tiny_model((1, 4, 4), 256, model="InpaintingRNN", likelihood="logistic_mixture").likelihood
+    n, deviation = 3000, 20 / 127.5  # 20 levels in all
+
+    def normal(count):
+        return torch.randn(count, n, 1, generator=random, dtype=torch.float64) * math.sqrt(share) * deviation
+
+    within = math.sqrt(1 - share) * deviation * math.sqrt(3) / math.pi  # the scale of a logistic distribution
+    parameters = torch.zeros(draws, n, 10, 3, dtype=torch.float64)  # of each component: weight, mean, log scale
+    parameters[..., 1], parameters[..., 2] = normal(draws), math.log(within)
+    parameters, values = parameters.flatten(2), torch.zeros(draws, n, 1, dtype=torch.int64)
+    u = torch.rand(n, 1, generator=random, dtype=torch.float64)
+    new = ((normal(1)[0] + within * (u / (1 - u)).log() + 1) * 127.5).round()
+    low, high = likelihood.quantiles(parameters, values, (0.05, 0.95))
+    narrow = ((new >= low) & (new <= high)).double().mean()
+    low, high = for_few_draws(low, high, likelihood.mean(parameters, values), 256)
+    held = ((new >= low) & (new <= high)).double().mean()
+    assert held >= narrow and 0.86 < held < 0.94
+    assert narrow < 0.8 or (draws, share) != (3, 0.9)
+
+
+def test_a_single_draw_leaves_its_intervals_and_levels_have_ends():
+    low, high = torch.tensor([[0], [3]]), torch.tensor([[1], [5]])
+    for draws, expected in ((1, [[0.5], [4.0]]), (2, [[0.0], [3.0]])):
+        found = for_few_draws(low, high, torch.tensor([expected] * draws), 6)
+        assert torch.equal(found[0], low) and torch.equal(found[1], high)
+    low, high = torch.tensor([[0], [1]]), torch.tensor([[4], [5]])
+    found = for_few_draws(low, high, torch.tensor([[[0.0], [0.0]], [[5.0], [5.0]]]), 6)
+    assert (found[0] == 0).all() and (found[1] == 5).all()
 
 
 def test_even_one_draw_has_intervals_that_hold_its_likes():

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelrnn import distributed
+from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import pixel_bar, refuse_others
@@ -21,6 +21,8 @@ from pixelrnn.model import InpaintingRNN
 
 # Options that mean nothing here, and what they are set to if nobody asks for them.
 OTHERS = {"strategy": "ancestral", "particles": "auto", "ensemble": False}
+
+KEPT = 2  # pictures of each occlusion in the figure
 
 
 def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]) -> None:
@@ -38,14 +40,22 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
     print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")
     repeats = note_repeats(model.train_digests, images, cfg.part) if data.shape == model.shape else None
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'SSIM':>12}{'seconds an image':>20}")
-    report = {}
+    report, shown, rows = {}, [], []
     for name, hidden in masks.items():
         with pixel_bar(name) as progress:
-            found = evaluate_pictures(model, images, hidden, cfg.completions, fills, cfg.seed, progress)
+            found = evaluate_pictures(model, images, hidden, cfg.completions, fills, cfg.seed, progress, KEPT)
         _print(name, found)
+        shown += found.shown
+        rows += [name] * len(found.shown)
         report[name] = {"occlusion": chosen[name], **found.as_dict()}
     if not distributed.is_main():
         return
+    figure = figures.beside_others(
+        [each.completions for each in shown], [each.original for each in shown], [each.fills for each in shown], model.levels, rows
+    )  # fmt: skip
+    picture = job.folder / f"evaluation_completions.{cfg.figures}"
+    figures.save_figure(figure, picture)
+    print(f"picture    {picture}")
     path = job.folder / "evaluation.json"
     about: dict[str, Any] = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part}
     about |= {"count": cfg.completions, "seed": cfg.seed, "images_trained_on": repeats, "settings": job.settings()}

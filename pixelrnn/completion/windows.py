@@ -24,6 +24,7 @@ from pixelrnn.products import packed
 
 BATCH = 256  # windows that are drawn at a time
 ENDS = (0.05, 0.95)  # the shares of the distribution below the ends of an interval
+LIMIT = 1.6449  # such an end of a normal distribution, in standard deviations
 OFFSETS = 8  # the grid of windows is moved by eighths of a tile, to where it needs the fewest tiles
 # A window knows more than its neighbour if more of these are less than its known share.
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
@@ -85,10 +86,10 @@ def complete_windows(
     the CPU.
 
     The means are averages over the draws of each pixel's expected value given the pixels drawn before it. This varies less
-    than the mean of the draws (Rao-Blackwell). The intervals are those of the distributions averaged likewise, so that a few
-    draws suffice. progress(done, total, picture) is called after each batch of windows, with the number of hidden pixels
-    that are drawn, and the picture with the first completion. Raises UserError for a picture that does not fit the model,
-    and if nothing is hidden.
+    than the mean of the draws (Rao-Blackwell). The intervals are those of the distributions averaged likewise, and wider if
+    the draws are few and differ. progress(done, total, picture) is called after each batch of windows, with the number of
+    hidden pixels that are drawn, and the picture with the first completion. Raises UserError for a picture that does not fit
+    the model, and if nothing is hidden.
     """
     Options(count=count, temperature=temperature)
     check_picture(model, picture, hidden)
@@ -235,12 +236,40 @@ def _summary(model: InpaintingRNN, filled: Filled, count: int) -> list[Tensor]:
     windows = len(filled.real) // count
     places, real = filled.places[:windows], filled.real[:windows]  # the same for all draws
     parameters, values = (x.unflatten(0, (count, -1))[:, real] for x in (filled.parameters, filled.values))
-    likelihood, at, found = model.likelihood, real.nonzero()[:, 0], []
-    for each in (likelihood.mean(parameters, values).mean(0), *likelihood.quantiles(parameters, values, ENDS)):
+    expected, at, found = model.likelihood.mean(parameters, values), real.nonzero()[:, 0], []
+    low, high = model.likelihood.quantiles(parameters, values, ENDS)
+    for each in (expected.mean(0), *for_few_draws(low, high, expected, model.levels)):
         whole = each.new_zeros(windows, model.pixels, each.shape[-1])
         whole[at, places[real]] = each
         found.append(whole.transpose(1, 2).unflatten(2, model.shape[1:]).cpu())
     return found
+
+
+def for_few_draws(low: Tensor, high: Tensor, expected: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Widen intervals, low to high int64 (...), of the average of a few distributions whose expected values are (draws, ...).
+
+    The draws stand for all that could be drawn. So far as their expected values differ, the average of a few is too narrow:
+    of five, none may lie near the true value. As for normal distributions, the distance of the ends from the mean grows by
+    the ratio of Student's t to its limit, with the degrees of freedom of Satterthwaite (1946), and by that of the standard
+    deviations: of a new value, and of the average. A single draw says nothing of others: nothing is changed.
+    """
+    draws = len(expected)
+    if draws == 1:
+        return low, high
+    mean, between = expected.mean(0), expected.var(0)  # of a new expected value
+    averaged = between * (draws - 1) / draws
+    within = (((high - low + 1) / (2 * LIMIT)).square() - averaged).clamp_min(1e-6)
+    new = between * (1 + 1 / draws)
+    freedom = (draws - 1) * ((within + new) / new.clamp_min(1e-6)).square()
+    # Student's t at the same share: the first terms of its expansion in 1 / degrees of freedom (Abramowitz and Stegun 26.7.5)
+    z = LIMIT
+    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    t = sum(term / freedom**power for power, term in enumerate(terms))
+    by = t / z * ((within + new) / (within + averaged)).sqrt()
+    wider = [mean + (end - mean) * by for end in (low, high)]
+    return low.minimum(wider[0].round().long().clamp_min(0)), high.maximum(
+        wider[1].round().long().clamp_max(levels - 1)
+    )
 
 
 def tiles(hidden: Tensor, height: int, width: int) -> Tensor:

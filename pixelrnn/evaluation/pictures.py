@@ -1,7 +1,7 @@
 """How near an InpaintingRNN's completions come to the originals, in pictures of any size, beside other fills."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from pixelrnn import distributed
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.windows import complete_windows, log_probs
+from pixelrnn.completion.windows import PictureCompletions, complete_windows, log_probs
 from pixelrnn.evaluation.baselines import Fill
 from pixelrnn.evaluation.likelihoods import Likelihoods, quality
 from pixelrnn.model import InpaintingRNN
@@ -26,6 +26,15 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One of the pictures and all answers to it, for a figure."""
+
+    original: Tensor  # uint8 (channels, height, width)
+    completions: PictureCompletions
+    fills: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
 class PictureReport:
     """The results of evaluate_pictures for one kind of hole."""
 
@@ -33,10 +42,13 @@ class PictureReport:
     hidden: float  # share of the pixels
     coverage: float  # share of the hidden values that lie in their interval of 90 %, or at its ends
     scores: dict[str, Score]  # of the mean of the draws, of a draw, and of each of the fills
+    shown: list[Shown]  # the first pictures
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "likelihoods": self.likelihoods.as_dict()}
+        """Plain values for JSON, without pictures."""
+        numbers = asdict(replace(self, shown=[]))
+        del numbers["shown"]
+        return {**numbers, "likelihoods": self.likelihoods.as_dict()}
 
 
 def evaluate_pictures(
@@ -47,15 +59,17 @@ def evaluate_pictures(
     fills: Mapping[str, Fill] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    keep: int = 0,
 ) -> PictureReport:
     """Complete pictures, uint8 (pictures, channels, height, width) of any size, and compare with the originals.
 
     hidden bool (pictures, height, width); all on the CPU. count: draws for each mean. fills: other answers, such as
     classical_fills(). Picture k is completed with the seed seed + k, so that its result does not depend on the others.
-    progress is called as in complete_windows, with the hidden pixels of all pictures. Raises UserError for pictures that do
+    progress is called as in complete_windows, with the hidden pixels of all pictures. keep: so many pictures are
+    kept with all answers to them, in `shown`. Raises UserError for pictures that do
     not fit the model, and if nothing is hidden in one.
     """
-    rows, mine = [], distributed.shard(torch.arange(len(pictures))).tolist()
+    rows, shown, mine = [], list[Shown](), distributed.shard(torch.arange(len(pictures))).tolist()
     names = [f"mean of {count}", "a draw", *(fills or {})]
     done, total = 0, int(hidden[mine].sum())
     for k in mine:
@@ -70,18 +84,20 @@ def evaluate_pictures(
             generator=generator,
             progress=progress and (lambda part, _, so_far: progress(before + part, total, so_far)),
         )
-        answers, seconds = [found.mean, found.draw(0)], [perf_counter() - start, 0.0]
-        for fill in (fills or {}).values():
+        others, seconds = dict[str, Tensor](), [perf_counter() - start, 0.0]
+        for name, fill in (fills or {}).items():
             start = perf_counter()
-            answers.append(fill(picture, mask))
+            others[name] = fill(picture, mask)
             seconds.append(perf_counter() - start)
+        if len(shown) < keep:
+            shown.append(Shown(picture, found, others))
         true = picture[:, mask]
         row = [
             float(log_probs(model, picture, mask, true[None])),
             true.numel(),
             float(((found.low <= true) & (true <= found.high)).sum()),
         ]
-        for answer, time in zip(answers, seconds, strict=True):
+        for answer, time in zip([found.mean, found.draw(0), *others.values()], seconds, strict=True):
             near = quality(picture[None], answer[None, None], mask, model.levels)
             row += [near.psnr, near.ssim, time]
         rows.append(row)
@@ -97,4 +113,5 @@ def evaluate_pictures(
             name: Score(psnr, ssim, None if name == "a draw" else seconds)
             for name, (psnr, ssim, seconds) in zip(names, means, strict=True)
         },
+        shown,
     )

@@ -24,12 +24,13 @@ if "matplotlib" not in sys.modules:
 from matplotlib.figure import Figure
 
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
-from pixelrnn.figures.strips import around_holes, by_occlusion, completions, grid, maps
+from pixelrnn.figures.strips import around_holes, beside_others, by_occlusion, completions, grid, maps
 from pixelrnn.files.atomic import expanded, write_whole
 
 __all__ = [
     "around_holes",
     "as_png",
+    "beside_others",
     "by_occlusion",
     "compare",
     "completions",

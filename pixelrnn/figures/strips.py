@@ -148,11 +148,50 @@ def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) 
     figure, centres = _sheet(list(zip(*columns, strict=True)), wide_after=[end - 1 for end in ends[:-1]])
     middles = [(centres[end - len(groups[name])] + centres[end - 1]) / 2 for name, end in zip(names, ends, strict=True)]
     _label(figure, dict(zip(middles, names, strict=True)))
+    _tell_widths(figure, most)
+    return figure
+
+
+def beside_others(
+    completions: Sequence[PictureCompletions],
+    originals: Sequence[Tensor],
+    others: Sequence[Mapping[str, Tensor]],
+    levels: int,
+    rows: Sequence[str] = (),
+) -> Figure:
+    """Draw one row for each completed picture, the part of it that hides the most, at its own pixels: occluded | mean | draw |
+    width of the intervals | other fills | original.
+
+    originals and others, by name the same ones for each, are uint8 (channels, height, width). The parts have one size: the
+    pictures too, or at least 96 pixels at each side. rows are labels at the left.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    widths = []
+    for found, original, fills in zip(completions, originals, others, strict=True):
+        part = (slice(None), *_fullest(found.hidden, 1)[0])
+        widths.append(found.interval_widths[part[1:]])
+        tiles = {
+            "occluded": occluded(found.picture[part], found.hidden[part[1:]], levels),
+            "mean": as_rgb(found.mean[part], levels),
+            "draw": as_rgb(found.draw(0)[part], levels),
+            "90 % interval": np.empty(0),
+            **{name: as_rgb(picture[part], levels) for name, picture in {**fills, "original": original}.items()},
+        }
+        for name, tile in tiles.items():
+            columns.setdefault(name, []).append(tile)
+    hot, most = as_heat(torch.stack(widths))
+    columns["90 % interval"] = list(hot)
+    figure, centres = _sheet(list(zip(*columns.values(), strict=True)), wide_after=(0, 3, len(columns) - 2))
+    _label(figure, dict(zip(centres, columns, strict=True)), rows, hot.shape[1])
+    _tell_widths(figure, most)
+    return figure
+
+
+def _tell_widths(figure: Figure, most: float) -> None:
     figure.axes[0].annotate(
         f"width of the interval: black is 0, the brightest {most:.0f} levels",
         (1, 0), (0, -4), "axes fraction", "offset points", ha="right", va="top", fontsize=7,
     )  # fmt: skip
-    return figure
 
 
 def _fullest(hidden: Tensor, count: int) -> list[tuple[slice, slice]]:
