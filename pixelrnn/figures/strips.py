@@ -202,13 +202,22 @@ def _fullest(hidden: Tensor, count: int) -> list[tuple[slice, slice]]:
     while len(found) < count and bool(left.any()):
         sums = F.avg_pool2d(left, sides, steps)[0]
         corner = [int(i) * step for i, step in zip(divmod(int(sums.argmax()), sums.shape[1]), steps, strict=True)]
+        part = [_span(first, side, whole) for first, side, whole in zip(corner, sides, hidden.shape, strict=True)]
+        at = hidden[part[0], part[1]].nonzero()  # they are moved to the middle
+        moves = ((at.amin(0) + at.amax(0) + 1 - torch.tensor(sides)) / 2).int().tolist()
         part = [
-            slice(min(first, whole - side), min(first, whole - side) + side)
-            for first, side, whole in zip(corner, sides, hidden.shape, strict=True)
+            _span(span.start + move, side, whole)
+            for span, move, side, whole in zip(part, moves, sides, hidden.shape, strict=True)
         ]
         found.append((part[0], part[1]))
         left[:, part[0], part[1]] = 0
     return found
+
+
+def _span(first: int, side: int, whole: int) -> slice:
+    """`side` of a picture's pixels, from the first on or as near to it as there are so many."""
+    first = max(0, min(first, whole - side))
+    return slice(first, first + side)
 
 
 def grid(images: Tensor, levels: int, title: str = "", columns: int | None = None) -> Figure:
