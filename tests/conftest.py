@@ -103,9 +103,13 @@ def new_model(**options) -> SequenceRNN:
     return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
 
 
-def run(folder, model=None, data=None, **settings):
+def run(folder, model=None, data=None, drawn=False, **settings):
+    """Trains; the pictures, which take most of the time of a small run, are drawn if asked for."""
     folder.mkdir(exist_ok=True)
-    return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr("pixelrnn.training.loop._draw", lambda *_: None)
+        return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
 
 
 def records(folder):
@@ -205,6 +209,8 @@ def tiny_model(
     known = option_defaults(MODELS[model]).keys() | {"ordering"}
     if model != "SequenceRNN":  # one table of factors serves several models
         options = {name: value for name, value in options.items() if name in known}
+    if options.get("likelihood", "categorical") == "categorical":
+        options["likelihood"] = {"name": "categorical", "hidden": 12}  # not 128, most of the work of a tiny model
     made = MODELS[model](tuple(shape), levels, **{**TINY[model], **options})
     randomise(made, seed, gain)
     made.cursor.index = len(made.orders) // 2  # of several orders, not the first, so that all tests are of another one
