@@ -22,11 +22,11 @@ from pixelrnn.data import Dataset
 from pixelrnn.training import Settings
 from pixelrnn.training import loop as training
 
-SETTINGS = Settings(epochs=12, batch_size=8, validate_every=1, warmup_steps=2, samples=0)
+SETTINGS = Settings(epochs=6, batch_size=8, validate_every=1, warmup_steps=2, samples=0)
 
 
 def run(folder: Path) -> None:
-    """Train for 60 updates, and validate and save after each."""
+    """Train for 30 updates, and validate and save after each."""
     images = torch.randint(4, (60, 1, 5, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     data = Dataset("noise", 4, images[:40], images[40:50], images[50:])
     torch.manual_seed(1)

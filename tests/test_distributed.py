@@ -11,11 +11,34 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run
+from conftest import random_images, run, tiny_model
 
 import pixelrnn
 from pixelrnn import distributed
+from pixelrnn.training import Settings
+from pixelrnn.training.update import make_objective, make_optimizer, update
 
+FORKED = """
+import os, runpy, sys
+import conftest, sklearn.datasets, torch._dynamo, torch.distributed  # what both would import
+from pixelrnn import cli
+from pixelrnn.cli import app, evaluate, sample, train
+
+line = sys.argv[1:]
+while line:
+    command = line[: line.index("END")]
+    line = line[len(command) + 1 :]
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True)
+    for rank in "01":
+        if not os.fork():
+            os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+            os.environ.update(MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+            sys.argv = command if command[0].endswith(".py") else ["pixelrnn", *command]
+            runpy.run_path(command[0]) if sys.argv == command else cli.main()
+            os._exit(1)
+    codes = [os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(2)]
+    assert codes == [0, 0], codes
+"""
 ONE = [sys.executable, "-m", "pixelrnn"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pixelrnn"]
 ENVIRONMENT = {
@@ -36,14 +59,24 @@ KINDS = {
 
 
 def start(launcher, *arguments):
-    command = [*launcher, *arguments]
+    command = [*launcher, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
-def call(launcher, *arguments):
-    process = start(launcher, *arguments)
+def ended(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
+    return out
+
+
+def on_two(*commands):
+    """Runs each command, a script or pixelrnn's, on two processes, as torchrun does, but forked when torch has been imported."""
+    return ended(start([sys.executable, "-c", FORKED], *(word for command in commands for word in (*command, "END"))))
+
+
+def on_one(call, *arguments):
+    code, out, err = call(*arguments)
+    assert code == 0, err
     return out
 
 
@@ -70,59 +103,70 @@ def assert_same_weights(one, two):
         assert apart.max() < 1e-3 and apart.quantile(0.9) < 1e-5, name
 
 
+def gradients():
+    """Losses, norms and gradients of one update of several models, by the case."""
+    found = {}
+    for batch in (7, 2, 1):
+        for options in (
+            {},
+            {"bidirectional": True, "orders": "symmetries", "dropout": 0.0},
+            {"model": "DiagonalBiLSTM"},
+        ):
+            for bptt, accumulate in (("full", 1), ("full", 3), ("checkpointed", 2)):
+                settings = Settings(bptt=bptt, accumulate=accumulate, clip_norm=1e9)
+                model = tiny_model((1, 4, 4), 3, **options)
+                torch.manual_seed(batch)
+                occlusion = "mixed" if model.sees_ahead else None
+                images = random_images(batch, model.shape, 3)
+                objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
+                loss, norm = update(objective, optimizer, images, settings, occlusion)
+                key = f"{batch} {sorted(options)} {bptt} {accumulate}"
+                found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
+    return found
+
+
 GRADIENTS = """
 import sys, torch
-from conftest import random_images, tiny_model
 from pixelrnn import distributed
-from pixelrnn.training import Settings
-from pixelrnn.training.update import make_objective, make_optimizer, update
+from test_distributed import gradients
 
 distributed.begin()
-found = {}
-for batch in (7, 2, 1):
-    for options in ({}, {"bidirectional": True, "orders": "symmetries", "dropout": 0.0}, {"model": "DiagonalBiLSTM"}):
-        for bptt, accumulate in (("full", 1), ("full", 3), ("checkpointed", 2)):
-            settings = Settings(bptt=bptt, accumulate=accumulate, clip_norm=1e9)
-            model = tiny_model((1, 4, 4), 3, **options)
-            torch.manual_seed(batch)
-            occlusion = "mixed" if model.sees_ahead else None
-            images = random_images(batch, model.shape, 3)
-            loss, norm = update(make_objective(model, settings), make_optimizer(model, settings), images, settings, occlusion)
-            key = f"{batch} {sorted(options)} {bptt} {accumulate}"
-            found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
-torch.save(found, f"{sys.argv[1]}{distributed.rank()}.pt")
+torch.save(gradients(), f"{sys.argv[1]}{distributed.rank()}.pt")
 distributed.exit_process(0)
 """
 
 
 def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
     (tmp_path / "gradients.py").write_text(GRADIENTS)
-    for name, launcher in {"one": ONE[:1], "two": TWO[:-2]}.items():
-        command = [*launcher, str(tmp_path / "gradients.py"), str(tmp_path / name)]
-        subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300)
-    expected, *found = (torch.load(tmp_path / f"{name}.pt") for name in ("one0", "two0", "two1"))
-    for ours in found:
-        for case, gradients in expected.items():
-            for name, gradient in gradients.items():
+    on_two([tmp_path / "gradients.py", tmp_path / "two"])
+    expected = gradients()
+    for ours in (torch.load(tmp_path / f"two{rank}.pt") for rank in range(2)):
+        for case, wanted in expected.items():
+            for name, gradient in wanted.items():
                 torch.testing.assert_close(ours[case][name], gradient, rtol=1e-8, atol=1e-10, msg=f"{case}: {name}")
 
 
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "parts" else ()) for kind in KINDS]
 )
-def test_two_processes_train_evaluate_and_sample_as_one(kind, tmp_path):
-    for name, launcher in {"one": ONE, "two": TWO}.items():
-        out = call(launcher, *TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / name}")
+def test_two_processes_train_evaluate_and_sample_as_one(kind, call, tmp_path):
+    one, two = ([*TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / name}"] for name in ("one", "two"))
+    for out in (on_one(call, *one), ended(start(TWO, *two)) if kind == "plain" else on_two(two)):
         assert out.count("best  ") == 1  # one process speaks
     assert_same_run(tmp_path / "one", tmp_path / "two")
     if kind != "plain":
         return
-    numbers = {}
-    for name, launcher in {"one": ONE, "two": TWO}.items():
-        folder, checkpoint = tmp_path / f"{name}e", f"checkpoint={tmp_path / 'one'}"
-        arguments = ["completions=2", "completed_images=3", "limit=11", "batch_size=4", "occlusion=half", "device=cpu"]
-        call(launcher, "evaluate", checkpoint, *arguments, f"hydra.run.dir={folder}")
-        call(launcher, "sample", checkpoint, "count=7", "batch_size=3", "device=cpu", f"hydra.run.dir={folder}")
+    checkpoint, numbers = f"checkpoint={tmp_path / 'one'}", {}
+    arguments = ["completions=2", "completed_images=3", "limit=11", "batch_size=4", "occlusion=half"]
+    lines = [
+        ["evaluate", checkpoint, *arguments, "device=cpu"],
+        ["sample", checkpoint, "count=7", "batch_size=3", "device=cpu"],
+    ]
+    for line in lines:
+        on_one(call, *line, "hydra.run.dir=one/e")
+    on_two(*([*line, f"hydra.run.dir={tmp_path / 'two' / 'e'}"] for line in lines))
+    for name in ("one", "two"):
+        folder = tmp_path / name / "e"
         numbers[name] = json.loads((folder / "evaluation.json").read_text())
         numbers[name]["samples"] = [p.read_bytes() for p in sorted((folder / "samples").iterdir())]
         assert len(numbers[name]["samples"]) == 7
@@ -145,15 +189,16 @@ def assert_close(one, two, path=""):
     ("first", "then"),
     [pytest.param(TWO, ONE, id="two then one"), pytest.param(ONE, TWO, id="one then two", marks=pytest.mark.slow)],
 )
-def test_a_run_goes_on_with_another_number_of_processes(first, then, tmp_path):
+def test_a_run_goes_on_with_another_number_of_processes(first, then, call, tmp_path):
     dropout = ["model.dropout=0", "seed=5"]
-    call(ONE, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'whole'}")
+    on_one(call, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'whole'}")
     # The learning rate follows the number of epochs, so the first part is one that is stopped.
     process = start(first, *TRAIN, *dropout, "training.validate_every=3", f"hydra.run.dir={tmp_path / 'parts'}")
     wait_for(tmp_path / "parts" / "last" / "training.pt", process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=300)
-    call(then, *TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'parts'}")
+    line = [*TRAIN, *dropout, f"hydra.run.dir={tmp_path / 'parts'}"]
+    on_one(call, *line) if then == ONE else ended(start(then, *line))
     steps = [record["step"] for record in records(tmp_path / "parts") if "train_bits_per_dim" in record]
     assert steps == sorted(set(steps))
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
@@ -190,7 +235,8 @@ from conftest import failing, new_model, run, stripes
 from pixelrnn import UserError, distributed
 
 distributed.begin()
-rank, place, case = distributed.rank(), Path(sys.argv[1]), sys.argv[2]
+rank, place = distributed.rank(), Path(sys.argv[1])
+case = place.name
 model = failing(5) if case == "recovery" else new_model(width=8 if case == "other model" else 16)
 data = stripes(dynamic=case == "other data" and rank == 1)
 try:
@@ -203,33 +249,34 @@ distributed.exit_process(0)
 """
 
 
-def separate(place, case):
-    """What two processes, each with a folder of its own, say, and their weights."""
-    (place / "separate.py").write_text(SEPARATE)
-    command = [*TWO[:-2], str(place / "separate.py"), str(place), case]
-    subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True)
-    return [((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)]
+def separate(*places):
+    """What two processes, each with a folder of its own, say, and their weights: for each place, named by its case."""
+    script = places[0].parent / "separate.py"
+    script.write_text(SEPARATE)
+    on_two(*([script, place] for place in places))
+    return [[((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)] for place in places]
 
 
-@pytest.mark.parametrize("case", ["state on the first", "recovery"])
-def test_processes_without_a_shared_folder_go_on_from_the_state_of_the_first(case, tmp_path):
-    if case == "state on the first":
-        run(tmp_path / "0", epochs=2)
-    (one, ours), (two, theirs) = separate(tmp_path, case)
-    assert one == two == "done" and all(map(torch.equal, ours, theirs))
-    assert not (tmp_path / "1" / "last").exists()
+def test_processes_without_a_shared_folder_go_on_from_the_state_of_the_first(tmp_path):
+    places = tmp_path / "state on the first", tmp_path / "recovery"
+    for place in places:
+        place.mkdir()
+    run(places[0] / "0", epochs=2)
+    for place, ((one, ours), (two, theirs)) in zip(places, separate(*places), strict=True):
+        assert one == two == "done" and all(map(torch.equal, ours, theirs)), place.name
+        assert not (place / "1" / "last").exists()
 
 
-@pytest.mark.parametrize(
-    ("case", "says"),
-    [("other data", "the processes have different images"), ("other model", "width 16 in the run, 8 now")],
-)
-def test_processes_are_refused_alike(case, says, tmp_path):
-    run(tmp_path / "0", epochs=2)
-    before = (tmp_path / "0" / "last" / "training.pt").read_bytes()
-    (one, _), (two, _) = separate(tmp_path, case)
-    assert says in one and says in two
-    assert (tmp_path / "0" / "last" / "training.pt").read_bytes() == before
+def test_processes_are_refused_alike(tmp_path):
+    says = {"other data": "the processes have different images", "other model": "width 16 in the run, 8 now"}
+    places = [tmp_path / case for case in says]
+    for place in places:
+        place.mkdir()
+        run(place / "0", epochs=2)
+    before = [(place / "0" / "last" / "training.pt").read_bytes() for place in places]
+    for text, ((one, _), (two, _)) in zip(says.values(), separate(*places), strict=True):
+        assert text in one and text in two
+    assert [(place / "0" / "last" / "training.pt").read_bytes() for place in places] == before
 
 
 def test_a_mistake_is_said_once():

@@ -446,7 +446,7 @@ def test_a_header_that_lies_is_refused(lie, saved):
             "likelihood.hidden.bias",
         ),
         ("likelihood.hidden.bias", lambda w: w.double() * 1e300 + 1e300, "likelihood.hidden.bias holds .* not finite"),
-        ("likelihood.hidden.bias", lambda w: w[1:], r"likelihood.hidden.bias is \(127,\) in .*, and \(128,\) in"),
+        ("likelihood.hidden.bias", lambda w: w[1:], r"likelihood.hidden.bias is \(11,\) in .*, and \(12,\) in"),
         ("more", lambda w: torch.zeros(1), r"more is \(1,\) in .* and missing in the model"),
         ("likelihood.more", lambda w: torch.zeros(2**20), "likelihood.more"),
         ("train_digests", lambda w: torch.zeros(2, 16), "train_digests must be uint8"),

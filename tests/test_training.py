@@ -46,7 +46,7 @@ def test_the_averaged_model_has_its_recurrent_weights_in_one_block(tmp_path, mon
 
 
 def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
-    at = run(tmp_path, validate_every=3, samples=4)
+    at = run(tmp_path, drawn=True, validate_every=3, samples=4)
     assert at.step == 20
     models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
     assert tree(tmp_path).keys() == models | {"last/training.pt", "metrics.jsonl", "curves.png", "samples.png"}
@@ -378,7 +378,7 @@ def test_the_papers_models_learn(name, tmp_path):
     data = stripes()
     model = MODELS[name]((1, 4, 4), 2, likelihood="bernoulli", width=8, depth=2, head=16)
     before = evaluate(model, data.test).nats
-    run(tmp_path / "run", model, data, epochs=30, learning_rate=0.01)
+    run(tmp_path / "run", model, data, epochs=30, learning_rate=0.01, validate_every=50)
     after = evaluate(load(tmp_path / "run"), data.test).nats
     assert before > 10 and after < 5  # 11.1 is chance, 2.8 all there is to know
 
