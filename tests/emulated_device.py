@@ -19,6 +19,7 @@ CPU's generators, so that a card draws what the CPU does.
 """
 
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -49,7 +50,15 @@ PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "baddbmm_", "convolution", "convolu
 # What autocast computes in bfloat16, and in float32; of torch's lists, what there is in the program.
 LOWER = {torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.matmul, Tensor.matmul, Tensor.__matmul__, F.linear}
 LOWER |= {torch.conv2d, torch.conv_transpose2d}
-HIGHER = {F.cross_entropy, F.binary_cross_entropy_with_logits, F.layer_norm, F.softplus, torch.exp, torch.log, Tensor.exp}
+HIGHER = {
+    F.cross_entropy,
+    F.binary_cross_entropy_with_logits,
+    F.layer_norm,
+    F.softplus,
+    torch.exp,
+    torch.log,
+    Tensor.exp,
+}
 HIGHER |= {Tensor.sum, Tensor.cumsum, Tensor.softmax, Tensor.log_softmax, Tensor.logsumexp, torch.expm1, torch.softmax}
 
 
@@ -145,7 +154,8 @@ class Device:
     def __init__(self) -> None:
         self.current, self.memory = 0, 2**40  # bytes of a card
         self.synchronized: list[Any] = []
-        self.capture: CUDAGraph | None = None
+        self.capturing: tuple[CUDAGraph, int, str] | None = None  # with the thread and the error mode
+        self.during_capture: Callable[[], None] = lambda: None
         self.captures: list[tuple[int, str]] = []  # the card and the error mode of each
         self.lowered: dict[int, tuple[Tensor, Tensor]] = {}  # autocast's copies of weights
         self.forget()
@@ -155,8 +165,13 @@ class Device:
         self.waits: Counter[str] = Counter()  # by the line of the program
         self.products: Counter[tuple[str, torch.dtype, bool]] = Counter()  # kind, dtype, and whether in full float32
 
+    @property
+    def capture(self) -> "CUDAGraph | None":
+        """The graph that this thread captures."""
+        return self.capturing[0] if self.capturing and self.capturing[1] == threading.get_ident() else None
+
     def wait(self) -> None:
-        if self.capture:
+        if self.capturing and (self.capture or self.capturing[2] == "global"):
             raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing: a wait in {where()}")
         self.waits[where()] += 1
 
@@ -268,7 +283,10 @@ class Calls(TorchFunctionMode):
 
 def make(func: Any, *args: Any, device: Any, **kwargs: Any) -> Any:
     """A function that makes a tensor on a given device."""
-    card, call = card_of(device), partial(func, *plain(args), **kwargs, device="cpu" if card_of(device) is not None else device)
+    card, call = (
+        card_of(device),
+        partial(func, *plain(args), **kwargs, device="cpu" if card_of(device) is not None else device),
+    )
     if card is None:
         return call()
     if func in (torch.tensor, torch.as_tensor):  # copies numbers of the CPU
@@ -489,18 +507,21 @@ def stream(given: Stream) -> Iterator[None]:
 
 
 @contextmanager
-def graph(made: CUDAGraph, pool: Any = None, stream: Stream | None = None, capture_error_mode: str = "global") -> Iterator[None]:
+def graph(
+    made: CUDAGraph, pool: Any = None, stream: Stream | None = None, capture_error_mode: str = "global"
+) -> Iterator[None]:
     """torch.cuda.graph. Without a stream, torch takes one of the device that was current at its first use."""
-    if _device.capture:
+    if _device.capturing:
         raise RuntimeError("two captures at the same time")
     _device.default_stream = stream or getattr(_device, "default_stream", None) or Stream()  # type: ignore[attr-defined]
     made.card = (stream or _device.default_stream).device.index  # type: ignore[attr-defined]
     _device.captures.append((made.card, capture_error_mode))
-    _device.capture = made
+    _device.capturing = made, threading.get_ident(), capture_error_mode
     try:
+        _device.during_capture()
         yield
     finally:
-        _device.capture = None
+        _device.capturing = None
         made.end()
 
 
@@ -553,7 +574,9 @@ CUDA = {  # of torch.cuda
     "is_current_stream_capturing": lambda: _device.capture is not None,
     "get_device_capability": lambda device=None: (9, 0),
     "get_arch_list": lambda: ["sm_90"],
-    "get_device_properties": lambda device=None: SimpleNamespace(name="emulated", major=9, minor=0, multi_processor_count=1),
+    "get_device_properties": lambda device=None: SimpleNamespace(
+        name="emulated", major=9, minor=0, multi_processor_count=1
+    ),
     "get_device_name": lambda device=None: "emulated",
     "Stream": Stream,
     "current_stream": Stream,
@@ -576,16 +599,18 @@ def exchange_generators(old: type, new: type) -> None:
 def emulated() -> Iterator[Device]:
     """Context manager: torch has two cards."""
     global _device
-    _device, real, swaps = Device(), torch.Generator, torch.__future__.get_swap_module_params_on_conversion()
+    _device, real, swaps = Device(), torch.Generator, torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
         for name, value in CUDA.items():
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped))
-        stack.enter_context(patch.object(clip_grad, "_has_foreach_support", lambda tensors, device: device.type == "cuda"))
+        stack.enter_context(
+            patch.object(clip_grad, "_has_foreach_support", lambda tensors, device: device.type == "cuda")
+        )
         stack.enter_context(patch.object(torch, "clear_autocast_cache", lambda: _device.lowered.clear()))
         stack.enter_context(patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: tensor.is_cuda))
-        stack.callback(torch.__future__.set_swap_module_params_on_conversion, swaps)
-        torch.__future__.set_swap_module_params_on_conversion(True)  # .to() makes the parameters CardTensors
+        stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, swaps)
+        torch.__future__.set_overwrite_module_params_on_conversion(True)  # .to() makes new parameters
         stack.callback(exchange_generators, Generator, real)
         exchange_generators(real, Generator)
         stack.callback(diagonals.cache_clear)  # it keeps tensors by their device
