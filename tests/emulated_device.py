@@ -3,19 +3,18 @@
 `with emulated() as device:` gives torch two cards, cuda:0 and cuda:1, and takes them away at the end. A tensor on a card is a
 CardTensor: a CPU tensor that says in Python that it is on a card. C++ takes it for a CPU tensor, so that autograd works.
 
-- CardTensor.__torch_dispatch__ sees each operation. It refuses tensors of different devices as CUDA does, counts kernels and
-  waits for the device, and notes the precision of matrix products.
-- A TorchFunctionMode sees the calls in Python: it makes and moves tensors, applies autocast to CUDA's bfloat16, refuses
-  .numpy() and generators of another device, and takes cuDNN's part in the recurrent layers.
-- A CUDA graph notes the operations. Then it undoes their writes and fills fresh memory with NaN, because a capture computes
-  nothing. A replay runs the operations on the same memory, so that an address that has changed, a branch of Python or a
-  number read in a capture show as they would on a card.
+- CardTensor.__torch_dispatch__ sees each operation. It refuses tensors of different devices as CUDA does, counts operations
+  and waits for the device, and notes the precision of matrix products.
+- A TorchFunctionMode sees the calls in Python: it makes and moves tensors, computes in bfloat16 what CUDA's autocast does,
+  refuses .numpy() and generators of another device, and takes cuDNN's part in the recurrent layers.
+- A CUDA graph notes the operations of its capture. Then it undoes their writes and fills fresh memory with NaN, because a
+  capture computes nothing. A replay runs the operations on the same memory. So an address that has changed, a branch in Python
+  or a number read in a capture show as on a card.
 
-It cannot see how CUDA's kernels round, TF32's digits, two streams that race, how much memory is in use, NCCL, or time. An
-operation counts as one kernel, and so does a recurrent layer of cuDNN, which takes several. Random numbers come from the
-CPU's generators, so that a card draws what the CPU does.
-
-`python -m tests.emulated_device` prints how many operations and waits each kind of model needs.
+It cannot see how CUDA's kernels round, TF32's digits, races of streams, how much memory is in use (a single tensor may be too
+large), NCCL, or time. An operation may be several kernels of CUDA, and a recurrent layer of cuDNN is one operation. Random
+numbers come from the CPU's generators, so that a card draws what the CPU does. The mode is that of one thread: another one
+enters Calls() first.
 """
 
 import sys
@@ -47,19 +46,9 @@ WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}
 SCALARS = {"where", "masked_fill", "masked_fill_", "fill_", *INDEXED}  # they take a CPU tensor of no dimension
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "baddbmm_", "convolution", "convolution_backward"}
-# What autocast computes in bfloat16, and in float32; of torch's lists, what there is in the program.
+# What autocast computes in bfloat16, of what there is in the program. Its list of what stays in float32 is left out.
 LOWER = {torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.matmul, Tensor.matmul, Tensor.__matmul__, F.linear}
 LOWER |= {torch.conv2d, torch.conv_transpose2d}
-HIGHER = {
-    F.cross_entropy,
-    F.binary_cross_entropy_with_logits,
-    F.layer_norm,
-    F.softplus,
-    torch.exp,
-    torch.log,
-    Tensor.exp,
-}
-HIGHER |= {Tensor.sum, Tensor.cumsum, Tensor.softmax, Tensor.log_softmax, Tensor.logsumexp, torch.expm1, torch.softmax}
 
 
 class CardTensor(torch.Tensor):
@@ -137,15 +126,12 @@ def where() -> str:
 class Generator(torch.Generator):
     """A generator that says that it is on a card."""
 
-    device: torch.device
-
-    def __new__(cls, device: Any = "cpu") -> "Generator":
+    def __new__(cls, device: Any = "cpu") -> Any:
         made = super().__new__(cls, "cpu")
-        card_of(device)
-        made.__dict__["place"] = torch.device(device)
+        made.place = torch.device(device)
         return made
 
-    device = property(lambda self: self.__dict__["place"])  # type: ignore[assignment]
+    device = property(lambda self: self.place)
 
 
 class Device:
@@ -153,7 +139,6 @@ class Device:
 
     def __init__(self) -> None:
         self.current, self.memory = 0, 2**40  # bytes of a card
-        self.synchronized: list[Any] = []
         self.capturing: tuple[CUDAGraph, int, str] | None = None  # with the thread and the error mode
         self.during_capture: Callable[[], None] = lambda: None
         self.captures: list[tuple[int, str]] = []  # the card and the error mode of each
@@ -161,7 +146,7 @@ class Device:
         self.forget()
 
     def forget(self) -> None:
-        self.kernels = self.replays = 0
+        self.operations = self.replays = 0
         self.waits: Counter[str] = Counter()  # by the line of the program
         self.products: Counter[tuple[str, torch.dtype, bool]] = Counter()  # kind, dtype, and whether in full float32
 
@@ -226,21 +211,15 @@ class Device:
                 found = on_card(found, card)
             else:
                 found = tree_map_only(Tensor, lambda x: x if id(x) in old else on_card(x, card), found)
-        if is_view or name in FREE or is_same(name, given):
-            call_again = None
-        else:
-            self.kernels += 1
-            call_again = call
+        if name == "copy_" and memory(given[0]) == memory(
+            given[1]
+        ):  # the second half of x[…] += 1, which CUDA leaves out
+            is_view = given[0].storage_offset() == given[1].storage_offset()
+        is_counted = not is_view and name not in FREE
+        self.operations += is_counted
         if self.capture and not is_view:
-            self.capture.note(call_again, found, places)
+            self.capture.note(call if is_counted else None, found, places)
         return found
-
-
-def is_same(name: str, given: list[Tensor]) -> bool:
-    """Whether this is a copy to the same place, as after x[…] += 1."""
-    if name != "copy_" or memory(given[0]) != memory(given[1]):
-        return False
-    return given[0].storage_offset() == given[1].storage_offset() and given[0].stride() == given[1].stride()
 
 
 @cache
@@ -276,23 +255,18 @@ class Calls(TorchFunctionMode):
                 raise RuntimeError(f"Expected a generator on card {at}, but found one on {generator.device}")
         if kwargs.get("device") is not None:
             return make(func, *args, **kwargs)
-        if torch.is_autocast_enabled("cuda") and (func in LOWER or func in HIGHER) and kwargs.get("out") is None:
-            args = tree_map_only(CardTensor, lowered if func in LOWER else raised, args)
+        if func in LOWER and torch.is_autocast_enabled("cuda") and kwargs.get("out") is None:
+            args = tree_map_only(CardTensor, lowered, args)
         return func(*args, **kwargs)
 
 
 def make(func: Any, *args: Any, device: Any, **kwargs: Any) -> Any:
     """A function that makes a tensor on a given device."""
-    card, call = (
-        card_of(device),
-        partial(func, *plain(args), **kwargs, device="cpu" if card_of(device) is not None else device),
-    )
-    if card is None:
-        return call()
+    if (card := card_of(device)) is None:
+        return func(*plain(args), **kwargs, device=device)
     if func in (torch.tensor, torch.as_tensor):  # copies numbers of the CPU
         _device.wait()
-    name = getattr(func, "__name__", "")
-    return _device.run(name, call, [], card)
+    return _device.run(func.__name__, partial(func, *plain(args), **kwargs, device="cpu"), [], card)
 
 
 def to(func: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -317,8 +291,7 @@ class Moved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, card: int | None) -> Tensor:  # type: ignore[override]
         ctx.card = getattr(tensor, "card", None)
-        given = plain(tensor)
-        return _device.run("copy", given.clone, [], card)  # type: ignore[no-any-return]
+        return _device.run("copy", plain(tensor).clone, [], card)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
@@ -334,10 +307,6 @@ def lowered(tensor: Tensor) -> Tensor:
     if id(tensor) not in _device.lowered:
         _device.lowered[id(tensor)] = tensor, tensor.to(torch.bfloat16)
     return _device.lowered[id(tensor)][1]
-
-
-def raised(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def read(func: Any, tensor: Tensor) -> Any:
@@ -370,8 +339,8 @@ def rnn(func: Any, inputs: Tensor, state: Any, weights: list[Tensor], *args: Any
     tensors = [inputs, *states, *weights]
     if {tensor.device for tensor in tensors} != {inputs.device}:
         raise RuntimeError("Input, hidden and parameter tensors are not at the same device")
-    if dtype is not torch.float16 and {tensor.dtype for tensor in tensors} != {dtype}:
-        raise RuntimeError("RNN: the inputs and the weights have different types")
+    if dtype != torch.float16 and {tensor.dtype for tensor in tensors} != {dtype}:
+        raise RuntimeError("Input, hidden and parameter tensors are not of the same type")
     if not all(part.is_contiguous() for part in states):
         raise RuntimeError("rnn: hx is not contiguous")
     if len({memory(weight) for weight in weights}) > 1:
@@ -532,11 +501,6 @@ def exchange(card: int) -> int:
     return before
 
 
-def synchronize(device: Any = None) -> None:
-    _device.synchronized.append(device)
-    _device.wait()
-
-
 def grouped(lists: list[list[Tensor]], with_indices: bool = False) -> dict[Any, Any]:
     """torch's helper of the optimisers. C++ would group the tensors by the CPU."""
     groups: dict[Any, Any] = {}
@@ -548,25 +512,15 @@ def grouped(lists: list[list[Tensor]], with_indices: bool = False) -> dict[Any, 
     return groups
 
 
-def free_memory(device: Any = None) -> tuple[int, int]:
-    return _device.memory, _device.memory
-
-
 CUDA = {  # of torch.cuda
     "_initialized": True,
     "is_available": lambda: True,
-    "is_initialized": lambda: True,
-    "_lazy_init": lambda: None,
     "device_count": lambda: CARDS,
     "current_device": lambda: _device.current,
-    "set_device": lambda device: exchange(card_of(device) or 0),
     "_exchange_device": exchange,
     "_maybe_exchange_device": exchange,
-    "synchronize": synchronize,
-    "mem_get_info": free_memory,
-    "memory_allocated": lambda device=None: 0,
-    "max_memory_allocated": lambda device=None: 0,
-    "reset_peak_memory_stats": lambda device=None: None,
+    "synchronize": lambda device=None: _device.wait(),
+    "mem_get_info": lambda device=None: (_device.memory, _device.memory),
     "manual_seed_all": lambda seed: None,
     "get_rng_state": lambda device="cuda": torch.get_rng_state(),
     "set_rng_state": lambda state, device="cuda": None,
@@ -574,10 +528,6 @@ CUDA = {  # of torch.cuda
     "is_current_stream_capturing": lambda: _device.capture is not None,
     "get_device_capability": lambda device=None: (9, 0),
     "get_arch_list": lambda: ["sm_90"],
-    "get_device_properties": lambda device=None: SimpleNamespace(
-        name="emulated", major=9, minor=0, multi_processor_count=1
-    ),
-    "get_device_name": lambda device=None: "emulated",
     "Stream": Stream,
     "current_stream": Stream,
     "stream": stream,

@@ -87,7 +87,7 @@ def check_update(device, case, **options):
             device.forget()
             torch.manual_seed(step)
             found.append(update(objective, optimizer, images, settings, occlusion))
-    assert device.kernels and dict(device.waits) == WAITS.get(type(model).__name__, {})
+    assert device.operations and dict(device.waits) == WAITS.get(type(model).__name__, {})
     parts = {p.device for p in [*on_card.parameters(), *(p.grad for p in on_card.parameters() if p.grad is not None)]}
     assert parts == {images.device}
     lowers = updates.uses_bf16(on_card, settings)
@@ -289,7 +289,7 @@ def test_the_commands_run_on_a_card(device, call):
     for name, words in COMMANDS.items():
         device.forget()
         code, _, err = call(name, "checkpoint=run", "device=auto", f"hydra.run.dir={name}", *words)
-        assert code == 0 and device.kernels, err
+        assert code == 0 and device.operations, err
 
 
 def test_a_card_without_enough_memory_gets_one_line(device, call):
@@ -307,7 +307,7 @@ def test_an_old_card_is_left_alone(device, call, monkeypatch):
         said = (
             "note       this PyTorch needs a GPU of compute capability 7.5 or more, and this one has 6.1; device=auto"
         )
-        assert code == 0 and bool(device.kernels) == used and (said in out) == (not used)
+        assert code == 0 and bool(device.operations) == used and (said in out) == (not used)
 
 
 # --- the device itself ------------------------------------------------------------------------------------------------
@@ -411,7 +411,7 @@ def test_torch_is_as_before_after_the_emulation():
     ]
     model = make("lstm")
     update(make_objective(model, Settings()), make_optimizer(model, Settings()), images_of(model), Settings())
-    assert not device.kernels
+    assert not device.operations
 
 
 # --- mistakes made on purpose -----------------------------------------------------------------------------------------
