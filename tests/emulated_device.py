@@ -56,9 +56,9 @@ class CardTensor(torch.Tensor):
 
     card: int
     __torch_function__ = torch._C._disabled_torch_function_impl
-    device = property(lambda self: torch.device("cuda", self.card))  # type: ignore[assignment]
-    is_cuda = property(lambda self: True)  # type: ignore[assignment]
-    is_cpu = property(lambda self: False)  # type: ignore[assignment]
+    device = property(lambda self: torch.device("cuda", self.card))
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -76,7 +76,7 @@ class CardTensor(torch.Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return plain(self).__reduce_ex__(protocol)
 
-    def __repr__(self) -> str:  # type: ignore[override]
+    def __repr__(self) -> str:
         return f"cuda:{self.card} {plain(self)!r}"
 
 
@@ -140,6 +140,7 @@ class Device:
     def __init__(self) -> None:
         self.current, self.memory = 0, 2**40  # bytes of a card
         self.capturing: tuple[CUDAGraph, int, str] | None = None  # with the thread and the error mode
+        self.default_stream: Stream | None = None  # of captures
         self.during_capture: Callable[[], None] = lambda: None
         self.captures: list[tuple[int, str]] = []  # the card and the error mode of each
         self.lowered: dict[int, tuple[Tensor, Tensor]] = {}  # autocast's copies of weights
@@ -246,9 +247,6 @@ class Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         if handler := HANDLERS.get(func):
             return handler(func, *args, **kwargs)
-        if func is Tensor.backward:  # the mode is off inside a call, but this one calls the program
-            with self:
-                return torch.autograd.backward(args[0], kwargs.pop("gradient", None), **kwargs)
         if (generator := kwargs.get("generator")) is not None:
             at = card_of(kwargs["device"]) if kwargs.get("device") else getattr(args[0], "card", None)
             if card_of(generator.device) != at:
@@ -282,19 +280,19 @@ def to(func: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return tensor
     if card is None or not non_blocking:
         _device.wait()
-    return Moved.apply(tensor, card)  # type: ignore[no-any-return]
+    return Moved.apply(tensor, card)
 
 
 class Moved(torch.autograd.Function):
     """A copy on another device: the number of a card, or None for the CPU."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, card: int | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, tensor: Tensor, card: int | None) -> Tensor:
         ctx.card = getattr(tensor, "card", None)
-        return _device.run("copy", plain(tensor).clone, [], card)  # type: ignore[no-any-return]
+        return _device.run("copy", plain(tensor).clone, [], card)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return Moved.apply(gradient, ctx.card), None
 
 
@@ -323,7 +321,7 @@ def numpy(func: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def set_item(func: Any, tensor: Tensor, index: Any, value: Any) -> Any:
-    """Tensor.__setitem__: a number is written by a kernel, and not copied from the CPU."""
+    """Tensor.__setitem__: a number is written by an operation, and not copied from the CPU."""
     if isinstance(tensor, CardTensor) and not isinstance(value, Tensor):
         value = on_card(torch.tensor(value, dtype=tensor.dtype), tensor.card)
     return func(tensor, index, value)
@@ -358,18 +356,19 @@ def rnn(func: Any, inputs: Tensor, state: Any, weights: list[Tensor], *args: Any
 
 
 class CuDNN(torch.autograd.Function):
-    """A recurrent layer as one kernel, and its backward pass as another."""
+    """A recurrent layer as one operation, and its backward pass as another."""
 
     @staticmethod
-    def forward(ctx: Any, call: Any, training: bool, card: int, *tensors: Tensor) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, call: Any, training: bool, card: int, *tensors: Tensor) -> Any:
         ctx.given = [part.detach().requires_grad_() for part in plain(tensors)]
         ctx.training, ctx.card = training, card
-        with torch.enable_grad():
+        keep = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+        with torch.enable_grad(), keep:  # torch's checkpoint does not see what cuDNN keeps
             ctx.found = call(*ctx.given)
         return _device.run("rnn", lambda: tuple(part.detach() for part in ctx.found), [], card)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
         if not ctx.training:
             raise RuntimeError("cudnn RNN backward can only be called in training mode")
         _device.product("rnn", gradients[0].dtype)
@@ -400,9 +399,6 @@ def flatten(func: Any, weights: list[Tensor], *args: Any, **kwargs: Any) -> Tens
 HANDLERS: dict[Any, Callable[..., Any]] = {
     Tensor.to: to,
     Tensor.cpu: lambda func, tensor: to(Tensor.to, tensor, "cpu"),
-    Tensor.cuda: lambda func, tensor, device=None, **kwargs: to(
-        Tensor.to, tensor, "cuda" if device is None else torch.device("cuda", device), **kwargs
-    ),
     Tensor.tolist: read,
     Tensor.numpy: numpy,
     Tensor.__array__: numpy,
@@ -482,8 +478,8 @@ def graph(
     """torch.cuda.graph. Without a stream, torch takes one of the device that was current at its first use."""
     if _device.capturing:
         raise RuntimeError("two captures at the same time")
-    _device.default_stream = stream or getattr(_device, "default_stream", None) or Stream()  # type: ignore[attr-defined]
-    made.card = (stream or _device.default_stream).device.index  # type: ignore[attr-defined]
+    _device.default_stream = _device.default_stream or Stream()
+    made.card = (stream or _device.default_stream).device.index
     _device.captures.append((made.card, capture_error_mode))
     _device.capturing = made, threading.get_ident(), capture_error_mode
     try:
@@ -538,11 +534,17 @@ CUDA = {  # of torch.cuda
 _device = Device()
 
 
+def run_backward(*args: Any, real: Any = torch.autograd._engine_run_backward, **kwargs: Any) -> Any:
+    """The mode is off inside a call, such as Tensor.backward; but this one calls the program."""
+    with Calls():
+        return real(*args, **kwargs)
+
+
 def exchange_generators(old: type, new: type) -> None:
     """Modules have the name from `from torch import Generator`."""
     for module in [*sys.modules.values()]:
         if getattr(module, "__dict__", {}).get("Generator") is old and module is not sys.modules[__name__]:
-            module.Generator = new  # type: ignore[attr-defined]
+            module.Generator = new
 
 
 @contextmanager
@@ -557,6 +559,7 @@ def emulated() -> Iterator[Device]:
         stack.enter_context(
             patch.object(clip_grad, "_has_foreach_support", lambda tensors, device: device.type == "cuda")
         )
+        stack.enter_context(patch.object(torch.autograd, "_engine_run_backward", run_backward))
         stack.enter_context(patch.object(torch, "clear_autocast_cache", lambda: _device.lowered.clear()))
         stack.enter_context(patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: tensor.is_cuda))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, swaps)
