@@ -88,7 +88,7 @@ def check_update(device, case, **options):
             torch.manual_seed(step)
             update_of = update(objective, optimizer, images, settings, occlusion)
         found.append(update_of)
-    assert device.operations and dict(device.waits) == WAITS.get(type(model).__name__, {})
+    assert device.operations and device.waits == WAITS.get(type(model).__name__, {}), f"waits: {device.waits}"
     parts = {p.device for p in [*on_card.parameters(), *(p.grad for p in on_card.parameters() if p.grad is not None)]}
     assert parts == {images.device}
     lowers = updates.uses_bf16(on_card, settings)
@@ -96,9 +96,9 @@ def check_update(device, case, **options):
     kinds = {
         (name == "rnn", dtype) for name, dtype, full in device.products if name not in ("baddbmm", "baddbmm_", "bmm")
     }
-    assert all(dtype == torch.float32 for is_rnn, dtype in kinds if is_rnn or not lowers)
-    assert not lowers or (False, torch.bfloat16) in kinds
-    assert {full for *_, full in device.products} == {False}  # TF32 is allowed
+    assert all(dtype == torch.float32 for is_rnn, dtype in kinds if is_rnn or not lowers), f"dtypes: {kinds}"
+    assert not lowers or (False, torch.bfloat16) in kinds, f"dtypes: {kinds}"
+    assert {full for *_, full in device.products} == {False}, "TF32 is not allowed"
     if not lowers:
         pairs = [*zip(*found, strict=True), *zip(on_cpu.parameters(), on_card.parameters(), strict=True)]
         assert all(torch.allclose(a, b.cpu(), atol=1e-5) for a, b in pairs)
@@ -122,7 +122,7 @@ def check_results(device, case):
         drawn = draw(on_card, torch.Generator("cuda:1").manual_seed(3))
         assert drawn.device == on_card.order.device
         assert torch.equal(drawn.cpu(), draw(model, torch.Generator().manual_seed(3)))
-    assert device.products and {full for *_, full in device.products} == {True}
+    assert device.products and {full for *_, full in device.products} == {True}, "TF32 is allowed"
 
 
 def check_graph(device, case):
@@ -141,7 +141,7 @@ def check_graph_of(device, model, card):
             seed = torch.Generator(model.order.device).manual_seed(5)
             drawn.append(complete(model, images, hidden, 3, "ancestral", generator=seed))
         assert bool(device.replays) == (fewest == 1)
-    assert torch.equal(*drawn)
+    assert torch.equal(*drawn), "the graph draws other values"
     assert device.captures and {at for at, _ in device.captures} == {card}
 
 
@@ -154,10 +154,9 @@ def check_training(device, folder, kind):
         patch.setattr(loop, "_draw", lambda *_: None)  # the figures are the CPU's
         run(folder, model, epochs=1)
         assert run(folder, model, epochs=2).step == 10
-    assert device.waits["loop.py:record"] and not device.waits.keys() & {
-        f"loop.py:{name}" for name in ("step", "training_batch")
-    }
-    assert not [place for place in device.waits if place.startswith(("update.py", "cells.py", "prepare.py"))]
+    updating = ("loop.py:step", "update.py", "prepare.py", "cells.py")
+    assert not [place for place in device.waits if place.startswith(updating)], f"waits: {device.waits}"
+    assert device.waits["loop.py:record"]
     on_card, on_cpu = checkpoint.load(folder, "cuda:1"), checkpoint.load(folder)
     assert torch.allclose(on_card.log_prob(stripes().test).cpu(), on_cpu.log_prob(stripes().test), atol=1e-5)
 
@@ -192,7 +191,8 @@ def check_threads(device):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graphs, "FEWEST", 1)
         sample(model, 2)
-    assert seen == [True, 2.0]
+    assert seen[0], "the lock is open"
+    assert seen[1:] == [2.0], "the other thread fails"
 
 
 def check_generator(device, case):
@@ -247,7 +247,7 @@ def test_a_model_in_evaluation_mode_has_gradients(device, case):
     check_gradient(device, case)
 
 
-@pytest.mark.parametrize("case", ["encoder", "InpaintingRNN"])
+@pytest.mark.parametrize("case", ["lstm", "InpaintingRNN"])
 def test_a_generator_of_another_device_is_refused(device, case):
     check_generator(device, case)
 
@@ -437,89 +437,116 @@ def mutated(function, old, new):
         function.__code__ = before
 
 
-UPDATE, RESULTS, GRAPH = "check_update", "check_results", "check_graph"
-MUTANTS = {  # name: the function, its text, what stands there instead, the check that fails, and its arguments
-    "images are not moved": (Base._here, "tensor.to(self.orders.device)", "tensor", RESULTS, ["lstm"]),
-    "masks are waited for": (updates.update, ", non_blocking=True", "", UPDATE, ["encoder"]),
+UPDATE, RESULTS, GRAPH, TRAINING = "check_update", "check_results", "check_graph", "check_training"
+MUTANTS = {  # name: the function, a part of its text, what stands there instead; the check that fails, its case, and how
+    "images stay": (Base._here, "tensor.to(self.orders.device)", "tensor", RESULTS, "lstm", "found two, cpu, cuda:1"),
+    "offsets stay": (Categorical.channel_logits, ", device=values.device", "", UPDATE, "categorical", "found two, cpu"),
+    "rows stay": (InpaintingRNN.begin, ", device=canvas.device", "", UPDATE, "InpaintingRNN", "found two, cpu, cuda:1"),
+    "windows stay": (windows.complete_windows, ".to(device) for x", " for x", "check_picture", None, "found two, cpu"),
+    "masks are waited for": (updates.update, ", non_blocking=True", "", UPDATE, "encoder", "waits.*update.py:update"),
     "the loss is read": (
         updates._back_propagate,
-        "return loss.detach()",
-        "loss.item(); return loss.detach()",
+        "return loss",
+        "loss.item(); return loss",
         UPDATE,
-        ["gru"],
+        "gru",
+        "waits.*_back_",
     ),
-    "images are looked at": (Base.training_log_prob, "self._pixel_log_probs", "self.pixel_log_probs", UPDATE, ["rnn"]),
+    "images are checked": (Base.training_log_prob, "self._pixel", "self.pixel", UPDATE, "rnn", "waits.*check_images"),
     "an order in a list": (
         inputs.PixelInputs._previous,
-        "self.visits[self.cursor.index, max(start - 1, 0) : stop - 1]",
-        "self.cursor.visits[max(start - 1, 0) : stop - 1]",
+        "self.visits[self.cursor.index, max",
+        "self.cursor.visits[max",
         UPDATE,
-        ["lstm"],
+        "lstm",
+        "waits.*inputs.py:_previous",
     ),
-    "masks are counted": (SequenceRNN._encode, "if self.training:", "if False:", UPDATE, ["encoder"]),
-    "a table for each layer": (
+    "masks are counted": (SequenceRNN._encode, "if self.training:", "if False:", UPDATE, "encoder", "waits.*_encode"),
+    "a table a layer": (
         DiagonalBiLSTMLayer.forward,
         "diagonals(",
         "diagonals.__wrapped__(",
         UPDATE,
-        ["DiagonalBiLSTM"],
+        "DiagonalBiLSTM",
+        "waits.*diagonals",
     ),
-    "offsets on the CPU": (Categorical.channel_logits, ", device=values.device", "", UPDATE, ["categorical"]),
-    "images of the CPU's": (InpaintingRNN.begin, ", device=canvas.device", "", UPDATE, ["InpaintingRNN"]),
-    "no bfloat16": (updates._back_propagate, "enabled=bf16", "enabled=False", UPDATE, ["PixelCNN"]),
-    "no TF32": (updates.update, "tf32_allowed(), ", "", UPDATE, ["PixelCNN"]),
-    "float16": (
-        cells.fused,
-        'torch.autocast("cuda", enabled=False)',
-        'torch.autocast("cpu", enabled=False)',
-        UPDATE,
-        ["lstm"],
+    "a run waits": (loop.Run.step, "append(loss)", "append(loss.cpu())", TRAINING, "PixelCNN", "waits.*loop.py:step"),
+    "scattered weights": (
+        loop.Run.__init__,
+        "flatten(self.average)",
+        "pass",
+        TRAINING,
+        "SequenceRNN",
+        "single contiguous",
     ),
-    "cuDNN in evaluation mode": (
+    "float16": (cells.fused, 'torch.autocast("cuda"', 'torch.autocast("cpu"', UPDATE, "lstm", "dtypes.*float16"),
+    "no bfloat16": (updates._back_propagate, "enabled=bf16", "enabled=False", UPDATE, "PixelCNN", "dtypes"),
+    "no TF32": (updates.update, "tf32_allowed(), ", "", UPDATE, "PixelCNN", "TF32 is not allowed"),
+    "TF32 in results": (
+        OrderCursor.alone,
+        "self.lock, full_float32()",
+        "self.lock",
+        RESULTS,
+        "PixelCNN",
+        "TF32 is allowed",
+    ),
+    "evaluation mode": (
         cells.fused,
         "layer.train(torch.is_grad_enabled())",
         "pass",
         "check_gradient",
-        ["lstm"],
+        "lstm",
+        "training mode",
     ),
-    "TF32 in results": (OrderCursor.alone, "self.lock, full_float32()", "self.lock", RESULTS, ["PixelCNN"]),
     "any generator": (
         fill.complete_in_detail,
         "check_generator(generator, device)",
         "pass",
         "check_generator",
-        ["lstm"],
+        "lstm",
+        "generator on card 1, but found one on cpu",
     ),
-    "the first card": (graphs.DrawnStep._record, "device(self.canvas.device)", "device(0)", GRAPH, ["lstm"]),
-    "the stream of another card": (graphs.DrawnStep._record, "stream=side, ", "", GRAPH, ["lstm"]),
-    "a new address": (graphs.DrawnStep._run, "_assign(self.state, state)", "self.state = state", GRAPH, ["lstm"]),
-    "a state moved on": (graphs.DrawnStep._record, "_assign(self.state, before[1])", "pass", GRAPH, ["gru"]),
-    "a number in a capture": (
-        inputs.at_step,
-        "index_select(0, t)",
-        "__getitem__(slice(int(t), int(t) + 1))",
+    "the first card": (
+        graphs.DrawnStep._record,
+        "(self.canvas.device)",
+        "(0)",
         GRAPH,
-        ["lstm"],
+        "lstm",
+        "in a capture on cuda:0",
     ),
-    "a branch in a capture": (SequenceRNN._before, "isinstance(t, int)", "True", GRAPH, ["lstm"]),
-    "two captures": (graphs.DrawnStep._record, "_recording, ", "", "check_threads", []),
-    "another thread's work": (graphs.DrawnStep._record, ', capture_error_mode="thread_local"', "", "check_threads", []),
-    "scattered weights": (loop.Run.__init__, "flatten(self.average)", "pass", "check_training", ["SequenceRNN"]),
-    "an update of a run waits": (
-        loop.Run.step,
-        "self.losses.append(loss)",
-        "self.losses.append(loss.cpu())",
-        "check_training",
-        ["PixelCNN"],
+    "another's stream": (graphs.DrawnStep._record, "stream=side, ", "", GRAPH, "lstm", "in a capture on cuda:1"),
+    "a new address": (
+        graphs.DrawnStep._run,
+        "_assign(self.state, state)",
+        "self.state = state",
+        GRAPH,
+        "lstm",
+        "other values",
     ),
-    "a window is not moved": (windows.complete_windows, ".to(device) for x in", " for x in", "check_picture", []),
+    "a state moved on": (
+        graphs.DrawnStep._record,
+        "_assign(self.state, before[1])",
+        "pass",
+        GRAPH,
+        "gru",
+        "other values",
+    ),
+    "a number is read": (inputs.at_step, "isinstance(t, int)", "[t := int(t)]", GRAPH, "lstm", "capturing.*at_step"),
+    "no lock": (graphs.DrawnStep._record, "_recording, ", "", "check_threads", None, "the lock is open"),
+    "all threads": (
+        graphs.DrawnStep._record,
+        ', capture_error_mode="thread_local"',
+        "",
+        "check_threads",
+        None,
+        "the other thread fails",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mistake_is_seen(device, tmp_path, name):
-    function, old, new, check, arguments = MUTANTS[name]
-    arguments = [tmp_path, *arguments] if check == "check_training" else arguments
-    with mutated(function, old, new), pytest.raises(Exception) as failure:
+    function, old, new, check, case, seen = MUTANTS[name]
+    arguments = [*([tmp_path] if check == TRAINING else []), *([case] if case else [])]
+    with mutated(function, old, new), pytest.raises((AssertionError, RuntimeError, UserWarning), match=f"(?s){seen}"):
         globals()[check](device, *arguments)
-    assert isinstance(failure.value, (AssertionError, RuntimeError, UserWarning, TypeError))
