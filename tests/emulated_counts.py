@@ -51,7 +51,7 @@ def counts(device: Device, name: str) -> list[str]:
 
 if __name__ == "__main__":
     print(
-        "| | an update: operations | waits | a step of sampling: operations | beside a CUDA graph | a call of sample: waits |"
+        "| | an update: operations | waits | a step of sampling: operations | with a CUDA graph | a call of `sample`: waits |"
     )
     print("|---|---|---|---|---|---|")
     with emulated() as device:
