@@ -105,6 +105,10 @@ def memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
+def place(tensor: Tensor) -> tuple[Any, ...]:
+    return memory(tensor), tensor.storage_offset(), tensor.stride(), tensor.dtype
+
+
 def card_of(device: Any) -> int | None:
     """The card's number; None for the CPU."""
     device = torch.device(device)
@@ -116,7 +120,7 @@ def card_of(device: Any) -> int | None:
 
 
 def where() -> str:
-    """The line of the program that is running, as "file:function"."""
+    """The function of the program that is running, as "file:function"."""
     frame: Any = sys._getframe()
     while frame and not frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
@@ -148,7 +152,7 @@ class Device:
 
     def forget(self) -> None:
         self.operations = self.replays = 0
-        self.waits: Counter[str] = Counter()  # by the line of the program
+        self.waits: Counter[str] = Counter()  # by the function of the program
         self.products: Counter[tuple[str, torch.dtype, bool]] = Counter()  # kind, dtype, and whether in full float32
 
     @property
@@ -212,10 +216,8 @@ class Device:
                 found = on_card(found, card)
             else:
                 found = tree_map_only(Tensor, lambda x: x if id(x) in old else on_card(x, card), found)
-        if name == "copy_" and memory(given[0]) == memory(
-            given[1]
-        ):  # the second half of x[…] += 1, which CUDA leaves out
-            is_view = given[0].storage_offset() == given[1].storage_offset()
+        if name == "copy_" and place(given[0]) == place(given[1]):  # as after x[…] += 1: CUDA copies nothing
+            is_view = True
         is_counted = not is_view and name not in FREE
         self.operations += is_counted
         if self.capture and not is_view:
