@@ -201,7 +201,10 @@ def test_mistakes_are_named():
 
 
 @pytest.mark.parametrize("likelihood", list(LIKELIHOODS))
-def test_bfloat16_is_left_to_cuda_and_kept_from_narrow_logistics(likelihood):
+def test_bfloat16_is_left_to_new_gpus_and_kept_from_narrow_logistics(likelihood, monkeypatch):
+    capability = [8, 0]
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: tuple(capability))
+
     def on(device):
         order = SimpleNamespace(device=torch.device(device))
         return SimpleNamespace(order=order, likelihood=LIKELIHOODS[likelihood], modules=lambda: [])
@@ -209,6 +212,8 @@ def test_bfloat16_is_left_to_cuda_and_kept_from_narrow_logistics(likelihood):
     assert not uses_bf16(on("cpu"), Settings()) and uses_bf16(on("cpu"), Settings(bf16=True))
     assert uses_bf16(on("cuda"), Settings()) == (likelihood != "logistic_mixture")
     assert not uses_bf16(on("cuda"), Settings(bf16=False))
+    capability[:] = 7, 5
+    assert not uses_bf16(on("cuda"), Settings()) and uses_bf16(on("cuda"), Settings(bf16=True))
 
 
 def test_bfloat16_falls_back_to_float32_where_the_cpu_has_no_such_lstm(tmp_path):

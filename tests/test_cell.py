@@ -5,7 +5,6 @@ import pytest
 import torch
 from conftest import randomise
 from torch.autograd import gradcheck
-from torch.utils._pytree import tree_leaves
 
 from pixelrnn.cell import CELLS, Bidirectional, Stack
 from pixelrnn.products import packed
@@ -211,43 +210,6 @@ def test_back_propagation_through_time_agrees_with_finite_differences(name, step
     weights = [p for key, p in cell.named_parameters() if key != "initial"]
     assert gradcheck(run, (inputs, *state, *weights))
     assert gradcheck(lambda initial: cell(inputs.detach(), cell.begin(BATCH))[0], (cell.initial,))
-
-
-class OnCard(torch.Tensor):
-    """A CPU tensor that claims to be on a CUDA device."""
-
-    is_cuda = property(lambda self: True)
-
-
-def on_card(tensor):
-    return tensor.as_subclass(OnCard)
-
-
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
-def test_torchs_fused_layers_leave_an_autocast_on_cuda(name):
-    """In it, torch runs them in float16 whatever dtype is asked for."""
-    cell, seen = CELLS[name](INPUTS, WIDTH), []
-    cell.layer.register_forward_pre_hook(
-        lambda layer, inputs: seen.append((torch.is_autocast_enabled("cuda"), *(x.dtype for x in tree_leaves(inputs))))
-    )
-    torch.set_autocast_enabled("cuda", True)
-    try:
-        outputs, _ = cell(on_card(torch.rand(BATCH, STEPS, INPUTS).bfloat16()), cell.begin(BATCH))
-        assert torch.is_autocast_enabled("cuda")
-    finally:
-        torch.set_autocast_enabled("cuda", False)
-    assert outputs.dtype == torch.float32 and set(seen[0]) == {False, torch.float32}
-
-
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
-def test_the_fused_layers_have_gradients_in_evaluation_mode_on_cuda(name):
-    """cuDNN's backward pass raises after a forward pass that was not in training mode."""
-    cell, seen = CELLS[name](INPUTS, WIDTH).eval(), []
-    cell.layer.register_forward_pre_hook(lambda layer, _: seen.append(layer.training))
-    cell(on_card(torch.rand(BATCH, STEPS, INPUTS)), cell.begin(BATCH))
-    with torch.no_grad():
-        cell(on_card(torch.rand(BATCH, STEPS, INPUTS)), cell.begin(BATCH))
-    assert seen == [True, False]
 
 
 def test_back_propagation_through_time_by_hand():

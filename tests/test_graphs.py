@@ -1,8 +1,5 @@
 """The recorded step draws what the loop draws: here without a recording, on a GPU with one."""
 
-from contextlib import contextmanager, nullcontext
-from types import SimpleNamespace
-
 import pytest
 import torch
 from conftest import every_pair, generator, ordering_spec, random_images, tiny_model
@@ -64,51 +61,3 @@ def test_a_cuda_graph_draws_the_same(case, monkeypatch):
     monkeypatch.setattr(graphs, "FEWEST", 10**9)
     expected = draw(case, "cuda")
     assert torch.equal(recorded(monkeypatch, case, "cuda"), expected)
-
-
-class FakeCuda:
-    """Stands for torch.cuda, and notes the device that is current at each capture, and the stream's."""
-
-    def __init__(self):
-        self.current, self.captured = "first", []
-
-    @contextmanager
-    def device(self, device):
-        before, self.current = self.current, device
-        yield
-        self.current = before
-
-    def Stream(self, device=None):
-        return SimpleNamespace(device=device or self.current, wait_stream=lambda other: None)
-
-    current_stream = Stream
-    stream = staticmethod(nullcontext)
-    CUDAGraph = object
-
-    @contextmanager
-    def graph(self, graph, stream=None):
-        self.captured += [
-            self.current,
-            getattr(stream, "device", "first"),
-        ]  # torch keeps one stream for all its captures
-        yield
-
-
-def test_a_graph_is_captured_on_the_canvas_device(monkeypatch):
-    model, canvas = tiny_model((1, 4, 4)).double(), random_images(2, (1, 4, 4), 2)
-    step = graphs.DrawnStep(model, canvas, torch.ones(2, 16, dtype=torch.bool), 1.0)
-    fake = FakeCuda()
-    monkeypatch.setattr(graphs.torch, "cuda", fake)
-    with model.evaluating():
-        step.state, step.noise = model.begin(canvas, torch.ones(2, 4, 4, dtype=torch.bool)), torch.rand(2, 1).double()
-        step.t.fill_(1)
-        step.state = graphs.pick(step.state, torch.arange(2))
-        step._record()
-    assert fake.captured == [canvas.device] * 2 and fake.current == "first"
-
-
-def test_only_a_gpu_records():
-    model = tiny_model((1, 4, 4))
-    assert not graphs.records(model, torch.device("cpu"), 784)
-    assert graphs.records(model, torch.device("cuda"), 784) and not graphs.records(model, torch.device("cuda"), 3)
-    assert not graphs.records(tiny_model((1, 4, 4), model="RowLSTM"), torch.device("cuda"), 784)

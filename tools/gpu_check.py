@@ -40,7 +40,7 @@ import torch  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 
 import pixelrnn  # noqa: E402
-from benchmarks.speed import _bare_step  # noqa: E402
+from benchmarks.speed import _bare_step, loop_alone  # noqa: E402
 from pixelrnn import pretrained  # noqa: E402
 from pixelrnn.completion import complete, cuda_graph, sample  # noqa: E402
 from pixelrnn.errors import UserError  # noqa: E402
@@ -414,16 +414,6 @@ def completing(check: Check) -> None:
                     loop = sample(model, 4, generator=Generator(check.device).manual_seed(3))
                 differ = int((loop != drawn).sum())
                 check.line(f"{kind}: graph and loop", f"{differ} of {loop.numel()} values differ", differ == 0)
-
-
-@contextmanager
-def loop_alone() -> Iterator[None]:
-    """Context manager: no step of the sampler is recorded."""
-    before, cuda_graph.FEWEST = cuda_graph.FEWEST, 10**9
-    try:
-        yield
-    finally:
-        cuda_graph.FEWEST = before
 
 
 # --- steps: processes beside the others -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Shared by several commands: the device, the model of the checkpoint, its data, and the progress bar."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,11 +24,26 @@ def choose_device(cfg: DictConfig) -> torch.device:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if cfg.device == "auto" and counts["cuda"] and (reason := _too_old()):
+        note(f"{reason}; device=auto takes the CPU")
+        return torch.device("cpu")
     name = next(name for name in counts if counts[name]) if cfg.device == "auto" else cfg.device
     kind, _, number = name.partition(":")
     if int(number or 0) >= counts[kind]:
         raise UserError(f"device={cfg.device} is not there on this machine; use device=auto or device=cpu")
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def _too_old() -> str | None:
+    """The reason if the current GPU is older than all GPUs that this build of torch has kernels for, else None."""
+    built = [
+        int(number[1]) for name in torch.cuda.get_arch_list() if (number := re.match(r"(?:sm|compute)_(\d+)", name))
+    ]
+    major, minor = torch.cuda.get_device_capability()
+    if not built or 10 * major + minor >= min(built):
+        return None
+    least = f"{min(built) // 10}.{min(built) % 10}"
+    return f"this PyTorch needs a GPU of compute capability {least} or more, and this one has {major}.{minor}"
 
 
 def load_checkpoint(cfg: DictConfig) -> Model:

@@ -3,6 +3,7 @@
 On a GPU the loop's time is that of launching many small kernels. A replay launches them all at once.
 """
 
+import threading
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from pixelrnn.model.base import leaves, pick
 # 22 steps with 64 images, and after 76 and 231 steps with 4,096 (two runs each). With 32, a choice that is wrong for its
 # batch costs at most 5 ms in either case.
 FEWEST = 32
+_recording = threading.Lock()  # CUDA records for one thread at a time
 
 
 class DrawnStep:
@@ -62,7 +64,7 @@ class DrawnStep:
     def _record(self) -> None:
         """Run the step on a side stream, as torch requires before a capture; capture it; restore what the runs changed."""
         before = self.canvas.clone(), [leaf.clone() for leaf in leaves(self.state)]
-        with torch.cuda.device(self.canvas.device):  # torch.cuda.graph captures on the current one
+        with _recording, torch.cuda.device(self.canvas.device):  # torch.cuda.graph captures on the current one
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
@@ -70,7 +72,8 @@ class DrawnStep:
                     self._run()
             torch.cuda.current_stream().wait_stream(side)
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, stream=side):  # its own default stream is that of the first device used
+            # Its own default stream is that of the first device used; its own mode lets other threads' work end the capture.
+            with torch.cuda.graph(self.graph, stream=side, capture_error_mode="thread_local"):
                 self._run()
         self.canvas.copy_(before[0])
         _assign(self.state, before[1])

@@ -147,11 +147,12 @@ def _back_propagate(
 
 
 def uses_bf16(model: Model, settings: Settings) -> bool:
-    """Whether an update computes its products in bfloat16: by default on CUDA only, and not if the likelihood needs float32;
-    never for an LSTM on a CPU that cannot compute it so."""
+    """Whether an update computes its products in bfloat16: by default on a GPU with units for it (compute capability 8.0), and
+    not if the likelihood needs float32; never for an LSTM on a CPU that cannot compute it so."""
     device = model.order.device.type
     if settings.bf16 is None:
-        return device == "cuda" and not model.likelihood.fine
+        on_gpu = device == "cuda" and torch.cuda.get_device_capability(model.order.device) >= (8, 0)
+        return on_gpu and not model.likelihood.fine
     has_lstm = device == "cpu" and any(isinstance(module, nn.LSTM) for module in model.modules())
     return settings.bf16 and (not has_lstm or _cpu_has_bfloat16_lstm())
 
