@@ -93,6 +93,13 @@ def test_the_transparent_part_is_completed(completing, tmp_path):
     assert read(folder / "interval.png").shape == (9, 11)
 
 
+@pytest.mark.parametrize("size", [(9, 11), (9, 11, 3)], ids=["grey", "RGB"])
+def test_it_says_that_a_grey_picture_is_completed_in_colour(size, call, saved, tmp_path):
+    save(tmp_path / "photo.png", *size)
+    _, out, _ = call("complete", f"checkpoint={saved}", f"image={tmp_path}/photo.png", "occlusion=centre", "count=1")
+    assert ("completed at this size; grey: completed in colour, and written as grey\n" in out) == (len(size) == 2)
+
+
 def test_several_occlusions_have_files_of_their_own(completing, tmp_path):
     save(tmp_path / "photo.png", 9, 9, 3)
     folder = completing(f"image={tmp_path}/photo.png", "occlusions=[centre,strokes]", "count=1", "estimate=draw")

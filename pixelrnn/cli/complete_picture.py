@@ -34,7 +34,8 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     masks = hidden_parts(cfg, own, given, asked, specs, lambda spec: occlusions.build(spec, *own.picture.shape[1:]))
     picture = with_channels_of(model, own.picture)
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
-    print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size")
+    grey = "" if len(picture) == len(own.picture) else "; grey: completed in colour, and written as grey"
+    print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size{grey}")
     records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
         tell_hidden(name, hidden)

@@ -224,7 +224,8 @@ class OwnSize:
         assert own.file
         with_channels(own.file.colours, loaded.model.shape[0], own.file.name)  # refuses colour for a grey model
         height, width = own.picture.shape[1:]
-        words = f"Your picture of {width:,}x{height:,} pixels is completed at its own size. "
+        grey = "" if len(own.picture) == loaded.model.shape[0] else ", in colour, and saved as grey"
+        words = f"Your picture of {width:,}x{height:,} pixels is completed at its own size{grey}. "
         words += HINT if mask is None else f"Its transparent part is hidden, {int(mask.sum()):,} pixels."
         return self.show_target(target_of(loaded, own.picture, own, mask), words)
 
