@@ -175,14 +175,15 @@ def _wide_scratches(height: int, width: int, draw: Random) -> Image.Image:
 
 def _text(height: int, width: int, draw: Random) -> Image.Image:
     """Lines of letters, 10 to 24 pixels high, upright, on the side or a little oblique."""
-    side, size = 2 * max(height, width), draw.randint(10, 24)
+    angle, size = draw.choice((0, 0, 90, draw.uniform(-20, 20))), draw.randint(10, 24)
+    side = math.ceil(max(height, width) * (1 if angle in (0, 90) else 1.3))  # 1.3 > sin 20° + cos 20°
     canvas, font = Image.new("1", (side, side)), ImageFont.load_default(size)
     top, leading = -draw.randint(0, size), size * draw.uniform(1.1, 1.8)
     while top < side:
         letters = "".join(draw.choices(LETTERS, k=4 * side // size))
         ImageDraw.Draw(canvas).text((-draw.randint(0, 20), top), letters, fill=1, font=font)
         top = round(top + leading)
-    canvas = canvas.rotate(draw.choice((0, 0, 90, draw.uniform(-20, 20))))
+    canvas = canvas.rotate(angle)
     left, top = (side - width) // 2, (side - height) // 2
     return canvas.crop((left, top, left + width, top + height))
 
