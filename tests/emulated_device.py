@@ -147,6 +147,7 @@ class Device:
         self.default_stream: Stream | None = None  # of captures
         self.during_capture: Callable[[], None] = lambda: None
         self.captures: list[tuple[int, str]] = []  # the card and the error mode of each
+        self.pools: list[tuple[Any, Any]] = []  # the memory and the stream of each
         self.lowered: dict[int, tuple[Tensor, Tensor]] = {}  # autocast's copies of weights
         self.forget()
 
@@ -192,8 +193,8 @@ class Device:
         if len(cards) > 1 or any(host.ndim or not op.takes_scalars for host in hosts):
             found = ", ".join(sorted({str(tensor.device) for tensor in tensors}))
             raise RuntimeError(f"Expected all tensors to be on the same device, but found two, {found}, in {where()}")
-        if self.capture and op.draws:
-            raise RuntimeError(f"a draw of random numbers in a capture, in {where()}")
+        if self.capture and op.draws and kwargs.get("generator") is not None:  # torch records the default one's draws
+            raise RuntimeError(f"a draw from a generator of one's own in a capture, in {where()}")
         if op.name in PRODUCTS:
             self.product(op.name, args[0].dtype)
         written = [args[i] if i < len(args) else kwargs.get(name) for i, name in op.written]
@@ -346,7 +347,7 @@ def rnn(func: Any, inputs: Tensor, state: Any, weights: list[Tensor], *args: Any
     if len({memory(weight) for weight in weights}) > 1:
         warnings.warn("RNN module weights are not part of single contiguous chunk of memory", stacklevel=2)
 
-    def call(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def call(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:  # on the CPU
         of_state = others[: len(states)]
         given = tuple(of_state) if isinstance(state, (list, tuple)) else of_state[0]
         return tuple(func(first, given, list(others[len(states) :]), *args))
@@ -365,17 +366,25 @@ class CuDNN(torch.autograd.Function):
         ctx.given = [part.detach().requires_grad_() for part in plain(tensors)]
         ctx.training, ctx.card = training, card
         keep = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
-        with torch.enable_grad(), keep:  # torch's checkpoint does not see what cuDNN keeps
-            ctx.found = call(*ctx.given)
-        return _device.run("rnn", lambda: tuple(part.detach() for part in ctx.found), [], card)
+
+        def run() -> tuple[Tensor, ...]:  # again in a replay, on the same memory
+            with torch.enable_grad(), keep:  # torch's checkpoint does not see what cuDNN keeps
+                ctx.found = call(*ctx.given)
+            return tuple(part.detach() for part in ctx.found)
+
+        return _device.run("rnn", run, [], card)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         if not ctx.training:
             raise RuntimeError("cudnn RNN backward can only be called in training mode")
         _device.product("rnn", gradients[0].dtype)
-        found = torch.autograd.grad(ctx.found, ctx.given, plain(gradients), allow_unused=True)
-        return None, None, None, *_device.run("rnn_backward", lambda: found, [], ctx.card)
+        given = plain(gradients)
+
+        def run() -> tuple[Any, ...]:
+            return torch.autograd.grad(ctx.found, ctx.given, given, allow_unused=True)
+
+        return None, None, None, *_device.run("rnn_backward", run, [], ctx.card)
 
 
 def whole(func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -430,7 +439,7 @@ class CUDAGraph:
         self.calls: list[tuple[Callable[[], Any], list[Tensor]]] = []
         self.fresh: dict[int, Any] = {}
         self.saved: dict[int, tuple[Any, Any]] = {}
-        self.card = -1
+        self.card, self.seed = -1, torch.empty(0)
 
     def before(self, card: int, written: Iterable[Tensor]) -> None:
         """Keep what an operation overwrites."""
@@ -454,10 +463,11 @@ class CUDAGraph:
             storage.copy_(before)
         for storage in self.fresh.values():
             storage.fill_(255)  # NaN
+        torch.set_rng_state(self.seed)
 
     def replay(self) -> None:
         _device.replays += 1
-        with torch._C._DisableTorchDispatch():
+        with torch._C._DisableTorchDispatch(), torch.no_grad():
             for call, results in self.calls:
                 for old, new in zip(results, tensors_in(call()), strict=True):
                     if memory(old) != memory(new):
@@ -481,8 +491,10 @@ def graph(
     if _device.capturing:
         raise RuntimeError("two captures at the same time")
     _device.default_stream = _device.default_stream or Stream()
+    made.seed = torch.get_rng_state()
     made.card = (stream or _device.default_stream).device.index
     _device.captures.append((made.card, capture_error_mode))
+    _device.pools.append((pool, stream))
     _device.capturing = made, threading.get_ident(), capture_error_mode
     try:
         _device.during_capture()
@@ -518,6 +530,8 @@ CUDA = {  # of torch.cuda
     "_exchange_device": exchange,
     "_maybe_exchange_device": exchange,
     "synchronize": lambda device=None: _device.wait(),
+    "empty_cache": lambda: None,
+    "graph_pool_handle": object,
     "mem_get_info": lambda device=None: (_device.memory, _device.memory),
     "manual_seed_all": lambda seed: None,
     "get_rng_state": lambda device="cuda": torch.get_rng_state(),

@@ -9,6 +9,7 @@ import inspect
 import textwrap
 import threading
 import warnings
+from itertools import cycle
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from pixelrnn.model import MODELS, InpaintingRNN, Model, SequenceRNN, inputs
 from pixelrnn.model.base import Model as Base
 from pixelrnn.model.orders import OrderCursor
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
-from pixelrnn.training import Settings, loop
+from pixelrnn.training import Settings, loop, recorded
 from pixelrnn.training import update as updates
 from pixelrnn.training.update import make_objective, make_optimizer, update
 
@@ -45,6 +46,9 @@ CASES = {  # name: kind of model, images, options
 }
 WAITS = {"InpaintingRNN": {"inpainting.py:hidden_steps": 1}}  # of an update: for the largest number of hidden pixels
 SEQUENCES = [name for name, (kind, _, _) in CASES.items() if kind == "SequenceRNN"]
+
+SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm")  # and like another
+RECORDABLE = [name for name in CASES if not name.startswith("InpaintingRNN") and name not in SLOW]
 
 
 @pytest.fixture
@@ -145,6 +149,78 @@ def check_graph_of(device, model, card):
     assert device.captures and {at for at, _ in device.captures} == {card}
 
 
+def updated(device, case, records, between=lambda model: None):
+    """Updates with other images, masks and dropout each: the losses, norms, gradients and weights, and the last update's
+    operations. A batch of 4 is recorded, for the gru in two parts."""
+    model, found = make(case).to("cuda:1"), []
+    settings = Settings(batch_size=4, accumulate=2 if case == "gru" else 1)
+    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
+    if not records:
+        objective.recordings = None
+    several = len(model.orders) > 1
+    with pytest.MonkeyPatch.context() as patch:
+        for step, order in enumerate((0, 0, 1, 0, 1, 0, 0) if several else (0, 0, 0, 0, 0)):
+            patch.setattr(updates, "_draw_order", lambda *_, order=order: order)
+            size = 3 if step == (5 if several else 3) else 4
+            torch.manual_seed(step)
+            images = torch.randint(model.levels, (size, *model.shape), dtype=torch.uint8).to("cuda:1")
+            between(model)
+            device.forget()
+            found += update(objective, optimizer, images, settings, "mixed" if model.sees_ahead else None)
+            found += [torch.tensor(torch.nan) if p.grad is None else p.grad.clone() for p in model.parameters()]
+    return [*found, *model.parameters()], device.operations + device.replays
+
+
+def check_recorded(device, case):
+    """Recorded updates are those without a graph, bit for bit."""
+    notes = []
+    with notes_to(notes.append):
+        found, operations = updated(device, case, True)
+    assert not notes and device.replays, f"no replay: {notes}"
+    assert device.waits == {}
+    assert set(device.captures) == {(1, "thread_local")}, f"captures: {device.captures}"
+    assert len({*device.pools}) == 1 and None not in device.pools[0], "graphs that share no memory"
+    eager, without = updated(device, case, False)
+    assert not device.replays and operations < without
+    differ = [not torch.equal(a.nan_to_num(7), b.nan_to_num(7)) for a, b in zip(found, eager, strict=True)]
+    assert not any(differ), f"other values: {differ}"
+
+
+def check_refused(device, reason):
+    """Where a pass cannot be recorded, updates go on with the same values, and a note says why."""
+    expected, _ = updated(device, "encoder", False)
+    notes = []
+    with pytest.MonkeyPatch.context() as patch, notes_to(notes.append):
+        if reason == "memory":
+            left = cycle((100, 40))
+            patch.setattr(torch.cuda, "mem_get_info", lambda device: (next(left), 100))
+        elif reason == "capture":
+
+            def fails():
+                if len(device.captures) == 1:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+
+            device.during_capture = fails
+        else:
+            patch.setattr(recorded, "MOST", 1)
+        found, _ = updated(device, "encoder", True)
+    assert all(map(torch.equal, found, expected)), "other values"
+    said = {"memory": "leave too little memory", "capture": "CUDA out of memory"}
+    assert [said[reason] in text for text in notes] == [True] if reason in said else not notes, f"notes: {notes}"
+    assert len(device.captures) == {"memory": 0, "capture": 1, "many": 1}[reason]
+
+
+def check_moved(device, case):
+    """A graph is not replayed once gradients lie elsewhere."""
+
+    def forget(model):
+        for p in model.parameters():
+            p.grad = None
+
+    (expected, _), (found, _) = (updated(device, case, records, between=forget) for records in (False, True))
+    assert all(map(torch.equal, found, expected)), "other values"
+
+
 def check_training(device, folder, kind):
     """A run waits in no update. It says nothing of scattered weights, goes on where it was, and its model can be loaded."""
     torch.manual_seed(1)
@@ -156,7 +232,7 @@ def check_training(device, folder, kind):
         assert run(folder, model, epochs=2).step == 10
     updating = ("loop.py:step", "update.py", "prepare.py", "cells.py")
     assert not [place for place in device.waits if place.startswith(updating)], f"waits: {device.waits}"
-    assert device.waits["loop.py:record"]
+    assert device.waits["loop.py:record"] and device.replays
     on_card, on_cpu = checkpoint.load(folder, "cuda:1"), checkpoint.load(folder)
     assert torch.allclose(on_card.log_prob(stripes().test).cpu(), on_cpu.log_prob(stripes().test), atol=1e-5)
 
@@ -182,7 +258,7 @@ def check_threads(device):
             seen.append(float(torch.ones(2, device="cuda").sum()))
 
     def during_capture():
-        seen.append(graphs._recording.locked())
+        seen.append(graphs.recording.locked())
         thread = threading.Thread(target=beside)
         thread.start()
         thread.join(60)
@@ -223,6 +299,27 @@ def test_an_update_waits_and_rounds_only_where_it_may(device, case):
 def test_an_update_in_float32_is_that_of_the_cpu(device, case):
     accumulate = 1 if case.startswith("InpaintingRNN") else 2
     check_update(device, case, bf16=False, accumulate=accumulate)
+
+
+@pytest.mark.parametrize("case", RECORDABLE)
+def test_a_recorded_update_is_that_without_a_graph(device, case):
+    check_recorded(device, case)
+
+
+@pytest.mark.parametrize("reason", ["memory", "capture", "many"])
+def test_an_update_that_cannot_be_recorded_goes_on(device, reason):
+    check_refused(device, reason)
+
+
+def test_an_update_is_recorded_anew_for_gradients_elsewhere(device):
+    check_moved(device, "PixelCNN")
+
+
+@pytest.mark.parametrize(
+    "kind, options", [("InpaintingRNN", {}), ("lstm", {"bptt": "checkpointed"}), ("lstm", {"bptt": "truncated"})]
+)
+def test_these_updates_are_not_recorded(device, kind, options):
+    assert make_objective(make(kind).to("cuda"), Settings(**options)).recordings is None
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -372,24 +469,29 @@ def captured(step):
 
 
 def test_a_capture_computes_nothing_and_a_replay_does(device):
-    x, kept = torch.ones(2, device="cuda"), {}
+    x, noise, kept = torch.ones(2, device="cuda"), torch.zeros(2, device="cuda"), {}
 
     def step():
         kept["twice"] = x * 2
         x.add_(1)
+        noise.normal_()
 
+    torch.manual_seed(1)
     graph = captured(step)
-    assert x.tolist() == [1, 1] and kept["twice"].isnan().all()
+    assert x.tolist() == [1, 1] and kept["twice"].isnan().all() and noise.tolist() == [0, 0]
     graph.replay()
     graph.replay()
     assert x.tolist() == [3, 3] and kept["twice"].tolist() == [4, 4]
+    second = noise.tolist()
+    torch.manual_seed(1)
+    assert [noise.normal_().tolist() for _ in range(2)][1] == second  # a replay draws as the default generator does
 
 
 def test_a_capture_refuses_waits_draws_and_other_cards(device):
     x, other = torch.ones(2, device="cuda"), torch.ones(2, device="cuda:1")
     for mistake in (
         lambda: x.sum().item(),
-        x.normal_,
+        lambda: x.normal_(generator=torch.Generator("cuda")),
         lambda: other + 1,
         torch.cuda.synchronize,
         lambda: captured(x.sum),
@@ -438,6 +540,7 @@ def mutated(function, old, new):
 
 
 UPDATE, RESULTS, GRAPH, TRAINING = "check_update", "check_results", "check_graph", "check_training"
+RECORDED, REPLAY, CLOSE = "check_recorded", recorded.RecordedPass.__call__, recorded.Recordings._close
 MUTANTS = {  # name: the function, a part of its text, what stands there instead; the check that fails, its case, and how
     "images stay": (Base._here, "tensor.to(self.orders.device)", "tensor", RESULTS, "lstm", "found two, cpu, cuda:1"),
     "offsets stay": (Categorical.channel_logits, ", device=values.device", "", UPDATE, "categorical", "found two, cpu"),
@@ -532,7 +635,70 @@ MUTANTS = {  # name: the function, a part of its text, what stands there instead
         "other values",
     ),
     "a number is read": (inputs.at_step, "isinstance(t, int)", "[t := int(t)]", GRAPH, "lstm", "capturing.*at_step"),
-    "no lock": (graphs.DrawnStep._record, "_recording, ", "", "check_threads", None, "the lock is open"),
+    "no lock": (graphs.DrawnStep._record, "recording, ", "", "check_threads", None, "the lock is open"),
+    "an old batch": (REPLAY, "fixed.copy_(given)", "pass", RECORDED, "lstm", "other values"),
+    "an old loss": (REPLAY, ".clone()", "", RECORDED, "gru", "other values"),
+    "old gradients": (
+        updates.update,
+        "optimizer.zero",
+        "recordings or optimizer.zero",
+        RECORDED,
+        "rnn",
+        "other values",
+    ),
+    "gradients made anew": (updates.update, "=recordings is None", "=True", RECORDED, "PixelCNN", "no replay"),
+    "gradients elsewhere": (
+        recorded.Recordings._places,
+        "0 if p.grad is None else p.grad.data_ptr()",
+        "0",
+        "check_moved",
+        "PixelCNN",
+        "other values",
+    ),
+    "another order": (updates.update, "model.cursor.index, bf16", "bf16,", RECORDED, "encoder", "other values"),
+    "a number is read in an update": (
+        updates._back_propagate,
+        "return loss",
+        "loss.item(); return loss",
+        RECORDED,
+        "RowLSTM",
+        "no replay: .*capturing: a wait in update.py:_back_propagate",
+    ),
+    "a table made in a capture": (
+        DiagonalBiLSTMLayer.forward,
+        "diagonals(",
+        "diagonals.__wrapped__(",
+        RECORDED,
+        "DiagonalBiLSTM",
+        "no replay: .*capturing: a wait in diagonal_bilstm.py",
+    ),
+    "an update on another's stream": (
+        recorded.RecordedPass.__init__,
+        "pool=pool, stream=stream, ",
+        "pool=pool, ",
+        RECORDED,
+        "lstm",
+        "in a capture on cuda:0|captures: .*cuda:0|share no memory",
+    ),
+    "memory of its own": (recorded.RecordedPass.__init__, "pool=pool, ", "", RECORDED, "symmetries", "share no memory"),
+    "an update ended by others": (
+        recorded.RecordedPass.__init__,
+        ', capture_error_mode="thread_local"',
+        "",
+        RECORDED,
+        "lstm",
+        "captures: .*global",
+    ),
+    "no memory is left": (
+        recorded.Recordings._first,
+        "if before - left > left",
+        "if False",
+        "check_refused",
+        "memory",
+        "notes",
+    ),
+    "a refusal is forgotten": (CLOSE, "False", "True", "check_refused", "memory", "notes"),
+    "a failure is forgotten": (CLOSE, " if found}", "}", "check_refused", "capture", "assert 3 == 1"),
     "all threads": (
         graphs.DrawnStep._record,
         ', capture_error_mode="thread_local"',

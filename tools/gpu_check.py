@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
@@ -326,6 +327,44 @@ def compared(check: Check, name: str, expected: dict[str, Tensor], found: dict[s
     check.line(name, text, whole >= least and len(both) == len(expected) == len(found))
 
 
+def recorded(check: Check) -> None:
+    """The gradients of replayed passes, against those without a graph for the same weights, images, masks and dropout."""
+    for kind, dropout in [*((kind, 0.0) for kind in KINDS), ("lstm", 0.2)]:
+        name = f"{kind}, dropout" if dropout else kind
+        with check.case(name):
+            model, twin = (make(kind, 8 if check.small else None).to(check.device) for _ in range(2))
+            for stack in (model.stack, twin.stack) if dropout else ():
+                stack.dropout.p = dropout  # type: ignore[union-attr, assignment]
+            images, settings = images_of(model, 4 if check.small else 64), Settings(learning_rate=1e-3, first_order=0.7)
+            settings = replace(settings, batch_size=len(images))
+            objectives: list[Any] = [make_objective(each, settings) for each in (model, twin)]
+            optimizers, worst = [make_optimizer(each, settings) for each in (model, twin)], 0.0
+            objectives[1].recordings = None
+            for step in range(6):
+                twin.load_state_dict(model.state_dict())
+                batch = images.roll(step, 2).to(check.device)
+                for objective, optimizer in zip(objectives, optimizers, strict=True):
+                    torch.manual_seed(step)
+                    update(objective, optimizer, batch, settings, "mixed" if model.sees_ahead else None)
+                worst = max(worst, gradients_apart(model, twin))
+            recordings = objectives[0].recordings
+            graphs = sum(found is not None for found in recordings.passes.values()) if recordings else 0
+            expected = check.on_gpu and model.fixed_training
+            text = f"{graphs} graphs, largest difference of a gradient {worst:.1e} of the largest one"
+            check.line(name, text, worst < 1e-4 and bool(graphs) == expected)
+
+
+def gradients_apart(model: Model, other: Model) -> float:
+    """The largest difference of two models' gradients, relative to the largest gradient of the same weight."""
+    worst = 0.0
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        if p.grad is None or q.grad is None:
+            worst = max(worst, 0.0 if p.grad is q.grad else math.inf)
+        elif difference := float((p.grad - q.grad).abs().max()):
+            worst = max(worst, difference / max(float(q.grad.abs().max()), 1e-30))
+    return worst
+
+
 class Waits:
     """Counts the places at which a stretch of code waits for the device, by the product's own line."""
 
@@ -358,15 +397,12 @@ class Waits:
 
 
 def waits(check: Check) -> None:
-    """The waits of an update and of a sampling call, after one of each to warm up."""
-    settings = Settings()
+    """The waits of an update, replayed if it can be, and of a sampling call, after one of each to warm up."""
     for kind in KINDS:
         with check.case(kind):
             model = make(kind, 8).to(check.device)
             images = images_of(model, 8).to(check.device)
-            objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
-            occlusion = "mixed" if model.sees_ahead else None
-            step = partial(update, objective, optimizer, images, settings, occlusion)
+            step = updating(model, images, Settings(), "mixed" if model.sees_ahead else None, records=True)
             draw = partial(sample, model, 4)
             functions: dict[str, Callable[[], Any]] = {"an update": step, "sampling, 64 steps": draw}
             for what, function in functions.items():
@@ -618,6 +654,7 @@ def speed(check: Check) -> None:
                 ours, peak = check.seconds(step), peak_memory(check)
                 launches = launched(check, step)
                 del step
+                replayed(check, name, model, images, settings)
                 check.free()
                 bare_step = _bare_step(model, images, settings)
                 with torch.autocast(check.device.type, torch.bfloat16, enabled=bf16):
@@ -642,10 +679,12 @@ def paper(check: Check) -> None:
         with check.case(name):
             torch.manual_seed(0)
             model = MODELS[kind](shape, 2, **options).to(check.device)
-            step = updating(model, images_of(model, batch).to(check.device), Settings())
+            images = images_of(model, batch).to(check.device)
+            step = updating(model, images, Settings())
             trained, peak = check.seconds(step, 2), peak_memory(check)
             text = f"training {batch / trained:,.0f} images/s, {1e3 * trained:.0f} ms"
             check.line(name, f"{text}; {launched(check, step)}{peak}")
+            replayed(check, name, model, images, Settings())
             drawn = check.once(partial(sample, model, batch))
             check.line(name, f"sampling {batch / drawn:,.1f} images/s, {1e6 * drawn / model.pixels:.0f} µs a step")
 
@@ -665,11 +704,28 @@ def inpainting(check: Check) -> None:
                 check.line(name, f"{text}; {launched(check, step)}{peak}")
 
 
-def updating(model: Model, images: Tensor, settings: Settings, occlusion: str | None = None) -> Callable[[], Any]:
+def updating(
+    model: Model, images: Tensor, settings: Settings, occlusion: str | None = None, records: bool = False
+) -> Callable[[], Any]:
+    """An update of the weights, without a CUDA graph; with records, after the updates that record it."""
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats(images.device)
-    objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
-    return partial(update, objective, optimizer, images, settings, occlusion)
+    settings = replace(settings, batch_size=len(images), first_order=1.0)
+    objective: Any = make_objective(model, settings)
+    step = partial(update, objective, make_optimizer(model, settings), images, settings, occlusion)
+    if not records:
+        objective.recordings = None
+    for _ in range(3 * records):
+        step()
+    return step
+
+
+def replayed(check: Check, name: str, model: Model, images: Tensor, settings: Settings) -> None:
+    """Report the speed of updates that replay a recorded pass."""
+    step = updating(model, images, settings, records=True)
+    seconds, peak = check.seconds(step), peak_memory(check)
+    text = f"{len(images) / seconds:,.0f} images/s, {1e3 * seconds:.1f} ms"
+    check.line(f"{name}, replayed", f"{text}; {launched(check, step)}{peak}")
 
 
 def peak_memory(check: Check) -> str:
@@ -701,6 +757,7 @@ STEPS: dict[str, Callable[[Check], None]] = {
     "machine": machine,
     "log_prob": log_prob,
     "gradients": gradients,
+    "recorded": recorded,
     "waits": waits,
     "completing": completing,
     "verify": collect,

@@ -16,7 +16,7 @@ from pixelrnn.model.base import leaves, pick
 # 22 steps with 64 images, and after 76 and 231 steps with 4,096 (two runs each). With 32, a choice that is wrong for its
 # batch costs at most 5 ms in either case.
 FEWEST = 32
-_recording = threading.Lock()  # CUDA records for one thread at a time
+recording = threading.Lock()  # CUDA records for one thread at a time
 
 
 class DrawnStep:
@@ -64,7 +64,7 @@ class DrawnStep:
     def _record(self) -> None:
         """Run the step on a side stream, as torch requires before a capture; capture it; restore what the runs changed."""
         before = self.canvas.clone(), [leaf.clone() for leaf in leaves(self.state)]
-        with _recording, torch.cuda.device(self.canvas.device):  # torch.cuda.graph captures on the current one
+        with recording, torch.cuda.device(self.canvas.device):  # torch.cuda.graph captures on the current one
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):

@@ -99,6 +99,7 @@ class SequenceRNN(Model, Packable):
 
     Options = SequenceOptions
     position_as_tensor = True
+    fixed_training = True
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         shape, o = check_form(shape, levels), SequenceOptions(**options)

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from pixelrnn.model.orders import match_to_order
 from pixelrnn.model.paper.raster import Network
 from pixelrnn.model.precision import tf32_allowed
 from pixelrnn.pixels import to_sequence
+from pixelrnn.training.recorded import Recordings
 from pixelrnn.training.state import Settings
 
 
@@ -54,6 +55,9 @@ class Objective(nn.Module):
         self.segment = segment or 4 * math.ceil(math.sqrt(model.pixels))
         for network in networks:
             network.recompute = bptt == "checkpointed"
+        on_gpu = model.order.device.type == "cuda"
+        records = on_gpu and bptt == "full" and model.fixed_training and distributed.size() == 1
+        self.recordings = Recordings(list(model.parameters())) if records else None
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x), or with hidden log p(x_hidden | x_observed), in nats: ()."""
@@ -104,10 +108,12 @@ def update(
     The loss is -log p(x), or with an occlusion -log p(hidden | observed), with another mask for each image. A model with
     several orders is trained along one of them, drawn at random; each mask is then turned as it would be to be completed
     along this order. Each process is given the same images and the same random seed, and computes its shard, in
-    settings.accumulate parts. On a CPU, FloatingPointError instead of a step if the loss or the norm is not finite.
+    settings.accumulate parts; on a single GPU, those of a batch of settings.batch_size may be replayed (recorded.py). On a
+    CPU, FloatingPointError instead of a step if the loss or the norm is not finite.
     """
     is_parallel = isinstance(objective, DistributedDataParallel)
     model: Model = objective.module.model if is_parallel else objective.model  # type: ignore[assignment, union-attr]
+    recordings: Any = None if is_parallel else objective.recordings
     model.train()
     with tf32_allowed(), model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.full((), model.dimensions * len(images), device=images.device)
@@ -118,13 +124,16 @@ def update(
             values = model.shape[0] * hidden.sum()
         if is_parallel:
             torch.manual_seed(torch.initial_seed() + distributed.rank())  # another dropout in each process
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=recordings is None)  # a recorded pass adds to the same tensors
         losses, bf16 = [], uses_bf16(model, settings)
+        back_propagate: Any = partial(_back_propagate, objective, bf16)
+        if recordings and len(images) == settings.batch_size:
+            back_propagate = partial(recordings, (model.cursor.index, bf16), back_propagate)
         rows = distributed.shard(torch.arange(len(images), device=images.device)).tensor_split(settings.accumulate)
         for i, part in enumerate(rows):
             waits = is_parallel and i < len(rows) - 1  # gradients are summed over the processes once, at the last part
             with distributed.peer_errors(), objective.no_sync() if waits else nullcontext():  # type: ignore
-                losses.append(_back_propagate(objective, images, hidden, part, values, bf16))
+                losses.append(back_propagate(*_part(images, hidden, part, -1 / (values * LN2))))
     loss = distributed.all_reduce_sum(torch.stack(losses).sum())
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
     if loss.device.type == "cpu" and not torch.isfinite(loss + norm):  # on a GPU, this look would wait for the device
@@ -133,15 +142,17 @@ def update(
     return loss, norm
 
 
-def _back_propagate(
-    objective: nn.Module, images: Tensor, hidden: Tensor | None, rows: Tensor, values: Tensor, bf16: bool
-) -> Tensor:
-    """Add the gradients of these images' part of the batch's loss, and return this part: ()."""
-    weight = -1 / (values * LN2)
+def _part(images: Tensor, hidden: Tensor | None, rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """These images of a batch, their masks, and the weight of their log p in the loss."""
     if not len(rows):  # no image of a small batch is left for this process, but the others wait for its gradient
         rows, weight = torch.zeros(1, dtype=torch.long, device=images.device), weight * 0
+    return images[rows], None if hidden is None else hidden[rows], weight
+
+
+def _back_propagate(objective: nn.Module, bf16: bool, images: Tensor, hidden: Tensor | None, weight: Tensor) -> Tensor:
+    """Add the gradients of the loss of these images, and return the loss: ()."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        loss = objective(images[rows], None if hidden is None else hidden[rows]) * weight
+        loss = objective(images, hidden) * weight
     (loss * distributed.size()).backward()  # DistributedDataParallel takes the mean over the processes
     return loss.detach()
 

@@ -50,6 +50,7 @@ class MultiScale(Model):
     """
 
     Options = MultiScaleOptions
+    fixed_training = True
     rest: Tensor
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):

@@ -247,6 +247,7 @@ class RasterModel(Model):
     """
 
     Options = RasterOptions
+    fixed_training = True
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         shape, o = check_form(shape, levels), self.Options(**options)
