@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_model
-from PIL import Image
+from PIL import Image, ImageCms
 
 import pixelrnn
 from pixelrnn.completion.windows import log_probs
@@ -91,6 +91,44 @@ def test_the_transparent_part_is_completed(completing, tmp_path):
     mean, hidden = read(folder / "mean.png"), values[..., 3] == 0
     assert (mean[~hidden] == values[~hidden][:, :3]).all()
     assert read(folder / "interval.png").shape == (9, 11)
+
+
+@pytest.mark.parametrize(
+    ("options", "share", "said"),
+    [
+        (["count=2"], 0.9, ""),
+        (["count=1"], None, "a single draw cannot tell"),
+        (["count=2", "temperature=0.5"], None, "they are those of temperature=1"),
+    ],
+)
+def test_it_says_when_intervals_do_not_hold_their_share(options, share, said, call, saved, tmp_path):
+    save(tmp_path / "photo.png", 9, 11, 3)
+    words = (f"checkpoint={saved}", f"image={tmp_path}/photo.png", "occlusion=centre", f"hydra.run.dir={tmp_path}/out")
+    _, out, err = call("complete", *words, *options)
+    (record,) = json.loads((tmp_path / "out" / "completions.json").read_text())["completions"]
+    assert record["interval_share"] == share
+    assert ("do not hold 90 %" in out + err) == bool(said) and said in out + err
+
+
+def test_it_says_that_a_mask_hides_most_of_the_picture(call, saved, tmp_path):
+    save(tmp_path / "photo.png", 9, 11, 3)
+    hidden = np.ones((9, 11), bool)
+    hidden[2, 3] = False
+    words = (f"checkpoint={saved}", f"image={tmp_path}/photo.png", f"mask={save_mask(tmp_path / 'mask.png', hidden)}")
+    _, out, err = call("complete", *words, "count=2")
+    assert "hides 99% of the picture: if black was meant to be hidden, invert the mask" in out + err
+
+
+def test_a_colour_profile_stays_and_16_bits_are_told(completing, call, saved, tmp_path):
+    Image.fromarray(np.random.RandomState(0).randint(256, size=(9, 11, 3)).astype(np.uint8)).save(
+        tmp_path / "photo.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    )
+    folder = completing(f"image={tmp_path}/photo.png", "occlusion=centre", "count=1")
+    for name in ("mean.png", "completions/000.png"):
+        assert Image.open(folder / name).info["icc_profile"] == Image.open(tmp_path / "photo.png").info["icc_profile"]
+    Image.fromarray(np.full((9, 11), 30_001, np.uint16)).save(tmp_path / "deep.png")
+    _, out, err = call("complete", f"checkpoint={saved}", f"image={tmp_path}/deep.png", "occlusion=centre", "count=2")
+    assert "has more than 8 bits: it is completed and saved in 8" in out + err
 
 
 @pytest.mark.parametrize("size", [(9, 11), (9, 11, 3)], ids=["grey", "RGB"])

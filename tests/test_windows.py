@@ -116,6 +116,17 @@ def test_each_hidden_pixel_lies_in_one_tile_and_no_neighbours_share_a_round(size
     assert len(together) == len(corners) == len(together.unique(dim=0))
 
 
+@pytest.mark.parametrize("height", [*range(1, 21), 25, 34, 40, 44, 62])  # those of windows of 64 and 72 are 40 and 44
+def test_tiles_of_any_size_cover_each_hidden_pixel_once(height):
+    width = 23
+    hidden = torch.rand(90, 70, generator=generator(height)) < 0.01
+    covered, edge = torch.zeros(300, 300, dtype=torch.int), 100
+    for y, x in (tiles(hidden, height, width) + edge).tolist():
+        assert hidden[max(0, y - edge) : y - edge + height, max(0, x - edge) : x - edge + width].any()
+        covered[y : y + height, x : x + width] += 1
+    assert bool((covered[edge : edge + 90, edge : edge + 70][hidden] == 1).all()) and int(covered.max()) == 1
+
+
 def test_a_small_hole_lies_in_one_tile():
     for y, x in ((0, 0), (13, 29), (30, 31)):
         hidden = torch.zeros(64, 64, dtype=torch.bool)
@@ -260,13 +271,53 @@ def test_a_grey_picture_is_completed_as_one_with_equal_channels(photos):
     assert all(torch.equal(one.draws, found[0].draws) for one in found) and found[0].draw(0).shape == (3, 5, 6)
 
 
+def turned(image):
+    image.getexif()[0x0112] = 6
+    return image
+
+
+def test_pil_images_are_understood_as_files_are(photos):
+    values = np.arange(35, dtype=np.uint16).reshape(5, 7) * 257 * 7
+    opaque = Image.merge("RGBA", [*random_rgb(5, 7).split(), Image.new("L", (7, 5), 255)])
+    strokes = np.zeros((5, 7, 4), np.uint8)
+    strokes[1, 2:5] = 255, 0, 0, 255
+    for picture, stored in ((Image.fromarray(values), values // 257), (opaque, np.array(opaque.convert("RGB")))):
+        found = pixelrnn.complete_picture(picture, Image.fromarray(strokes), photos, 1, generator=generator())
+        assert found.hidden.nonzero().tolist() == [[1, 2], [1, 3], [1, 4]]
+        observed = found.draw(0)[:, ~found.hidden].numpy()
+        assert (observed == (stored if stored.ndim == 3 else stored[..., None])[~found.hidden.numpy()].T).all()
+
+
+def random_rgb(height, width):
+    return Image.fromarray(random_images(1, (3, height, width), 256)[0].permute(1, 2, 0).numpy())
+
+
+def test_the_callers_picture_may_change_afterwards(photos):
+    for picture in (torch.full((3, 4, 5), 7, dtype=torch.uint8), np.full((4, 5, 3), 7, np.uint8)):
+        hidden = torch.zeros(4, 5, dtype=torch.bool)
+        hidden[0, 0] = True
+        found = pixelrnn.complete_picture(picture, hidden, photos, 1, generator=generator())
+        picture[:] = 0
+        hidden[:] = True
+        assert (found.mean[:, 1:] == 7).all() and found.hidden.sum() == 1
+
+
+def test_what_is_no_generator_is_refused(photos):
+    with pytest.raises(UserError, match="generator=3 is no generator"):
+        pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), photos, generator=3)
+
+
 @pytest.mark.parametrize(
     ("picture", "hidden", "message"),
     [
         ("photo.jpg", torch.ones(5, 5).bool(), "the picture is a str"),
         (Image.new("RGBA", (5, 5)), torch.ones(5, 5).bool(), "partly transparent"),
-        (np.zeros((5, 5, 4), np.uint8), torch.ones(5, 5).bool(), "torch.uint8 \\(4, 5, 5\\)"),
-        (np.zeros((5, 5, 3)), torch.ones(5, 5).bool(), "torch.float64"),
+        (np.zeros((5, 5, 4), np.uint8), torch.ones(5, 5).bool(), "the picture is uint8 \\(5, 5, 4\\); give uint8"),
+        (np.zeros((5, 5, 3)), torch.ones(5, 5).bool(), "float64 .* \\(255 \\* picture\\).round"),
+        (torch.zeros(1, 3, 5, 5).byte(), torch.ones(5, 5).bool(), "torch.uint8 \\(1, 3, 5, 5\\)"),
+        (turned(Image.new("RGB", (5, 5))), torch.ones(5, 5).bool(), "EXIF orientation 6.*exif_transpose"),
+        (Image.new("I", (5, 5), 70_000), torch.ones(5, 5).bool(), "the picture holds values from 70000"),
+        (np.zeros((5, 5, 3), np.uint8), Image.new("L", (5, 5)), "mask hidden hides nothing"),
         (np.zeros((5, 5, 3), np.uint8), np.ones((5, 5), np.uint8), "hidden is torch.uint8; give bool"),
         (np.zeros((5, 5, 3), np.uint8), [[True]], "hidden is list"),
         (np.zeros((5, 5, 3), np.uint8), Image.new("L", (4, 5), 255), "must be torch.bool \\(5, 5\\)"),

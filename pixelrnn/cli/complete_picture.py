@@ -14,7 +14,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
-from pixelrnn.completion.windows import PictureCompletions, complete_windows
+from pixelrnn.completion.windows import PictureCompletions, complete_windows, interval_share
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
@@ -23,7 +23,17 @@ from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, read
 
 # Options that mean nothing here, and what they are set to if nobody asks for them.
-OTHERS = {"strategy": "auto", "particles": "auto", "order": None, "fit": "auto", "invert": "auto", "maps": False}
+OTHERS = {
+    "limit": 8,
+    "batch_size": 4096,
+    "root": None,
+    "strategy": "auto",
+    "particles": "auto",
+    "order": None,
+    "fit": "auto",
+    "invert": "auto",
+    "maps": False,
+}
 
 
 def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]) -> None:
@@ -36,16 +46,24 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     grey = "" if len(picture) == len(own.picture) else "; grey: completed in colour, and written as grey"
     print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size{grey}")
+    share = interval_share(cfg.count, cfg.temperature)
+    if not share:
+        why = (
+            "a single draw cannot tell how much others differ" if cfg.count == 1 else "they are those of temperature=1"
+        )
+        note(f"the intervals do not hold 90 % of the hidden values: {why}")
     records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
         tell_hidden(name, hidden)
         note_if_all(name, hidden)
         with pixel_bar("completing") as progress:
             found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
-        records.append({"occlusion": name, **_write(found, len(own.picture), folder, stem)})
+        written = _write(found, own, folder, stem)
+        records.append({"occlusion": name, "interval_share": share, **written})
         path = folder / f"{stem}completions.{cfg.figures}"
         figures.save_figure(figures.around_holes(found, cfg.estimate), path)
-        print(f"pictures   {path}; {folder / f'{stem}mean.png'}; each completion in {folder / 'completions'}")
+        pictures = [path, *(folder / f"{stem}{name}.png" for name in ("mean", "interval"))]
+        print(f"pictures   {'; '.join(map(str, pictures))}; each completion in {folder / 'completions'}")
     settings = job.settings()
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
@@ -96,14 +114,17 @@ def tell_hidden(name: str, hidden: Tensor) -> None:
 
 
 def note_if_all(name: str, hidden: Tensor) -> None:
-    """Note if all of the user's picture is hidden, which is hardly meant."""
-    if bool(hidden.all()):
-        note(f"{name} hides the whole picture: if black was meant to be hidden, invert the mask")
+    """Note if all of the user's picture is hidden, or most of it by a mask file, which is hardly meant."""
+    share = float(hidden.float().mean())
+    if share == 1 or (share > 0.5 and name.startswith("mask ")):
+        part = "the whole" if share == 1 else f"{share:.0%} of the"
+        note(f"{name} hides {part} picture: if black was meant to be hidden, invert the mask")
 
 
-def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) -> dict[str, Any]:
-    """Write the completions, their mean and their intervals, and return a record of them. channels: the picture's own."""
-    save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png")
+def _write(found: PictureCompletions, own: OwnPicture, folder: Path, stem: str) -> dict[str, Any]:
+    """Write the completions of a picture, their mean and their intervals, and return a record of them."""
+    channels, profile = len(own.picture), own.file.profile if own.file else None
+    save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png", profile)
     save_picture(found.interval_widths.round().to(torch.uint8)[None], folder / f"{stem}interval.png")
 
     def save(path: Path) -> None:
@@ -120,14 +141,13 @@ def _write(found: PictureCompletions, channels: int, folder: Path, stem: str) ->
     completions = []
     for k, facts in enumerate(found.facts):
         path = folder / "completions" / f"{stem}{k:03d}.png"
-        save_picture(with_channels_as(channels, found.draw(k)), path)
+        save_picture(with_channels_as(channels, found.draw(k)), path, profile)
         completions.append({"file": path.relative_to(folder).as_posix(), **facts})
     return {
         "hidden_pixels": int(found.hidden.sum()),
         "mean": f"{stem}mean.png",
         "interval": f"{stem}interval.png",
         "arrays": f"{stem}interval.npz",
-        "interval_share": 0.9,
         "mean_interval_width": float((found.high.float() - found.low).mean()),
         "draws": completions,
     }

@@ -24,8 +24,8 @@ from pixelrnn.products import packed
 
 BATCH = 256  # windows that are drawn at a time
 ENDS = (0.05, 0.95)  # the shares of the distribution below the ends of an interval
-LIMIT = 1.6449  # such an end of a normal distribution, in standard deviations
-OFFSETS = 8  # the grid of windows is moved by eighths of a tile, to where it needs the fewest tiles
+LIMIT = 1.6449  # the upper end of a standard normal distribution
+OFFSETS = 8  # the grid of tiles is moved by about eighths of a tile, to where it has the fewest tiles
 # A window knows more than its neighbour if more of these are less than its known share.
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
 
@@ -38,8 +38,8 @@ class PictureCompletions:
     hidden: Tensor  # bool (height, width)
     draws: Tensor  # uint8 (count, channels, hidden pixels)
     means: Tensor  # (channels, hidden pixels): the expected values given the observed pixels
-    # uint8 (channels, hidden pixels): given the observed pixels, a hidden value lies from low to high with at least 90 %, and
-    # with at most 5 % below or above.
+    # uint8 (channels, hidden pixels): given the observed pixels, a hidden value lies from low to high with about 90 % or more, if
+    # the model is right and there are at least two draws, at temperature 1.
     low: Tensor
     high: Tensor
     log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
@@ -116,7 +116,14 @@ def complete_windows(
             done += len(some.numbers)
             if progress:
                 progress(done, pixels, found.draw(0)[None])
+    assert done == pixels, "each hidden pixel lies in one tile"
     return found
+
+
+def interval_share(count: int, temperature: float) -> float | None:
+    """The share of hidden values that lie in their intervals if the model is right; None: not known. A single draw cannot tell
+    how much others differ, and at another temperature than 1 others are drawn."""
+    return round(ENDS[1] - ENDS[0], 6) if count > 1 and temperature == 1 else None
 
 
 def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:
@@ -249,9 +256,10 @@ def for_few_draws(low: Tensor, high: Tensor, expected: Tensor, levels: int) -> t
     """Widen intervals, low to high int64 (...), of the average of a few distributions whose expected values are (draws, ...).
 
     The draws stand for all that could be drawn. So far as their expected values differ, the average of a few is too narrow:
-    of five, none may lie near the true value. As for normal distributions, the distance of the ends from the mean grows by
-    the ratio of Student's t to its limit, with the degrees of freedom of Satterthwaite (1946), and by that of the standard
-    deviations: of a new value, and of the average. A single draw says nothing of others: nothing is changed.
+    of five, none may lie near the true value. As for normal distributions, the distance of the ends from the mean is
+    multiplied by t / z · s / a. t is Student's, with the degrees of freedom of Satterthwaite (1946), and z its limit; s is the
+    standard deviation of a new value, and a that of the averaged distribution. A single draw says nothing of others: nothing
+    is changed.
     """
     draws = len(expected)
     if draws == 1:
@@ -275,9 +283,9 @@ def for_few_draws(low: Tensor, high: Tensor, expected: Tensor, levels: int) -> t
 def tiles(hidden: Tensor, height: int, width: int) -> Tensor:
     """The upper left corners of the height × width tiles that hold hidden pixels, int64 (tiles, 2).
 
-    The grid is moved by eighths of a tile to where it has the fewest such tiles, so that a small hole lies in one tile.
+    The grid is moved by about eighths of a tile to where it has the fewest such tiles, so that a small hole lies in one tile.
     """
-    part = max(1, height // OFFSETS), max(1, width // OFFSETS)
+    part = _part(height), _part(width)
     many = height // part[0], width // part[1]  # parts of a tile
     rows, columns = hidden.shape
     small = F.max_pool2d(F.pad(hidden[None].float(), (0, -columns % part[1], 0, -rows % part[0])), part)
@@ -290,6 +298,11 @@ def tiles(hidden: Tensor, height: int, width: int) -> Tensor:
                 best = found * torch.tensor([height, width]) - torch.tensor([down * part[0], right * part[1]])
     assert best is not None
     return best
+
+
+def _part(side: int) -> int:
+    """The least divisor of a tile's side that is an eighth of it or more."""
+    return next(part for part in range(1, side + 1) if side % part == 0 and part * OFFSETS >= side)
 
 
 def rounds(known: Tensor, corners: Tensor, tile: tuple[int, int], edge: tuple[int, int]) -> Iterator[Tensor]:

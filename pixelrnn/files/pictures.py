@@ -48,6 +48,7 @@ class Picture:
     alpha: np.ndarray | None  # uint8 (height, width), 255 for opaque; None if the whole picture is opaque
     deep: np.ndarray | None  # the stored values, if they have more than 8 bits
     orientation: int  # the EXIF orientation that was undone, 2 to 8; 1: none
+    profile: bytes | None = None  # the ICC profile that says which colours the values are, of an RGB picture
 
     def on_white(self) -> Image.Image:
         """The picture on white paper: mode "L" if it is grey, else "RGB"."""
@@ -83,7 +84,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
             picture.load()
             # Pillow turns a TIFF itself.
             turned = picture if picture.format == "TIFF" else upright(picture, orientation)
-            return Picture(name, *_eight_bits(turned), orientation)
+            return _as_picture(name, turned, orientation)
     except UserError as error:
         raise UserError(f"{name} {error}") from None
     except UnidentifiedImageError:
@@ -92,6 +93,27 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     except Exception as error:
         reason = printable(error, 200) or type(error).__name__
         raise UserError(f"{name} cannot be read as a picture ({reason}); is it truncated?") from None
+
+
+def from_image(name: str, image: Image.Image) -> Picture:
+    """As read_picture, of an image that Pillow has read. name: what it is called in messages."""
+    image.load()
+    orientation = image.getexif().get(ORIENTATION)
+    if orientation in TURNS:
+        raise UserError(
+            f"{name} is stored turned (EXIF orientation {orientation}); turn it upright first, by PIL.ImageOps.exif_transpose"
+        )
+    try:
+        return _as_picture(name, image, 1)
+    except UserError as error:
+        raise UserError(f"{name} {error}") from None
+
+
+def _as_picture(name: str, image: Image.Image, orientation: int) -> Picture:
+    """A picture of an image of any mode, that was turned upright."""
+    colours, alpha, deep = _eight_bits(image)
+    is_rgb = colours.mode == "RGB" and image.mode in ("RGB", "RGBA")
+    return Picture(name, colours, alpha, deep, orientation, image.info.get("icc_profile") if is_rgb else None)
 
 
 def read_file(path: str | Path) -> bytes:
@@ -156,9 +178,11 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0))
 
 
-def save_picture(image: Tensor, path: Path) -> None:
-    """Write 8-bit values (channels, height, width) as a PNG file; compressed quickly, a large photograph in one second."""
-    write_whole(path, lambda temporary: to_picture(image).save(temporary, format="PNG", compress_level=1))
+def save_picture(image: Tensor, path: Path, profile: bytes | None = None) -> None:
+    """Write 8-bit values (channels, height, width) as a PNG file; compressed quickly, a large photograph in one second.
+    profile: the ICC profile of its colours."""
+    picture = to_picture(image)
+    write_whole(path, lambda temporary: picture.save(temporary, format="PNG", compress_level=1, icc_profile=profile))
 
 
 def with_channels(picture: Image.Image, channels: int, path: str | Path) -> Image.Image:
@@ -179,7 +203,11 @@ def read_mask(path: str | Path, max_pixels: int = MAX_PIXELS, of: Picture | None
     least half of white. `of` is the picture that the mask belongs to, if known: a mask of the size that this picture had
     before it was turned upright is turned with it. Raises UserError if nothing is hidden.
     """
-    mask = read_picture(path, max_pixels)
+    return hidden_of(read_picture(path, max_pixels), of)
+
+
+def hidden_of(mask: Picture, of: Picture | None = None) -> Tensor:
+    """As read_mask, of a picture that was read."""
     clear = transparent_part(mask)
     hidden = _by_lightness(mask) if clear is None else _by_transparency(mask, ~clear.numpy(), of)
     if not hidden.any():

@@ -73,9 +73,7 @@ class Model(nn.Module, ABC):
     orders: Tensor  # int64 (orders, pixels), a buffer, so that saved weights hold it
     likelihood: Likelihood
     position_as_tensor = False  # whether step() also takes its position as a tensor (1,), which a CUDA graph needs
-    fixed_training = (
-        False  # whether training_log_prob runs the same operations for each batch, which a CUDA graph needs
-    )
+    fixed_training = False  # whether training runs the same operations for each batch, which a CUDA graph needs
     reads_observed = True  # whether the steps of observed pixels change the state
     sees_ahead = False  # whether the distribution of a hidden pixel depends on observed pixels that come later
 

@@ -12,7 +12,7 @@ from pixelrnn import checkpoint
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.windows import PictureCompletions, complete_windows
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import to_tensor
+from pixelrnn.files.pictures import from_image, hidden_of, to_tensor
 from pixelrnn.model import InpaintingRNN
 
 
@@ -28,9 +28,10 @@ def complete_picture(
     """Draw completions of a picture of any size, at its own size. No observed pixel is changed.
 
     picture: a PIL image; a uint8 array (height, width) or (height, width, channels); or a uint8 tensor (channels, height,
-    width). hidden, of the same size: a bool array or tensor (height, width), True where a pixel is to be completed, or a PIL
-    image that is white there. model: an InpaintingRNN, the folder of a saved one, or the name of a bundled one. A grey
-    picture is completed by a model of RGB pictures as one whose channels are equal; its completions may have some colour.
+    width). hidden, of the same size: a bool array or tensor (height, width), True where a pixel is to be completed; or a PIL
+    image, understood as a mask file is: white pixels are hidden, or strokes on a transparent ground. model: an InpaintingRNN,
+    the folder of a saved one, or the name of a bundled one. A grey picture is completed by a model of RGB pictures as one
+    whose channels are equal; its completions may have some colour.
 
     progress is called as progress(done, total, images) with the hidden pixels drawn so far, and the picture with the first
     completion, uint8 (1, channels, height, width). Raises UserError for what does not fit.
@@ -46,7 +47,7 @@ def complete_picture(
 
 def with_channels_of(model: InpaintingRNN, picture: Tensor) -> Tensor:
     """The picture, uint8 (channels, height, width), for this model: a grey one has three equal channels for a model of RGB."""
-    if len(picture) == 1 and model.shape[0] == 3:
+    if picture.ndim == 3 and len(picture) == 1 and model.shape[0] == 3:
         return picture.expand(3, -1, -1).contiguous()
     return picture
 
@@ -61,16 +62,22 @@ def with_channels_as(channels: int, picture: Tensor) -> Tensor:
 def _picture(picture: Any) -> Tensor:
     """uint8 (channels, height, width) of a picture in any of the forms that complete_picture takes."""
     if isinstance(picture, Image.Image):
-        if picture.has_transparency_data:
+        file = from_image("the picture", picture)
+        if file.alpha is not None:
             raise UserError(
                 'the picture is partly transparent; lay it on a ground first, such as picture.convert("RGB")'
             )
-        return to_tensor(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+        return to_tensor(file.colours)
     if isinstance(picture, np.ndarray) and picture.ndim in (2, 3):
-        tensor = torch.from_numpy(np.ascontiguousarray(picture))
+        if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (1,), (3,)):
+            raise UserError(
+                f"the picture is {picture.dtype} {picture.shape}; give uint8 (height, width) or (height, width, 1 or 3): for "
+                "values from 0 to 1, (255 * picture).round().astype(np.uint8)"
+            )
+        tensor = torch.from_numpy(np.array(picture))
         return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
     if isinstance(picture, Tensor):
-        return picture.cpu()
+        return picture.detach().cpu().clone()  # the caller may change theirs
     raise UserError(
         f"the picture is a {type(picture).__name__}; give a PIL image, a NumPy array (height, width, channels) or a tensor "
         "(channels, height, width)"
@@ -80,9 +87,9 @@ def _picture(picture: Any) -> Tensor:
 def _mask(hidden: Any) -> Tensor:
     """bool (height, width) of a mask in any of the forms that complete_picture takes."""
     if isinstance(hidden, Image.Image):
-        return torch.from_numpy(np.array(hidden.convert("L")) >= 128)
-    mask = torch.from_numpy(np.ascontiguousarray(hidden)) if isinstance(hidden, np.ndarray) else hidden
+        return hidden_of(from_image("hidden", hidden))
+    mask = torch.from_numpy(np.array(hidden)) if isinstance(hidden, np.ndarray) else hidden
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(hidden).__name__
         raise UserError(f"hidden is {kind}; give bool, True where a pixel is to be completed, such as mask > 127")
-    return mask.cpu()
+    return mask.cpu().clone()

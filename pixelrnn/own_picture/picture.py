@@ -155,6 +155,8 @@ def read(
         note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
     if file.deep is not None and file.deep.max() < (1 if file.deep.dtype.kind == "f" else 65535) / 8:
         note(f"{file.name} holds values up to {file.deep.max():g}, of more than 8 bits: it is read as nearly black")
+    elif file.deep is not None and (file.deep.dtype.kind == "f" or (file.deep % 257 != 0).any()):
+        note(f"{file.name} has more than 8 bits: it is completed and saved in 8, the observed pixels too")
     own = OwnPicture(to_tensor(file.colours), torch.empty(0), levels, file=file)
     hidden = own.mask(mask, max_pixels) if mask else own.transparent
     if file.alpha is not None and (mask or hidden is None):

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.windows import PictureCompletions, complete_windows
+from pixelrnn.completion.windows import PictureCompletions, complete_windows, interval_share
 from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_heat
 from pixelrnn.files.pictures import HALF, to_picture, to_tensor, with_channels
@@ -153,7 +153,10 @@ def archive(drawn: PictureDrawn) -> bytes:
     settings = {name: getattr(request, name) for name in ("count", "temperature", "seed")}
     completions = [{"file": name, **fact} for name, fact in zip(names[1:], drawn.found.facts, strict=True)]
     report = {"settings": {"model": request.loaded.name, **settings}, "hidden_pixels": int(request.hidden.sum())}
-    return views.pack(files, {**report, "interval_share": 0.9, "completions": completions})
+    return views.pack(
+        files,
+        {**report, "interval_share": interval_share(request.count, request.temperature), "completions": completions},
+    )
 
 
 WAY = Way(draw, view_frame, view_result)
