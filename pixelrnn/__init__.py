@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pixelrnn.checkpoint import load, save
     from pixelrnn.completion import Completions, complete, complete_in_detail, sample
     from pixelrnn.completion import uncertainty as uncertainty
+    from pixelrnn.completion.windows import PictureCompletions
     from pixelrnn.errors import UserError
     from pixelrnn.evaluation.verify import VerificationError, verify
     from pixelrnn.model import DiagonalBiLSTM, InpaintingRNN, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
@@ -25,6 +26,7 @@ __all__ = [
     "InpaintingRNN",
     "Model",
     "MultiScale",
+    "PictureCompletions",
     "PixelCNN",
     "RowLSTM",
     "SequenceRNN",
@@ -46,6 +48,7 @@ MODULES = {  # where a public name is defined
     **dict.fromkeys(
         ("DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"
     ),
+    "PictureCompletions": "completion.windows",
     "UserError": "errors",
     "complete_picture": "own_picture.any_size",
     "examples": "pretrained",

@@ -12,7 +12,7 @@ from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe, describe_occlusion, note_repeats
 from pixelrnn.data import Dataset, limited
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation.baselines import Fill
 from pixelrnn.evaluation.likelihoods import with_error
 from pixelrnn.evaluation.pictures import PictureReport, evaluate_pictures
@@ -38,7 +38,13 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
     masks = {name: _masks(spec, images) for name, spec in chosen.items()}
 
     print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")
-    repeats = note_repeats(model.train_digests, images, cfg.part) if data.shape == model.shape else None
+    if data.shape == model.shape:
+        repeats = note_repeats(model.train_digests, images, cfg.part)
+    else:
+        repeats = None
+        note(
+            "the images are of another size than the model's windows, so that it cannot be told if it was trained on them"
+        )
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'SSIM':>12}{'seconds an image':>20}")
     report, shown, rows = {}, [], []
     for name, hidden in masks.items():

@@ -34,7 +34,7 @@ class Options:
 
 def check_generator(generator: Generator | None, device: torch.device) -> None:
     """UserError if the generator is on another device than the model. One without an index is on the current one of its kind."""
-    if generator is not None and not isinstance(generator, Generator):
+    if generator is not None and not hasattr(generator, "device"):
         raise UserError(
             f"generator={generator!r} is no generator; use torch.Generator(model.order.device).manual_seed(0)"
         )

@@ -32,7 +32,11 @@ SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class PictureCompletions:
-    """Completions of one picture. Its hidden pixels stand in raster order; nothing else of the picture is changed."""
+    """Completions of one picture. Its hidden pixels stand in raster order; nothing else of the picture is changed.
+
+    Of found = pixelrnn.complete_picture(picture, hidden), found.mean is the picture with the best guess, found.draw(0) with a
+    draw, and pixelrnn.figures.around_holes(found) shows them.
+    """
 
     picture: Tensor  # uint8 (channels, height, width)
     hidden: Tensor  # bool (height, width)
