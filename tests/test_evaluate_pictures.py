@@ -70,7 +70,7 @@ def test_other_fills_stand_beside_ours_and_progress_goes_to_the_end(model, pictu
         keep=1,
     )
     (shown,) = found.shown
-    assert torch.equal(shown.fills["the original"], pictures[0]) and torch.equal(shown.original, pictures[0])
+    assert torch.equal(shown.fills["the original"], pictures[0]) and torch.equal(shown.completions.picture, pictures[0])
     assert torch.equal(shown.completions.hidden, hidden[0])
     assert (found.scores["the original"].psnr, found.scores["the original"].ssim) == (60, pytest.approx(1))
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)

@@ -532,6 +532,22 @@ def test_a_picture_of_any_size_keeps_it_and_every_observed_pixel(size, kind, sho
     assert report["completions"][0]["bits_per_dim"] == pytest.approx(-nats[0] / 9 / np.log(2))
 
 
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [({"count": 2}, ""), ({"count": 1}, "a single draw"), ({"count": 2, "temperature": 0.5}, "temperature=1")],
+)
+def test_the_page_says_when_intervals_do_not_hold_their_share(choices, said, own_size):
+    from pixelrnn.ui import own_size as module
+
+    loaded, hidden = inpainting(), torch.eye(8, dtype=torch.bool)
+    target = module.target_of(loaded, random_images(1, (3, 8, 8), 256)[0])
+    own_size(loaded)
+    view = module.view_result(module.draw(module.PictureRequest(loaded, target, hidden, **choices), lambda *_: None))
+    assert ("They do not hold 90 % of the hidden values" in view.line) == bool(said) and said in view.line
+    with zipfile.ZipFile(io.BytesIO(view.archive)) as archive:
+        assert json.loads(archive.read("completions.json"))["interval_share"] == (None if said else 0.9)
+
+
 def test_a_hole_is_seen_as_it_fills(own_size):
     from pixelrnn.ui import own_size as module
 

@@ -14,7 +14,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
-from pixelrnn.completion.windows import PictureCompletions, complete_windows, interval_share
+from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, interval_caveat
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
@@ -46,12 +46,8 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     grey = "" if len(picture) == len(own.picture) else "; grey: completed in colour, and written as grey"
     print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size{grey}")
-    share = interval_share(cfg.count, cfg.temperature)
-    if not share:
-        why = (
-            "a single draw cannot tell how much others differ" if cfg.count == 1 else "they are those of temperature=1"
-        )
-        note(f"the intervals do not hold 90 % of the hidden values: {why}")
+    if caveat := interval_caveat(cfg.count, cfg.temperature):
+        note(f"the intervals do not hold 90 % of the hidden values: {caveat}")
     records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
         tell_hidden(name, hidden)
@@ -59,7 +55,7 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
         with pixel_bar("completing") as progress:
             found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
         written = _write(found, own, folder, stem)
-        records.append({"occlusion": name, "interval_share": share, **written})
+        records.append({"occlusion": name, "interval_share": None if caveat else WITHIN, **written})
         path = folder / f"{stem}completions.{cfg.figures}"
         figures.save_figure(figures.around_holes(found, cfg.estimate), path)
         pictures = [path, *(folder / f"{stem}{name}.png" for name in ("mean", "interval"))]

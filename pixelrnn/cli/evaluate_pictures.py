@@ -56,9 +56,8 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
         report[name] = {"occlusion": chosen[name], **found.as_dict()}
     if not distributed.is_main():
         return
-    figure = figures.beside_others(
-        [each.completions for each in shown], [each.original for each in shown], [each.fills for each in shown], model.levels, rows
-    )  # fmt: skip
+    completed, fillings = [each.completions for each in shown], [each.fills for each in shown]
+    figure = figures.beside_others(completed, fillings, model.levels, rows)
     picture = job.folder / f"evaluation_completions.{cfg.figures}"
     figures.save_figure(figure, picture)
     print(f"picture    {picture}")

@@ -24,6 +24,7 @@ from pixelrnn.products import packed
 
 BATCH = 256  # windows that are drawn at a time
 ENDS = (0.05, 0.95)  # the shares of the distribution below the ends of an interval
+WITHIN = 0.9  # the share between them
 LIMIT = 1.6449  # the upper end of a standard normal distribution
 OFFSETS = 8  # the grid of tiles is moved by about eighths of a tile, to where it has the fewest tiles
 # A window knows more than its neighbour if more of these are less than its known share.
@@ -34,8 +35,8 @@ SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
 class PictureCompletions:
     """Completions of one picture. Its hidden pixels stand in raster order; nothing else of the picture is changed.
 
-    Of found = pixelrnn.complete_picture(picture, hidden), found.mean is the picture with the best guess, found.draw(0) with a
-    draw, and pixelrnn.figures.around_holes(found) shows them.
+    After found = pixelrnn.complete_picture(picture, hidden), found.mean is the picture with the best guess and found.draw(0)
+    the picture with a draw; pixelrnn.figures.around_holes(found) shows them.
     """
 
     picture: Tensor  # uint8 (channels, height, width)
@@ -124,10 +125,11 @@ def complete_windows(
     return found
 
 
-def interval_share(count: int, temperature: float) -> float | None:
-    """The share of hidden values that lie in their intervals if the model is right; None: not known. A single draw cannot tell
-    how much others differ, and at another temperature than 1 others are drawn."""
-    return round(ENDS[1] - ENDS[0], 6) if count > 1 and temperature == 1 else None
+def interval_caveat(count: int, temperature: float) -> str | None:
+    """Why intervals do not hold the share WITHIN of the hidden values, even if the model is right; None if they do."""
+    if count == 1:
+        return "a single draw cannot tell how much others differ"
+    return None if temperature == 1 else "they are those of temperature=1"
 
 
 def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:
@@ -278,10 +280,8 @@ def for_few_draws(low: Tensor, high: Tensor, expected: Tensor, levels: int) -> t
     terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     t = sum(term / freedom**power for power, term in enumerate(terms))
     by = t / z * ((within + new) / (within + averaged)).sqrt()
-    wider = [mean + (end - mean) * by for end in (low, high)]
-    return low.minimum(wider[0].round().long().clamp_min(0)), high.maximum(
-        wider[1].round().long().clamp_max(levels - 1)
-    )
+    below, above = ((mean + (end - mean) * by).round().long().clamp(0, levels - 1) for end in (low, high))
+    return low.minimum(below), high.maximum(above)
 
 
 def tiles(hidden: Tensor, height: int, width: int) -> Tensor:

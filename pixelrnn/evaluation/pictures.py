@@ -27,11 +27,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Shown:
-    """One of the pictures and all answers to it, for a figure."""
+    """All answers to one of the pictures."""
 
-    original: Tensor  # uint8 (channels, height, width)
-    completions: PictureCompletions
-    fills: dict[str, Tensor]
+    completions: PictureCompletions  # its picture is the original
+    fills: dict[str, Tensor]  # uint8 (channels, height, width)
 
 
 @dataclass(frozen=True)
@@ -65,43 +64,32 @@ def evaluate_pictures(
 
     hidden bool (pictures, height, width); all on the CPU. count: draws for each mean. fills: other answers, such as
     classical_fills(). Picture k is completed with the seed seed + k, so that its result does not depend on the others.
-    progress is called as in complete_windows, with the hidden pixels of all pictures. keep: so many pictures are
-    kept with all answers to them, in `shown`. Raises UserError for pictures that do
-    not fit the model, and if nothing is hidden in one.
+    progress is called as in complete_windows, with the hidden pixels of all pictures. keep: for how many pictures the report
+    has all answers, in `shown`. Raises UserError for pictures that do not fit the model, and if nothing is hidden in one.
     """
     rows, shown, mine = [], list[Shown](), distributed.shard(torch.arange(len(pictures))).tolist()
     names = [f"mean of {count}", "a draw", *(fills or {})]
     done, total = 0, int(hidden[mine].sum())
     for k in mine:
         generator, before = Generator(model.order.device).manual_seed(seed + k), done
-        picture, mask = pictures[k], hidden[k]
         start = perf_counter()
         found = complete_windows(
             model,
-            picture,
-            mask,
+            pictures[k],
+            hidden[k],
             count,
             generator=generator,
             progress=progress and (lambda part, _, so_far: progress(before + part, total, so_far)),
         )
-        others, seconds = dict[str, Tensor](), [perf_counter() - start, 0.0]
+        answers, seconds = Shown(found, {}), [perf_counter() - start, 0.0]
         for name, fill in (fills or {}).items():
             start = perf_counter()
-            others[name] = fill(picture, mask)
+            answers.fills[name] = fill(pictures[k], hidden[k])
             seconds.append(perf_counter() - start)
+        rows.append(_row(model, answers, seconds))
         if len(shown) < keep:
-            shown.append(Shown(picture, found, others))
-        true = picture[:, mask]
-        row = [
-            float(log_probs(model, picture, mask, true[None])),
-            true.numel(),
-            float(((found.low <= true) & (true <= found.high)).sum()),
-        ]
-        for answer, time in zip([found.mean, found.draw(0), *others.values()], seconds, strict=True):
-            near = quality(picture[None], answer[None, None], mask, model.levels)
-            row += [near.psnr, near.ssim, time]
-        rows.append(row)
-        done += int(mask.sum())
+            shown.append(answers)
+        done += int(hidden[k].sum())
     columns = torch.tensor(rows, dtype=torch.float64).view(-1, 3 + 3 * len(names)).T
     nats, values, covered, *scores = (distributed.gathered(column, len(pictures)) for column in columns)
     means = torch.stack(scores).mean(1).view(-1, 3).tolist()
@@ -115,3 +103,19 @@ def evaluate_pictures(
         },
         shown,
     )
+
+
+def _row(model: InpaintingRNN, answers: Shown, seconds: list[float]) -> list[float]:
+    """log p of the original, its hidden values, how many of them lie in their intervals; and of each answer its PSNR, its SSIM
+    and its time."""
+    found = answers.completions
+    true = found.picture[:, found.hidden]
+    row = [
+        float(log_probs(model, found.picture, found.hidden, true[None])),
+        true.numel(),
+        float(((found.low <= true) & (true <= found.high)).sum()),
+    ]
+    for answer, time in zip([found.mean, found.draw(0), *answers.fills.values()], seconds, strict=True):
+        near = quality(found.picture[None], answer[None, None], found.hidden, model.levels)
+        row += [near.psnr, near.ssim, time]
+    return row

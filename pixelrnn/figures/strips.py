@@ -154,7 +154,6 @@ def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) 
 
 def beside_others(
     completions: Sequence[PictureCompletions],
-    originals: Sequence[Tensor],
     others: Sequence[Mapping[str, Tensor]],
     levels: int,
     rows: Sequence[str] = (),
@@ -162,12 +161,12 @@ def beside_others(
     """Draw one row for each completed picture, the part of it that hides the most, at its own pixels: occluded | mean | draw |
     width of the intervals | other fills | original.
 
-    originals and others, by name the same ones for each, are uint8 (channels, height, width). The parts have one size: the
-    pictures too, or at least 96 pixels at each side. rows are labels at the left.
+    The completed pictures are originals. others are uint8 (channels, height, width), and have the same names for each. The
+    parts have one size: the pictures too, or at least 96 pixels at each side. rows are labels at the left.
     """
     columns: dict[str, list[np.ndarray]] = {}
     widths = []
-    for found, original, fills in zip(completions, originals, others, strict=True):
+    for found, fills in zip(completions, others, strict=True):
         part = (slice(None), *_fullest(found.hidden, 1)[0])
         widths.append(found.interval_widths[part[1:]])
         tiles = {
@@ -175,7 +174,7 @@ def beside_others(
             "mean": as_rgb(found.mean[part], levels),
             "draw": as_rgb(found.draw(0)[part], levels),
             "90 % interval": np.empty(0),
-            **{name: as_rgb(picture[part], levels) for name, picture in {**fills, "original": original}.items()},
+            **{name: as_rgb(picture[part], levels) for name, picture in {**fills, "original": found.picture}.items()},
         }
         for name, tile in tiles.items():
             columns.setdefault(name, []).append(tile)

@@ -20,7 +20,7 @@ Pass = Callable[..., Tensor]  # (inputs, each a tensor or None) -> the loss, ()
 
 
 class Recordings:
-    """Runs the passes of one training run on a CUDA device. Of each kind, the first one that adds to gradients is run, the
+    """Runs the passes of one training run on a CUDA device. The first pass of each kind that adds to gradients is run, the
     second is recorded, and from then on all are replayed.
 
     The kinds differ in what a graph cannot change: the form of the inputs, the addresses of the parameters and of their

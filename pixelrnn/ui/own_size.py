@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.windows import PictureCompletions, complete_windows, interval_share
+from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, interval_caveat
 from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_heat
 from pixelrnn.files.pictures import HALF, to_picture, to_tensor, with_channels
@@ -140,6 +140,8 @@ def view_result(drawn: PictureDrawn) -> View:
     pictures = f'{views.figure(heat, widths)}<p class="note">{widths}</p>{views.heat_bar(f"{most:.0f}", "levels")}'
     average = float((found.high.float() - found.low).mean())
     words = f"Done: {request.forecast} Their 90 % intervals are {average:.0f} of 256 levels wide on average. "
+    if caveat := interval_caveat(request.count, request.temperature):
+        words += f"They do not hold 90 % of the hidden values: {caveat}. "
     words += "Choose one of the pictures to see it above, to download it, or to take it further."
     return View(views.line(words), pictures, archive(drawn), drawn)
 
@@ -152,11 +154,9 @@ def archive(drawn: PictureDrawn) -> bytes:
     files["interval.png"] = views.png(drawn.found.interval_widths.round().to(torch.uint8)[None])
     settings = {name: getattr(request, name) for name in ("count", "temperature", "seed")}
     completions = [{"file": name, **fact} for name, fact in zip(names[1:], drawn.found.facts, strict=True)]
+    share = None if interval_caveat(request.count, request.temperature) else WITHIN
     report = {"settings": {"model": request.loaded.name, **settings}, "hidden_pixels": int(request.hidden.sum())}
-    return views.pack(
-        files,
-        {**report, "interval_share": interval_share(request.count, request.temperature), "completions": completions},
-    )
+    return views.pack(files, {**report, "interval_share": share, "completions": completions})
 
 
 WAY = Way(draw, view_frame, view_result)
