@@ -147,6 +147,10 @@ RULES: dict[str, Rule] = {
     "training.bptt": _choice("full", "checkpointed", "truncated"),
     "training.optimizer": _choice("adamw", "rmsprop"),
     **dict.fromkeys(("figures", "training.figures"), _choice("png", "svg", "pdf")),
+    "runs": Rule(
+        "a list of folders, such as [outputs/a,outputs/b]",
+        lambda value: isinstance(value, list) and all(isinstance(folder, str) and folder for folder in value),
+    ),
     "host": Rule("an address, such as 127.0.0.1", TEXT.holds),
     "device": Rule(
         "auto, cpu, cuda or mps, or one of several, such as cuda:1",

@@ -184,10 +184,44 @@ def test_the_papers_models_do_all_of_it(call, model):
 
 def test_multirun_sweeps(call, tmp_path):
     arguments = ["ordering=raster,spiral", "seed=0,1", "hydra.sweep.dir=sweep", *SMALL]
-    code, _, err = call("train", "-m", *arguments)
+    code, out, err = call("train", "-m", *arguments)
     assert code == 0, err
     orders = [pixelrnn.load(tmp_path / "sweep" / str(i)).arguments["ordering"]["name"] for i in range(4)]
     assert orders == ["raster", "raster", "spiral", "spiral"]
+    table = re.findall(r"^(\d) +\d+ +\d+\.\d +([\d.]+) +\d\.\d+  (.*)$", out, re.M)
+    assert {row[2] for row in table} == {f"ordering={o} seed={s}" for o in ("raster", "spiral") for s in (0, 1)}
+    assert [row[1] for row in table] == sorted(re.findall(r"^best +([\d.]+)", out, re.M), key=float)
+    assert Path("sweep/comparison.png").stat().st_size
+
+
+def test_compare_ranks_runs_and_says_what_differs(call):
+    for name, more in {"a": ["seed=1"], "b c": [], "data": ["data.limit=40"]}.items():
+        assert call("train", *SMALL, *more, f"hydra.run.dir=runs/{name}")[0] == 0
+    code, out, err = call("compare", "runs/a", "runs/b c", "hydra.run.dir=out")
+    assert code == 0, err
+    rows = [line for line in out.splitlines() if re.match("(a|b c) ", line)]
+    assert len(rows) == 2 and sum(row.endswith("  seed=1") for row in rows) == 1 and "note" not in out
+    assert {"out/comparison.png"} <= files(".")
+    log = Path("runs/a/train.log").read_text()
+    assert log.startswith("data ") and f"\nbest       {min(re.findall(r'best +([0-9.]+)', log))} nats" in log
+
+    _, out, _ = call("compare", "runs/a", "runs/data")
+    assert "different data, so their figures cannot be compared" in out
+    Path("none").mkdir()
+    for words, says in ((["none"], "none/metrics.jsonl cannot be read"), ([], "which runs? name their folders")):
+        code, _, err = call("compare", *words)
+        assert code == 2 and says in err and len(err.splitlines()) == 1
+
+
+def test_a_refused_run_writes_no_log(call):
+    code, *_ = call("train", *SMALL, "hydra.run.dir=run", "init=mnist_grey", "model.width=3")
+    assert code == 2 and files(".") == set()
+
+
+def test_without_arguments_it_says_in_eight_lines_how_to_begin(call):
+    code, out, _ = call()
+    assert code == 0 and len(out.splitlines()) == 8 and out.splitlines()[-1] == "Try this first: pixelrnn complete"
+    assert all(command in cli.COMMANDS for command in re.findall(r"pixelrnn (\w+) ", out) if command != "completes")
 
 
 @pytest.mark.parametrize("plugin", ["hydra/launcher=basic", "hydra/sweeper=basic"])

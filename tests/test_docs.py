@@ -134,7 +134,7 @@ def overrides_of(arguments, own_folders):
             found.append(f"hydra.searchpath=[file://{own}]")
         elif argument == "--cfg":
             next(arguments)
-        elif argument == "…" or argument.startswith("-"):
+        elif argument == "…" or argument.startswith("-") or (not key.isidentifier() and not value):  # compare's folders
             continue
         elif "…" in value or value.startswith("<"):
             found += [] if (CONF / key).is_dir() else [f"{key}=null"]

@@ -95,6 +95,10 @@ def test_curves_take_any_records():
     ]
     lines = figures.curves(records).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [8, 1]
+    axes = figures.curves(records[:1]).axes[0]
+    assert axes.lines[0].get_marker() == "o" and axes.get_xlim()[0] == 0, (
+        "a single point is seen, and it is not at the edge"
+    )
 
 
 def test_runs_are_compared_by_updates_and_by_minutes():

@@ -1,7 +1,9 @@
 """Training learns, stops when it should, and goes on exactly where it stopped."""
 
 import copy
+import csv
 import os
+import re
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +21,7 @@ from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import evaluate
 from pixelrnn.model import MODELS, inpainting
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.training import Progress, Settings, train
+from pixelrnn.training import Progress, Settings, loop, train
 from pixelrnn.training.loop import Run, _on_card
 from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_objective, make_optimizer, update
@@ -49,9 +51,34 @@ def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
     at = run(tmp_path, drawn=True, validate_every=3, samples=4)
     assert at.step == 20
     models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
-    assert tree(tmp_path).keys() == models | {"last/training.pt", "metrics.jsonl", "curves.png", "samples.png"}
+    written = {"metrics.jsonl", "metrics.csv", "curves.png", "samples.png"}
+    assert tree(tmp_path).keys() == models | {"last/training.pt", *written}
     valid = [record["step"] for record in records(tmp_path) if "valid_nats" in record]
     assert valid == [3, 6, 9, 12, 15, 18, 20]
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == valid, "one row for an update"
+    assert all(row["train_bits_per_dim"] and row["valid_nats"] for row in rows)
+
+
+def test_without_a_terminal_a_line_tells_the_progress_at_times(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "REPORT_EVERY", 0)
+    run(tmp_path, progress=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update")]
+    assert len(lines) == 20
+    assert re.fullmatch(
+        r"update     20 of 20: [\d,.]+ images/s, 0 min left; bits/dim train [\d.]+, valid [\d.]+, best .*", lines[-1]
+    )
+
+
+def test_a_state_is_saved_at_times_between_validations(tmp_path, monkeypatch):
+    saved = []
+    keep = loop.state.save
+    monkeypatch.setattr(loop.state, "save", lambda *args: (saved.append(args[-1].step), keep(*args)))
+    run(tmp_path / "a", validate_every=10)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0)
+    run(tmp_path / "b", validate_every=10)
+    assert saved == [10, 20, *range(1, 21)]
 
 
 def test_the_saved_model_is_the_averaged_one(tmp_path):

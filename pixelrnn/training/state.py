@@ -22,7 +22,6 @@ from pixelrnn.model import Model
 from pixelrnn.options import LONGEST, check_rules
 
 STATE = "training.pt"
-RECORDS = "metrics.jsonl"
 ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
 FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
 LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
@@ -222,10 +221,3 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _leaves(below, f"{name}.{key}" if name else str(key))
     else:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def keep_records(folder: Path, count: int) -> None:
-    """Keep the first records, those of the saved state: a resumed run writes the later ones again."""
-    if (path := folder / RECORDS).exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))
