@@ -136,7 +136,7 @@ RULES: dict[str, Rule] = {
     "training.weight_decay": NUMBER,
     "training.average_decay": _number(0, math.nextafter(1, 0), Real)._replace(words="a number in [0, 1)"),
     "training.first_order": _or(_number(0, 1, Real), None),
-    **dict.fromkeys(("maps", "ensemble", "baselines", "open"), SWITCH),
+    **dict.fromkeys(("animation", "maps", "ensemble", "baselines", "open"), SWITCH),
     "training.bf16": _or(SWITCH, None),
     "invert": _or(SWITCH, "auto"),
     **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),

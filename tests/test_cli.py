@@ -308,6 +308,7 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
 
 def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
     arguments = ["occlusions=halves_and_centre", "limit=2", "count=2", "particles=4", "maps=true", "hydra.run.dir=out"]
+    arguments += ["animation=true"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
     assert out.count("strategy   ") == 5 and "(left half)" in out
@@ -322,6 +323,7 @@ def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
         (i, name) for i in (0, 1) for name in report["occlusions"]
     }
     assert len(rows) == len({row["file"] for row in rows}) == 20
+    assert {"out/completions.gif"} <= files(".")
     assert {f"out/{row['file']}" for row in rows} | {"out/maps/001-centre-mean.png", "out/completions.png"} <= files(
         "."
     )

@@ -29,6 +29,7 @@ from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
 
+ANIMATED = (4, 6)  # images, and completions of each, that an animation shows at most
 OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
 
 
@@ -81,12 +82,23 @@ def run(job: Job) -> None:
     if cfg.maps:
         best = drawn.images[torch.arange(len(drawn.images)), nats.argmax(1)]
         _write_maps(model, work, drawn, best, known, folder / f"maps.{cfg.figures}")
+    if cfg.animation:
+        _animate(model, drawn, folder / "completions.gif")
     settings = job.settings()
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
     print(f"pictures   {picture}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
+
+
+def _animate(model: Model, drawn: Completions, path: Path) -> None:
+    """Write the animation of the first completions of the first images."""
+    rows, columns = (min(n, most) for n, most in zip(drawn.images.shape, ANIMATED, strict=False))
+    hidden, orders = drawn.hidden[:rows].cpu(), model.orders.cpu()[torch.tensor(drawn.orders[:rows])]
+    figures.save_animation(drawn.images[:rows, :columns], figures.times_of(hidden, orders), model.levels, path)
+    part = "" if (rows, columns) == drawn.images.shape[:2] else f": {columns} completions of {rows} images"
+    print(f"animation  {path}{part}")
 
 
 def _asked(job: Job) -> set[str]:
