@@ -84,7 +84,7 @@ def _signature(member: Any, name: str) -> str:
     """As the source has it, an argument a line where it is long; of a class that of __init__, of a dataclass its fields."""
     if inspect.isclass(member) and issubclass(member, Exception):
         return f"class {name}({member.__bases__[0].__name__})"
-    if inspect.isclass(member) and issubclass(member, Model) and member is not Model:
+    if inspect.isclass(member) and "__signature__" in vars(member):  # a model that is made from options
         options = [line for kind in reversed(member.Options.__mro__[:-1]) for line in _fields(kind)]
         options = [re.sub(r"(?=  #)|$", ",", line, count=1) for line in options]
         return "\n".join([f"{name}(", "    shape: Sequence[int],", "    levels: int,", "    *,", *options, ")"])

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from pixelrnn.completion.windows import PictureCompletions
     from pixelrnn.errors import UserError
     from pixelrnn.evaluation.verify import VerificationError, verify
-    from pixelrnn.model import DiagonalBiLSTM, InpaintingRNN, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+    from pixelrnn.model import (
+        DiagonalBiLSTM,
+        Ensemble,
+        InpaintingRNN,
+        Model,
+        MultiScale,
+        PixelCNN,
+        RowLSTM,
+        SequenceRNN,
+    )
     from pixelrnn.own_picture.any_size import complete_picture
     from pixelrnn.pretrained import examples
 
@@ -23,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Completions",
     "DiagonalBiLSTM",
+    "Ensemble",
     "InpaintingRNN",
     "Model",
     "MultiScale",
@@ -46,7 +56,8 @@ MODULES = {  # where a public name is defined
     **dict.fromkeys(("Completions", "complete", "complete_in_detail", "sample"), "completion"),
     **dict.fromkeys(("VerificationError", "verify"), "evaluation.verify"),
     **dict.fromkeys(
-        ("DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"
+        ("DiagonalBiLSTM", "Ensemble", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"),
+        "model",
     ),
     "PictureCompletions": "completion.windows",
     "UserError": "errors",

@@ -115,6 +115,10 @@ def _are_occlusions(value: Any) -> bool:
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 SWITCH = Rule("true or false", lambda value: isinstance(value, bool), ("true", "false"))
 TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
+TEXTS = Rule(
+    f"{TEXT.words}, or a list of several, such as [outputs/a,outputs/b]",
+    lambda value: TEXT.holds(value) or (isinstance(value, list) and all(map(TEXT.holds, value))),
+)
 NUMBER, COUNT, AT_LEAST_ONE = _number(0, kind=Real), _number(0), _number(1)
 POSITIVE = _number(math.ulp(0), math.inf, Real)._replace(words="a number of more than 0")
 # Logits are divided by the temperature in float32, and a smaller one overflows.
@@ -139,7 +143,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("animation", "maps", "ensemble", "baselines", "open"), SWITCH),
     "training.bf16": _or(SWITCH, None),
     "invert": _or(SWITCH, "auto"),
-    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
+    "checkpoint": _or(TEXTS, None),
+    **dict.fromkeys(("image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
     "fit": _choice("auto", "stretch", "none"),
     "strategy": _choice("auto", "ancestral", "particles"),
     "part": _choice("train", "valid", "test"),

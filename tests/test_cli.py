@@ -263,6 +263,41 @@ def test_every_experiment_says_its_command_and_composes(call, path):
     assert code == 0, err
 
 
+def test_a_list_of_checkpoints_is_an_ensemble(call, checkpoint):
+    other = tiny_model((1, 8, 8), 17, model="PixelCNN").float()
+    other.trained_on = {"data": {"name": "digits"}}
+    pixelrnn.save(other, "of (2)")
+    both, named = f"checkpoint=[{checkpoint}, of (2)]", f"[{checkpoint},of (2)]"
+    code, out, err = call("verify", both)
+    assert code == 0 and out.count("ok ") == 7, err
+    code, out, err = call("sample", both, "count=2", "hydra.run.dir=s")
+    assert code == 0 and f"{named}: ensemble of lstm, 2 x 6, raster + PixelCNN, 1 x 5, raster" in out, err
+    code, out, err = call("complete", both, "limit=1", "count=2", "hydra.run.dir=c")
+    assert code == 0 and occlusion_of("c")["exact"] is True, err
+    assert json.loads(Path("c/completions.json").read_text())["settings"]["checkpoint"] == [str(checkpoint), "of (2)"]
+    code, out, err = call("evaluate", both, "limit=4", "completions=1", "hydra.run.dir=e")
+    assert code == 0, err
+    report = json.loads(Path("e/evaluation.json").read_text())
+    assert report["checkpoint"] == named and report["results"]["bottom half"]["how"] == "exact"
+    models = [pixelrnn.load(checkpoint), pixelrnn.load("of (2)")]
+    images = limited(load("digits").test, 4)
+    nats = -float(pixelrnn.Ensemble(models).log_prob(images).detach().mean())
+    assert report["results"]["all"]["nats"] == pytest.approx(nats, abs=1e-3)
+
+    pixelrnn.save(pixelrnn.Ensemble(models), "saved")
+    for refused, says in {
+        "sample checkpoint=[digits,mnist_binary]": "member 2 of the ensemble, a SequenceRNN, has shape (1, 28, 28)",
+        "sample checkpoint=[digits,saved]": "member 2 of the ensemble is of type Ensemble",
+        "sample checkpoint=[digits,digit]": "did you mean 'digits'",
+        "sample checkpoint=[[digits]]": "it is a name or a path, or a list of several",
+        "verify checkpoint=[]": "which model?",
+        "train init=saved": "init=saved is an ensemble, which is not trained",
+        "train model=Ensemble": "unknown model 'Ensemble'",
+    }.items():
+        code, _, err = call(*refused.split())
+        assert code == 2 and says in err and err.count("\n") == 1, err
+
+
 def test_the_same_seed_gives_the_same_completions(call, checkpoint):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         code, _, err = call(

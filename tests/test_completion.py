@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import (
+    ENSEMBLES,
     INPAINTING,
     PAPER,
+    SEEING,
     accepts,
     all_images,
     every_pair,
@@ -50,8 +52,15 @@ CASES += every_pair(
     images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
     **INPAINTING,
 )
+for ensembles in (ENSEMBLES, SEEING):
+    CASES += every_pair(
+        lambda case: accepts(case["likelihood"], case["images"][-1]),
+        images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
+        **ensembles,
+    )
 BINARY = every_pair(cell=list(CELLS), likelihood=list(LIKELIHOODS), window=[0, 3])
 BINARY += every_pair(model=PAPER["model"], likelihood=list(LIKELIHOODS), layer=PAPER["layer"])
+BINARY += every_pair(model=["Ensemble"], members=ENSEMBLES["members"], likelihood=list(LIKELIHOODS))
 MASKS = torch.tensor([[bits >> i & 1 for i in range(4)] for bits in range(1, 16)]).bool().view(-1, 2, 2)
 DRAWS = 20_000
 
@@ -127,7 +136,9 @@ def fill_errors(model):
 
 def strong(case):
     """Return a model that goes far wrong where it ignores the observed pixels ahead: the first, or worst, of ten."""
-    gain = 1.5 if "model" in case else 3.0  # a relu may make an image impossible, 0 / 0, the more so in PixelCNN
+    gain = (
+        1.5 if case.get("model", "Ensemble") != "Ensemble" else 3.0
+    )  # a relu may make an image impossible, 0 / 0, the more so in PixelCNN
     worst, most = None, -1.0
     for seed in range(10):
         model = make(case, seed=seed, gain=gain)

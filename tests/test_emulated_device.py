@@ -23,7 +23,7 @@ from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.completion import fill, windows
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.likelihood import Categorical
-from pixelrnn.model import MODELS, InpaintingRNN, Model, SequenceRNN, inputs
+from pixelrnn.model import MODELS, Ensemble, InpaintingRNN, Model, SequenceRNN, inputs
 from pixelrnn.model.base import Model as Base
 from pixelrnn.model.orders import OrderCursor
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
@@ -44,6 +44,12 @@ CASES = {  # name: kind of model, images, options
     "PixelCNN, colour": ("PixelCNN", COLOUR, {"orders": "symmetries", "skip": True}),
     "MultiScale, bilstm": ("MultiScale", GREY, {"layer": "diagonal_bilstm"}),
 }
+ENSEMBLES = {  # which are not trained
+    "ensemble": ("lstm", "gru"),
+    "ensemble, encoder": ("encoder", "encoder"),
+    "ensemble, colour": ("categorical", "categorical"),
+    "ensemble of kinds": ("lstm", "PixelCNN", "RowLSTM"),
+}
 WAITS = {"InpaintingRNN": {"inpainting.py:hidden_steps": 1}}  # of an update: for the largest number of hidden pixels
 SEQUENCES = [name for name, (kind, _, _) in CASES.items() if kind == "SequenceRNN"]
 
@@ -58,6 +64,8 @@ def device():
 
 
 def make(case: str) -> Model:
+    if case in ENSEMBLES:
+        return Ensemble([make(member) for member in ENSEMBLES[case]])
     kind, (shape, levels), options = CASES[case]
     torch.manual_seed(1)
     return randomise(MODELS[kind](shape, levels, **{**TINY[kind], **options})).float()
@@ -322,7 +330,7 @@ def test_these_updates_are_not_recorded(device, kind, options):
     assert make_objective(make(kind).to("cuda"), Settings(**options)).recordings is None
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *ENSEMBLES])
 def test_a_card_computes_and_draws_what_the_cpu_does(device, case):
     check_results(device, case)
 
@@ -334,7 +342,7 @@ def test_an_update_in_segments_is_that_of_the_cpu(device, case, bptt):
         check_update(device, case, bf16=False, bptt=bptt, segment=5)
 
 
-@pytest.mark.parametrize("case", SEQUENCES)
+@pytest.mark.parametrize("case", [*SEQUENCES, "ensemble", "ensemble, encoder", "ensemble, colour"])
 def test_a_captured_step_draws_what_the_loop_draws(device, case):
     check_graph(device, case)
 

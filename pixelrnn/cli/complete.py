@@ -15,7 +15,7 @@ from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import complete_picture
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import load_checkpoint, load_data, pixel_bar
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
 from pixelrnn.completion.fill import complete_in_detail, log_probs
@@ -117,7 +117,7 @@ def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
         specs = _occlusions(cfg)
         masks = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in specs.items()}
         work = Work(limited(load_data(cfg, model).test, cfg.limit), masks)
-    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
+    print(f"model      {checkpoint_name(cfg)}: {describe_model(model)}")
     if (own := work.own) and own.changed:
         height, width = own.picture.shape[1:]
         stretched = "stretched to" if not own.frame and height * model.shape[2] != width * model.shape[1] else "as"

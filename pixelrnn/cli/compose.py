@@ -31,6 +31,7 @@ PATHS = {
     *("hydra.run.dir", "hydra.sweep.dir"),
 }
 HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
+LISTED = re.compile(r"""('[^']*'|"[^"]*")|([^\[\],]+)""")  # a path in a list, in quotes or not
 PLUGINS = re.compile(r"hydra[./](launcher|sweeper)\b.*")  # options that hand a sweep to Hydra
 
 
@@ -155,9 +156,9 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
             f"bundled one: {', '.join(pretrained.names())}"
         )
-    for name in ("checkpoint", "init"):
-        if options.get(name):
-            pretrained.find(options[name])
+    given = [options[name] for name in ("checkpoint", "init") if options.get(name)]
+    for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given)):
+        pretrained.find(one)
 
 
 def _defaults_of_member(group: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,6 +334,8 @@ def quoted(override: str, sweep: bool = False) -> str:
     if option.lstrip("+") not in PATHS or not value:
         return override
     sweep = sweep and not option.startswith("hydra.")
+    if option == "checkpoint" and (value[0] == "[" or (sweep and ",[" in value)):
+        return f"{option}={LISTED.sub(lambda found: found[1] or in_quotes(found[2].strip()), value)}"
     parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
     override = f"{option}={','.join(parts)}"
     try:

@@ -11,7 +11,7 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import load_checkpoint, load_data
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data
 from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
@@ -49,7 +49,9 @@ def run(job: Job) -> None:
     print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
     trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
     if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
-        note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
+        note(
+            f"checkpoint {checkpoint_name(cfg)} does not keep which images it was trained on, so repeats cannot be counted"
+        )
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
     exact = likelihoods.log_probs(model, images, None, cfg.batch_size)
@@ -66,7 +68,7 @@ def run(job: Job) -> None:
     if cfg.completions:
         _complete(model, images[: cfg.completed_images], hidden, job, generator, fills, report)
     path = folder / "evaluation.json"
-    about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
+    about = {"checkpoint": checkpoint_name(cfg), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
     write_json(path, {**about, "images_trained_on": repeats, "results": report, "typical": typical})
     picture = folder / f"evaluation.{cfg.figures}"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pixelrnn import distributed, figures
 from pixelrnn.cli.compose import Job
-from pixelrnn.cli.setup import load_checkpoint, pixel_bar
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, pixel_bar
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.completion.fill import sample
 from pixelrnn.errors import note
@@ -19,7 +19,7 @@ from pixelrnn.pixels import requantise
 
 def run(job: Job) -> None:
     cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
-    print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
+    print(f"model      {checkpoint_name(cfg)}: {describe_model(model)}; {describe(model.shape, model.levels)}")
     if cfg.temperature != 1:
         note(f"at temperature {cfg.temperature:g} these are not samples of the model's p(x)")
     images = _in_batches(model, cfg)

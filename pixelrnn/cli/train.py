@@ -15,9 +15,9 @@ from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost, note
+from pixelrnn.errors import ProcessLost, UserError, note
 from pixelrnn.files.atomic import append
-from pixelrnn.model import MODELS, Model
+from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
 from pixelrnn.training.state import Settings, way_on
@@ -63,6 +63,10 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     settings, device = Settings(**plain(cfg.training)), choose_device(cfg)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
+    if isinstance(saved, Ensemble):
+        raise UserError(
+            f"init={cfg.init} is an ensemble, which is not trained; give the checkpoint of one of its members"
+        )
     if saved:
         specs = _as_saved(specs, saved, job.chosen)
     data = datasets.load(specs["data"])

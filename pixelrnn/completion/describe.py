@@ -10,7 +10,7 @@ from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import digests
 from pixelrnn.errors import note
-from pixelrnn.model import Model
+from pixelrnn.model import Ensemble, Model
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
@@ -33,7 +33,9 @@ def describe_order(model: Model, index: int) -> str:
 
 
 def describe_model(model: Model) -> str:
-    """Kind, size and orders of a model, such as "lstm, 2 x 256, raster"."""
+    """Kind, size and orders of a model, such as "lstm, 2 x 256, raster"; of an ensemble, those of each member."""
+    if isinstance(model, Ensemble):
+        return f"ensemble of {' + '.join(map(describe_model, model.members))}"
     spec = model.arguments
     kind, layers = type(model).__name__, f" ({spec['layer']})" if "layer" in spec else ""
     if "cell" in spec:

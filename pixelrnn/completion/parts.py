@@ -142,6 +142,6 @@ def spans(steps: range, some: list[bool], longest: int) -> Iterator[tuple[int, i
 def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:
     """The random numbers of each step that draws, (batch, noise_size); those of many steps are drawn in one call."""
     size = model.likelihood.noise_size
-    like = next(model.likelihood.parameters())
+    like = next(model.parameters())
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
         yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size), generator)

@@ -25,9 +25,10 @@ class Likelihood(Packable):
 
     fine = False  # whether its distributions can be narrower than the steps of bfloat16; training then stays in float32
 
-    def __init__(self, channels: int, levels: int, noise_size: int):
+    def __init__(self, channels: int, levels: int, size: int, noise_size: int):
+        """size: how many parameters a pixel's distribution has. noise_size: how many random numbers a draw takes."""
         super().__init__()
-        self.channels, self.levels, self.noise_size = channels, levels, noise_size
+        self.channels, self.levels, self.size, self.noise_size = channels, levels, size, noise_size
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class Bernoulli(Likelihood):
     def __init__(self, features: int, channels: int, levels: int):
         if levels != 2:
             raise UserError(f"likelihood 'bernoulli' is for 2 levels; got levels={levels}: use likelihood=categorical")
-        super().__init__(channels, levels, noise_size=channels)
+        super().__init__(channels, levels, channels, noise_size=channels)
         self.logits = nn.Linear(features, channels)
         if channels > 1:
             self.coupling = nn.Parameter(torch.zeros(channels, channels))  # [c, c'] is used if c' < c
@@ -165,7 +166,7 @@ class Categorical(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, hidden: int = 128):
         if hidden < 1:
             raise UserError(f"likelihood.hidden={hidden}: at least 1")
-        super().__init__(channels, levels, noise_size=channels * levels)
+        super().__init__(channels, levels, channels * hidden, noise_size=channels * levels)
         self.hidden = nn.Linear(features, channels * hidden)
         self.logits = nn.ModuleList([nn.Linear(hidden, levels) for _ in range(channels)])
         # embeddings[c - 1] tells channel c of the channels before it.
@@ -227,11 +228,11 @@ class LogisticMixture(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, components: int = 10):
         if components < 1:
             raise UserError(f"likelihood.components={components}: at least 1")
-        super().__init__(channels, levels, noise_size=components + channels)
-        self.components = components
         couplings = channels * (channels - 1) // 2
-        self.sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
-        self.project = nn.Linear(features, components * sum(self.sizes))
+        sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
+        super().__init__(channels, levels, components * sum(sizes), noise_size=components + channels)
+        self.components, self.sizes = components, sizes
+        self.project = nn.Linear(features, self.size)
 
     def derive(self, product: type[Product]) -> Product:
         return product(self.project.weight, self.project.bias)

@@ -80,9 +80,10 @@ class Model(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         """Let inspect.signature(cls), and so help(cls), show each option in place of **options."""
         super().__init_subclass__()
-        _, shape, levels, *_ = inspect.signature(cls.__init__).parameters.values()
-        options = inspect.signature(cls.Options).parameters.values()
-        cls.__signature__ = inspect.Signature([shape, levels, *options])  # type: ignore[attr-defined]
+        _, *given, last = inspect.signature(cls.__init__).parameters.values()
+        if last.kind is last.VAR_KEYWORD:
+            options = inspect.signature(cls.Options).parameters.values()
+            cls.__signature__ = inspect.Signature([*given, *options])  # type: ignore[attr-defined]
 
     def __init__(self, shape: Shape, levels: int, options: ModelOptions, paths: Sequence[Path]):
         super().__init__()

@@ -23,7 +23,7 @@ from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer
-from pixelrnn.model import Model
+from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import MAX_LEVELS, check_images
@@ -56,8 +56,11 @@ def train(
     (pixelrnn/distributed.py) train one model, with the numbers of one process; the first one reads and writes.
 
     Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser or
-    init, or one that is over with other settings; TrainingDiverged if the recoveries are used up.
+    init, or one that is over with other settings, or if the model is an ensemble; TrainingDiverged if the recoveries are
+    used up.
     """
+    if isinstance(model, Ensemble):
+        raise UserError("an ensemble is not trained; train its members one by one")
     folder = expanded(folder)
     checkpoint.check(model)
     if distributed.is_main():

@@ -98,7 +98,8 @@ class MultiScale(Model):
 
     def _condition(self, canvas: Tensor) -> Tensor:
         """Features of the small image for the full one, in its frame: (batch, rows, columns, upsampled)."""
-        weight, frame, small = self.upsample[0].weight, self.cursor.path.frame, self.small_frames[self.cursor.index]
+        order = self.cursor.index
+        weight, frame, small = self.upsample[0].weight, self.full.frames[order], self.small_frames[order]
         levels = canvas.flatten(2)[:, :, self.order[: self.small_pixels]].unflatten(-1, (small.rows, small.columns))
         values = levels.to(weight.dtype) * (2 / (self.levels - 1)) - 1
         with_ones = F.pad(values, (0, 0, 0, 0, 0, 1), value=1.0)  # one more channel, which marks the border
