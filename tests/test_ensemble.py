@@ -93,7 +93,8 @@ def test_a_graph_can_record_its_step_if_it_can_each_members():
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        (lambda: [], "without members"),
+        (lambda: [], r"a list of models, at least one; got \[\]"),
+        (lambda: single(), r"a list of models, at least one; got SequenceRNN\("),
         (lambda: [single(), "digits"], "member 2 of the ensemble is of type str"),
         (lambda: [pair(), single()], "member 1 of the ensemble is of type Ensemble"),
         (lambda: [single(), single(levels=4)], "member 2 of the ensemble, a SequenceRNN, has levels 4, and member 1 3"),

@@ -14,7 +14,8 @@ AT_ONCE = 2**12  # pixels whose levels are all computed at a time
 class Average(Likelihood):
     """log p(x_c | x_<c) is the mean of the parts' log-probabilities, normalised again: a geometric mean of distributions.
 
-    Its parameters are those of the parts side by side.
+    Its parameters are those of the parts side by side. The mean of the probabilities themselves was worse: 79.09 nats
+    instead of 79.04, on 500 validation images of fixed binarised MNIST, for an LSTM and a Diagonal BiLSTM.
     """
 
     def __init__(self, parts: Sequence[Likelihood]):

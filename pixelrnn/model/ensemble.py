@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pixelrnn import ordering as orderings
-from pixelrnn.errors import UserError, note
+from pixelrnn.errors import UserError, note, printable
 from pixelrnn.likelihood.average import Average
 from pixelrnn.model.base import Model, ModelOptions
+from pixelrnn.options import LONGEST
 
 
 class Ensemble(Model):
@@ -89,8 +90,8 @@ def _joined(results: Any) -> tuple[Tensor, list[Any]]:
 
 def _check(members: Sequence[Model]) -> None:
     """UserError, which names the first member that does not fit and the difference."""
-    if not members:
-        raise UserError("an ensemble without members; give at least one model")
+    if not isinstance(members, Sequence) or not members:
+        raise UserError(f"an ensemble is made of a list of models, at least one; got {printable(members, LONGEST)}")
     for i, member in enumerate(members, 1):
         if isinstance(member, Ensemble) or not isinstance(member, Model):
             raise UserError(
