@@ -31,9 +31,10 @@ class Average(Likelihood):
         """The features are the parts' parameters already."""
         return features
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
         of_parts = zip(self.parts, parameters.split([part.size for part in self.parts], -1), strict=True)
-        return torch.stack([part.level_log_probs(own, values) for part, own in of_parts]).mean(0).log_softmax(-1)
+        logits = [part.channel_log_probs(own, values, c) for part, own in of_parts]
+        return torch.stack(logits).mean(0).log_softmax(-1)
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         """As in all likelihoods; some pixels at a time, because all their levels are computed."""
@@ -48,7 +49,7 @@ class Average(Likelihood):
 
     def draw(self, parameters: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         values = torch.zeros((*parameters.shape[:-1], self.channels), dtype=torch.long, device=parameters.device)
-        for c, of_channel in enumerate(noise.split(self.levels, -1)):  # each round settles one more channel
-            logits = self.level_log_probs(parameters, values)[..., c, :]
+        for c, of_channel in enumerate(noise.split(self.levels, -1)):
+            logits = self.channel_log_probs(parameters, values, c)
             values[..., c] = (logits / temperature + of_channel).argmax(-1)
         return values

@@ -69,8 +69,12 @@ class Likelihood(Packable):
         return found
 
     @abstractmethod
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        """log p(x_c = level | x_<c = values) of one channel for all levels: values (..., channels) -> (..., levels) nats."""
+
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        """log p(x_c = level | x_<c = values) for all levels: values (..., channels) -> (..., channels, levels) nats."""
+        """channel_log_probs of all channels: (..., channels, levels)."""
+        return torch.stack([self.channel_log_probs(parameters, values, c) for c in range(self.channels)], -2)
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         """log p(values): int64 values (..., channels) -> (...) nats."""
@@ -138,8 +142,8 @@ class Bernoulli(Likelihood):
         logits = self._given(parameters, values)
         return -F.binary_cross_entropy_with_logits(logits, values.to(logits.dtype), reduction="none").sum(-1)
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        logits = self._given(parameters, values)
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        logits = self._given(parameters, values)[..., c]
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=-1)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
@@ -195,9 +199,8 @@ class Categorical(Likelihood):
             total = total - nats.view(total.shape)
         return total
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        logits = [self.channel_logits(parameters, values, c) for c in range(self.channels)]
-        return torch.stack(logits, dim=-2).log_softmax(-1)
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        return self.channel_logits(parameters, values, c).log_softmax(-1)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         return gumbel(noise, generator)
@@ -325,17 +328,18 @@ class LogisticMixture(Likelihood):
             total = total + self._log_mass(values[..., c, None], mean, log_scales[..., c])
         return total.logsumexp(-1)
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
         weights, means, log_scales, couplings = self._split(parameters)
         posterior = weights.log_softmax(-1)  # of the component, given the channels so far
-        levels = torch.arange(self.levels, device=parameters.device)
-        log_probs = []
-        for c in range(self.channels):
-            mean = self._mean(means, couplings, values[..., :c])
-            mass = self._log_mass(levels, mean[..., None], log_scales[..., c, None])  # (..., components, levels)
-            log_probs.append((posterior[..., None] + mass).logsumexp(-2))
-            posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
-        return torch.stack(log_probs, dim=-2)
+        for i in range(c):
+            mean = self._mean(means, couplings, values[..., :i])
+            posterior = (posterior + self._log_mass(values[..., i, None], mean, log_scales[..., i])).log_softmax(-1)
+        levels, mean = (
+            torch.arange(self.levels, device=parameters.device),
+            self._mean(means, couplings, values[..., :c]),
+        )
+        mass = self._log_mass(levels, mean[..., None], log_scales[..., c, None])  # (..., components, levels)
+        return (posterior[..., None] + mass).logsumexp(-2)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         gumbel(noise[..., : self.components], generator)
