@@ -23,10 +23,12 @@ from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.completion import fill, windows
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.likelihood import Categorical
-from pixelrnn.model import MODELS, Ensemble, InpaintingRNN, Model, SequenceRNN, inputs
+from pixelrnn.model import MODELS, Ensemble, InpaintingRNN, Model, MultiScale, SequenceRNN, inputs
 from pixelrnn.model.base import Model as Base
 from pixelrnn.model.orders import OrderCursor
+from pixelrnn.model.paper import raster
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
+from pixelrnn.model.paper.raster import RasterModel
 from pixelrnn.training import Settings, loop, recorded
 from pixelrnn.training import update as updates
 from pixelrnn.training.update import make_objective, make_optimizer, update
@@ -43,6 +45,7 @@ CASES = {  # name: kind of model, images, options
     "InpaintingRNN, colour": ("InpaintingRNN", COLOUR, {"cell": "gru", "likelihood": "categorical"}),
     "PixelCNN, colour": ("PixelCNN", COLOUR, {"orders": "symmetries", "skip": True}),
     "MultiScale, bilstm": ("MultiScale", GREY, {"layer": "diagonal_bilstm"}),
+    "MultiScale, colour": ("MultiScale", ((3, 4, 5), 8), {"layer": "pixelcnn", "scale": 3, "orders": "symmetries"}),
 }
 ENSEMBLES = {  # which are not trained
     "ensemble": ("lstm", "gru"),
@@ -51,9 +54,9 @@ ENSEMBLES = {  # which are not trained
     "ensemble of kinds": ("lstm", "PixelCNN", "RowLSTM"),
 }
 WAITS = {"InpaintingRNN": {"inpainting.py:hidden_steps": 1}}  # of an update: for the largest number of hidden pixels
-SEQUENCES = [name for name, (kind, _, _) in CASES.items() if kind == "SequenceRNN"]
+DRAWN = [name for name, (kind, _, _) in CASES.items() if MODELS[kind].position_as_tensor]
 
-SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm")  # and like another
+SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm", "MultiScale, colour")  # and like another
 RECORDABLE = [name for name in CASES if not name.startswith("InpaintingRNN") and name not in SLOW]
 
 
@@ -144,17 +147,21 @@ def check_graph(device, case):
 
 
 def check_graph_of(device, model, card):
-    images, hidden, drawn = images_of(model), some_hidden(model), []
-    device.captures.clear()
-    for fewest in (1, 10**9):
-        device.forget()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graphs, "FEWEST", fewest)
-            seed = torch.Generator(model.order.device).manual_seed(5)
-            drawn.append(complete(model, images, hidden, 3, "ancestral", generator=seed))
-        assert bool(device.replays) == (fewest == 1)
-    assert torch.equal(*drawn), "the graph draws other values"
-    assert device.captures and {at for at, _ in device.captures} == {card}
+    images, holes = images_of(model), some_hidden(model)
+    for hidden, order in ((holes, None), (torch.ones_like(holes), len(model.orders) - 1)):
+        drawn = []
+        device.captures.clear()
+        device.pools.clear()
+        for fewest in (1, 10**9):
+            device.forget()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(graphs, "FEWEST", fewest)
+                seed = torch.Generator(model.order.device).manual_seed(5)
+                drawn.append(complete(model, images, hidden, 3, "ancestral", generator=seed, order=order))
+            assert bool(device.replays) == (fewest == 1)
+        assert torch.equal(*drawn), "the graph draws other values"
+        assert {at for at, _ in device.captures} == {card}
+    assert len({*device.pools}) == 1 and None not in device.pools[0], "graphs that share no memory"
 
 
 def updated(device, case, records, between=lambda model: None):
@@ -342,7 +349,7 @@ def test_an_update_in_segments_is_that_of_the_cpu(device, case, bptt):
         check_update(device, case, bf16=False, bptt=bptt, segment=5)
 
 
-@pytest.mark.parametrize("case", [*SEQUENCES, "ensemble", "ensemble, encoder", "ensemble, colour"])
+@pytest.mark.parametrize("case", [*DRAWN, *ENSEMBLES])
 def test_a_captured_step_draws_what_the_loop_draws(device, case):
     check_graph(device, case)
 
@@ -625,7 +632,57 @@ MUTANTS = {  # name: the function, a part of its text, what stands there instead
         "lstm",
         "in a capture on cuda:0",
     ),
-    "another's stream": (graphs.DrawnStep._record, "stream=side, ", "", GRAPH, "lstm", "in a capture on cuda:1"),
+    "another's stream": (
+        graphs.DrawnStep._record,
+        "stream=self.stream, ",
+        "",
+        GRAPH,
+        "lstm",
+        "in a capture on cuda:1|share no memory",
+    ),
+    "memory of each graph": (graphs.DrawnStep._record, "pool=self.pool, ", "", GRAPH, "RowLSTM", "share no memory"),
+    "one graph for all": (
+        graphs.DrawnStep.__call__,
+        "self.graphs[kind].r",
+        "[*self.graphs.values()][0].r",
+        GRAPH,
+        "PixelCNN",
+        "other values",
+    ),
+    "a row is not begun": (RasterModel.kind, "self.network.opens(t)", "False", GRAPH, "PixelCNN", "other values"),
+    "a column is read": (
+        raster.take,
+        "isinstance(column, int)",
+        "[column := int(column)]",
+        GRAPH,
+        "DiagonalBiLSTM",
+        "capturing.*take",
+    ),
+    "a column is kept": (
+        raster.Network.step,
+        ", t % self.columns",
+        ", t % self.columns if isinstance(t, int) else 1",
+        GRAPH,
+        "RowLSTM",
+        "other values",
+    ),
+    "a row is read": (raster.Network.step, ", row)", ", int(row))", GRAPH, "MultiScale", "capturing.*step"),
+    "an old small image": (
+        MultiScale.kind,
+        "t in (0, self.small_pixels)",
+        "t == 0",
+        GRAPH,
+        "MultiScale, colour",
+        "other values",
+    ),
+    "pixels that no step reads": (
+        MultiScale.kind,
+        "self._reads(t)",
+        "(t < self.small_pixels, self._reads(t)[1][-1:])",
+        GRAPH,
+        "MultiScale, bilstm",
+        "other values",
+    ),
     "a new address": (
         graphs.DrawnStep._run,
         "_assign(self.state, state)",

@@ -156,7 +156,7 @@ def _fill(
             if cloud:
                 values = canvas.flatten(2)[:, :, model.visits[start:stop]].transpose(1, 2).long()
                 cloud.weigh(model.likelihood.log_prob(parameters, values).sum(1))
-        elif graph and start > 0:
+        elif graph and model.kind(start) is not None:
             state = graph(start, state, next(noise))
         else:
             if cloud and (rows := cloud.resample()) is not None:

@@ -72,7 +72,7 @@ class Model(nn.Module, ABC):
     Options: ClassVar[type[ModelOptions]] = ModelOptions  # a subclass names its own
     orders: Tensor  # int64 (orders, pixels), a buffer, so that saved weights hold it
     likelihood: Likelihood
-    position_as_tensor = False  # whether step() also takes its position as a tensor (1,), which a CUDA graph needs
+    position_as_tensor = False  # whether step() also takes t as a tensor (1,), and its kind, which a CUDA graph needs
     fixed_training = False  # whether training runs the same operations for each batch, which a CUDA graph needs
     reads_observed = True  # whether the steps of observed pixels change the state
     sees_ahead = False  # whether the distribution of a hidden pixel depends on observed pixels that come later
@@ -186,6 +186,10 @@ class Model(nn.Module, ABC):
 
         The given state may be overwritten: copy it first to branch.
         """
+
+    def kind(self, t: int) -> Any:
+        """The kind of step t. Steps of one kind run the same operations and share a CUDA graph; None: this step has none."""
+        return "step" if t > 0 else None
 
     def read(self, canvas: Tensor, start: int, stop: int, state: Any) -> tuple[Tensor, Any]:
         """Steps start to stop over pixels that are on the canvas already: parameters (batch, steps, K), and the state.

@@ -75,8 +75,14 @@ class Ensemble(Model):
     def begin(self, canvas: Tensor, hidden: Tensor) -> list[Any]:
         return [member.begin(canvas, hidden) for member in self.members]
 
-    def step(self, canvas: Tensor, t: int, state: list[Any]) -> tuple[Tensor, list[Any]]:
-        return _joined(member.step(canvas, t, own) for member, own in zip(self.members, state, strict=True))
+    def kind(self, t: int) -> tuple[Any, ...] | None:
+        kinds = tuple(member.kind(t) for member in self.members)
+        return None if None in kinds else kinds
+
+    def step(self, canvas: Tensor, t: int | Tensor, state: list[Any], kind: Any = None) -> tuple[Tensor, list[Any]]:
+        kinds = [(own,) for own in kind] if kind else [()] * len(state)  # some members take no kind
+        members = zip(self.members, state, kinds, strict=True)
+        return _joined(member.step(canvas, t, own, *of_step) for member, own, of_step in members)
 
     def read(self, canvas: Tensor, start: int, stop: int, state: list[Any]) -> tuple[Tensor, list[Any]]:
         return _joined(member.read(canvas, start, stop, own) for member, own in zip(self.members, state, strict=True))

@@ -135,8 +135,10 @@ class SequenceRNN(Model, Packable):
         features, state = self._run(canvas, start, stop, state)
         return self.likelihood(features), state
 
-    def step(self, canvas: Tensor, t: int | Tensor, state: SequenceState) -> tuple[Tensor, SequenceState]:
-        """As in all models; for CUDA graphs t may be a tensor (1,), but not of step 0."""
+    def step(
+        self, canvas: Tensor, t: int | Tensor, state: SequenceState, kind: Any = None
+    ) -> tuple[Tensor, SequenceState]:
+        """As in all models; for CUDA graphs t may be a tensor (1,), but not of step 0. There is one kind."""
         states, encoded = state
         d = self.derived()
         if isinstance(t, int) and t == 0:
