@@ -3,6 +3,7 @@
 prepare.py    Dataset, the options, and the one way from raw images to a Dataset
 published.py  readers of published data
 folder.py     the user's own pictures, all of one size
+arrays.py     images in a NumPy file
 photos.py     the user's own photographs, of any sizes
 patches.py    patches drawn of them
 
@@ -12,6 +13,7 @@ DATASETS is the only registry: a new data set is one function, one name here and
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pixelrnn.data.arrays import array
 from pixelrnn.data.folder import folder
 from pixelrnn.data.photos import photos
 from pixelrnn.data.prepare import Dataset, Options, digests, limited
@@ -25,6 +27,7 @@ DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "binarized_mnist": binarized_mnist,
     "cifar10": cifar10,
     "folder": folder,
+    "array": array,
     "photos": photos,
 }
 
