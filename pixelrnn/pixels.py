@@ -80,7 +80,9 @@ def check_images(images: Any, shape: tuple[int, int, int], levels: int, hidden: 
 def _check_dtype(images: Tensor, levels: int) -> None:
     if images.dtype != torch.uint8:
         kind = str(images.dtype).removeprefix("torch.")
-        hint = f"; if 1 is white, round {levels - 1} * images" if images.is_floating_point() else ""
+        hint = (
+            f": for values from 0 to 1, (images * {levels - 1}).round(), as uint8" if images.is_floating_point() else ""
+        )
         raise UserError(f"images are {kind}; they must be uint8 levels in [0, {levels}){hint}")
 
 

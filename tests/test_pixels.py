@@ -63,7 +63,10 @@ def test_requantise_refuses_levels_no_image_has(new_levels):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(1, 1, 2, 3), r"float32.*uint8 levels in \[0, 17\); if 1 is white, round 16 \* images"),
+        (
+            torch.zeros(1, 1, 2, 3),
+            r"float32.*uint8 levels in \[0, 17\): for values from 0 to 1, \(images \* 16\).round",
+        ),
         (torch.zeros(1, 1, 2, 3, dtype=torch.int64), "int64.*uint8"),
         (torch.zeros(5, 3, 2, dtype=torch.uint8), r"\(5, 3, 2\).*\(batch, 1, 2, 3\)"),
         (torch.zeros(1, 3, 2, 3, dtype=torch.uint8), r"\(1, 3, 2, 3\).*\(batch, 1, 2, 3\)"),
@@ -156,7 +159,10 @@ def test_pictures_take_the_levels_of_the_model_with_a_note():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((5, 2, 3)), "images are float64; they must be uint8 levels in .* if 1 is white, round 16"),
+        (
+            np.zeros((5, 2, 3)),
+            "images are float64; they must be uint8 levels in .* from 0 to 1, \\(images \\* 16\\).round",
+        ),
         (np.zeros((5, 2, 3), np.int32), "images are int32; they must be uint8"),
         (np.zeros((5, 2, 3), object), "images is an array of object"),
         (np.full((5, 2, 3), 17, np.uint8), r"value 17.*pixelrnn.requantise\(images, 256, 17\)"),

@@ -522,7 +522,7 @@ def test_a_tenth_is_kept_for_validation_with_a_note_and_nothing_on_the_disk(trai
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     model, _, notes = training(random_images(30, (1, 4, 4), 2))
-    assert notes == ["valid=None: 3 of the 30 images are kept for validation"]
+    assert notes == ["valid=None: validation takes 3 of the 30 images"]
     assert len(model.train_digests) <= 27 and list(tmp_path.iterdir()) == []
 
 

@@ -67,7 +67,8 @@ def _dataset(model: Model, images: Images, valid: Images | None) -> Dataset:
     else:
         count, order = max(1, len(train) // 10), shuffled(len(train))
         held, train = train[order[:count]], train[order[count:]]
-        note(f"valid=None: {len(held):,} of the {len(order):,} images are kept for validation")
+        if distributed.is_main():
+            note(f"valid=None: validation takes {len(held):,} of the {len(order):,} images")
     if not len(train) or not len(held):
         raise UserError(
             f"there are {len(train)} images to train on and {len(held)} for validation; give at least one of each"
