@@ -35,7 +35,7 @@ KINDS: dict[str, type[Model]] = {**MODELS, Ensemble.__name__: Ensemble}  # what 
 SAME = ("cell", "layer", "width", "residual")
 
 
-def save(model: Model, folder: str | Path, half: bool = False) -> None:
+def save(model: Model, folder: str | Path, *, half: bool = False) -> None:
     """Write the model into `folder`, which is created if needed. Raise UserError if load() would refuse the model.
 
     half: round the weights to 16 bits (float16), for a file of half the size; load() computes with them in float32.

@@ -819,7 +819,7 @@ def test_an_environment_of_several_processes_that_lacks_something_gets_one_line(
 
 
 def test_a_failure_of_ours_is_not_blamed_on_the_user(call, monkeypatch, checkpoint):
-    def bug(*_):
+    def bug(*_, **__):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("pixelrnn.cli.verify.verify", bug)

@@ -129,10 +129,10 @@ def check_results(device, case):
     assert torch.allclose(on_card.fill_log_prob(images, hidden).cpu(), model.fill_log_prob(images, hidden), atol=1e-5)
     for draw in (
         *(
-            lambda m, seed, s=s: complete(m, images, hidden, 2, s, generator=seed, particles=8)
+            lambda m, seed, s=s: complete(m, images, hidden, 2, strategy=s, generator=seed, particles=8)
             for s in ("ancestral", "particles")
         ),
-        lambda m, seed: sample(m, 2, 0.7, seed),
+        lambda m, seed: sample(m, 2, temperature=0.7, generator=seed),
     ):
         drawn = draw(on_card, torch.Generator("cuda:1").manual_seed(3))
         assert drawn.device == on_card.order.device
@@ -157,7 +157,7 @@ def check_graph_of(device, model, card):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(graphs, "FEWEST", fewest)
                 seed = torch.Generator(model.order.device).manual_seed(5)
-                drawn.append(complete(model, images, hidden, 3, "ancestral", generator=seed, order=order))
+                drawn.append(complete(model, images, hidden, 3, strategy="ancestral", generator=seed, order=order))
             assert bool(device.replays) == (fewest == 1)
         assert torch.equal(*drawn), "the graph draws other values"
         assert {at for at, _ in device.captures} == {card}
@@ -242,7 +242,7 @@ def check_training(device, folder, kind):
     model = MODELS[kind]((1, 4, 4), 2, **TINY[kind]).to("cuda:1")
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch, notes_to(lambda text: None):
         warnings.simplefilter("error")
-        patch.setattr(loop, "_draw", lambda *_: None)  # the figures are the CPU's
+        patch.setattr(loop.records, "show", lambda *_: None)  # the figures are the CPU's
         run(folder, model, epochs=1)
         assert run(folder, model, epochs=2).step == 10
     updating = ("loop.py:step", "update.py", "prepare.py", "cells.py")
@@ -260,7 +260,7 @@ def check_picture(device):
     found = []
     for at in ("cpu", "cuda:1"):
         seed = torch.Generator(at).manual_seed(3)
-        found.append(complete_picture(picture, hidden, copy.deepcopy(model).to(at), 2, generator=seed))
+        found.append(complete_picture(picture, hidden, copy.deepcopy(model).to(at), count=2, generator=seed))
     assert torch.equal(found[0].draws, found[1].draws) and torch.equal(found[0].low, found[1].low)
 
 

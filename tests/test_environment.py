@@ -394,7 +394,7 @@ def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch):
 
 
 def test_a_failure_while_at_work_is_not_the_folder_s(call, tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise OSError(5, "a bug")
 
     monkeypatch.setattr("pixelrnn.cli.verify.verify", broken)

@@ -49,7 +49,9 @@ def draw(case, device="cpu"):
     hidden[:, 2, :2] = True
     hidden[:, 1] = False  # a row that is read in a pass
     seed = torch.Generator(device).manual_seed(5)
-    return complete(model.to(device), images.to(device), hidden.to(device), 3, "ancestral", generator=seed).cpu()
+    return complete(
+        model.to(device), images.to(device), hidden.to(device), 3, strategy="ancestral", generator=seed
+    ).cpu()
 
 
 def recorded(monkeypatch, case, device="cpu"):

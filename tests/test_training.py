@@ -8,17 +8,20 @@ import signal
 from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import FAST, new_model, random_images, records, run, stripes, tiny_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pixelrnn import UserError, load
+import pixelrnn
+from pixelrnn import SequenceRNN, UserError, load
 from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
 from pixelrnn.data.patches import Patches
 from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import evaluate
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.model import MODELS, inpainting
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Progress, Settings, loop, train
@@ -466,3 +469,89 @@ def test_an_update_never_waits_for_the_device(name, options, bptt, monkeypatch):
 
 def all_steps(hidden):
     return torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape), hidden
+
+
+# --- pixelrnn.train ---------------------------------------------------------------------------------------------------
+
+QUICK = {"epochs": 2, "batch_size": 8, "warmup_steps": 2, "average_decay": 0.9}
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """pixelrnn.train without its pictures; returns the trained model, what train() returned, and its notes."""
+    monkeypatch.setattr("pixelrnn.training.records.show", lambda *_: None)
+
+    def trained(images, levels=2, channels=1, **options):
+        torch.manual_seed(1)
+        model, notes = SequenceRNN((channels, 4, 4), levels, width=8, depth=1), []
+        with notes_to(notes.append):
+            at = pixelrnn.train(model, images, progress=False, **{**QUICK, **options})
+        return model, at, notes
+
+    return trained
+
+
+def test_training_on_arrays_and_pictures_is_that_on_tensors(training):
+    images, valid = random_images(20, (3, 4, 4), 256), random_images(6, (3, 4, 4), 256, seed=1)
+    expected, at, notes = training(images, 256, 3, valid=valid)
+    assert at.step == 6 and notes == []
+    forms = {
+        "NumPy": [part.movedim(1, -1).numpy() for part in (images, valid)],
+        "PIL": [[to_picture(image) for image in part] for part in (images, valid)],
+        "data set": [Dataset("the same", 256, images, valid, valid), None],
+    }
+    for name, (train_on, held) in forms.items():
+        model, again, _ = training(train_on, 256, 3, valid=held)
+        assert again.best_nats == at.best_nats, name
+        assert all(map(torch.equal, model.state_dict().values(), expected.state_dict().values())), name
+
+
+def test_the_model_has_the_weights_that_were_best_and_can_be_used_at_once(training, tmp_path):
+    data = stripes()
+    model, at, _ = training(data.train, valid=data.valid, folder=tmp_path / "run", epochs=6, learning_rate=0.05)
+    assert not model.training and at.stopped_by == "" and len(repr(at)) < 200
+    assert pixelrnn.evaluate(model, data.valid).nats == pytest.approx(at.best_nats)
+    kept = load(tmp_path / "run" / "best")
+    assert all(map(torch.equal, model.state_dict().values(), kept.state_dict().values()))
+    assert model.trained_on == kept.trained_on
+    _, again, notes = training(data.train, valid=data.valid, folder=tmp_path / "run", epochs=6, learning_rate=0.05)
+    assert again.step == at.step and any("nothing left to do" in text for text in notes)
+
+
+def test_a_tenth_is_kept_for_validation_with_a_note_and_nothing_on_the_disk(training, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    model, _, notes = training(random_images(30, (1, 4, 4), 2))
+    assert notes == ["valid=None: validation takes 3 of the 30 images"]
+    assert len(model.train_digests) <= 27 and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ends_before_its_first_validation_has_the_last_weights(training, monkeypatch):
+    monkeypatch.setattr(Run, "stop_reason", lambda run, received: "SIGINT")
+    model, at, notes = training(stripes().train, valid=stripes().valid, epochs=5)
+    assert (at.step, at.stopped_by) == (1, "SIGINT") and "before its first validation" in notes[0]
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (torch.rand(9, 1, 4, 4), {}, "images are float32; they must be uint8 levels in .0, 2."),
+        (np.zeros((9, 5, 4), np.uint8), {}, r"images have shape \(9, 5, 4\); this model takes \(batch, 1, 4, 4\)"),
+        (np.full((9, 4, 4), 255, np.uint8), {}, r"value 255; this model has 2 levels.*requantise\(images, 256, 2\)"),
+        (np.zeros((1, 4, 4), np.uint8), {}, "0 images to train on and 1 for validation"),
+        (stripes(), {"valid": stripes().valid}, "valid=…: a data set has validation images of its own"),
+        (stripes().train, {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
+        (stripes().train, {"epochs": 0}, "epochs=0: it is a whole number from 1"),
+        ("digits", {}, "images is a str; give a tensor, a NumPy array"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_in_one_line(training, images, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        training(images, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(UserError, match="model is a str; give a model, such as"):
+        pixelrnn.train("digits", stripes())

@@ -18,7 +18,7 @@ from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
-from pixelrnn.completion.fill import complete_in_detail, log_probs
+from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError, note
@@ -68,8 +68,7 @@ def run(job: Job) -> None:
     if work.own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
 
-    nats = log_probs(model, drawn)
-    records = _write_pictures(model, work, drawn, nats, folder)
+    records = _write_pictures(model, work, drawn, folder)
     known = None if work.own and len(work.masks) == 1 else images  # nobody knows what is under a user's mask
     picture = folder / f"completions.{cfg.figures}"
     if len(work.masks) == 1:
@@ -80,8 +79,7 @@ def run(job: Job) -> None:
         figure = figures.by_occlusion(work.originals, hides, completed, model.levels, list(work.masks))
     figures.save_figure(figure, picture)
     if cfg.maps:
-        best = drawn.images[torch.arange(len(drawn.images)), nats.argmax(1)]
-        _write_maps(model, work, drawn, best, known, folder / f"maps.{cfg.figures}")
+        _write_maps(model, work, drawn, known, folder / f"maps.{cfg.figures}")
     if cfg.animation:
         _animate(model, drawn, folder / "completions.gif")
     settings = job.settings()
@@ -167,11 +165,11 @@ def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
             note(f"the plain fill is exact here, so it is used instead of particles{mask}")
 
 
-def _write_pictures(model: Model, work: Work, drawn: Completions, nats: Tensor, folder: Path) -> list[dict[str, Any]]:
+def _write_pictures(model: Model, work: Work, drawn: Completions, folder: Path) -> list[dict[str, Any]]:
     """Write each completion as a picture, at the user's picture's own size, and return a record of each."""
     records = []
     for row, (i, name, stem) in enumerate(work.names()):
-        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
+        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row), strict=True)):
             path = folder / "completions" / f"{stem}-{k:03d}.png"
             if work.own:
                 save_picture(work.own.paste(completion.cpu(), work.fine[row]), path)
@@ -194,10 +192,10 @@ def _file_names(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _write_maps(model: Model, work: Work, drawn: Completions, best: Tensor, known: Tensor | None, path: Path) -> None:
+def _write_maps(model: Model, work: Work, drawn: Completions, known: Tensor | None, path: Path) -> None:
     """Write the figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
     mean, entropy = uncertainty.maps(model, drawn)
-    figures.save_figure(figures.maps(drawn.hidden, best, mean, entropy, known, model.levels), path)
+    figures.save_figure(figures.maps(drawn.hidden, drawn.best, mean, entropy, known, model.levels), path)
     most = float(entropy.max()) or 1.0
     for i, (_, _, stem) in enumerate(work.names()):
         save_picture(in_8_bits(mean[i], model.levels - 1), path.parent / "maps" / f"{stem}-mean.png")

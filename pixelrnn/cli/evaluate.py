@@ -57,11 +57,11 @@ def run(job: Job) -> None:
     exact = likelihoods.log_probs(model, images, None, cfg.batch_size)
     _row(report, "all", Likelihoods.of(exact, model.dimensions), "exact")
     if cfg.ensemble:
-        mean = likelihoods.evaluate_ensemble(model, images, cfg.batch_size)
+        mean = likelihoods.evaluate_ensemble(model, images, batch_size=cfg.batch_size)
         _row(report, f"all, mean of {len(model.orders)} orders", mean, "exact")
     for name, mask in {**model.parts, **hidden}.items():
-        how = (cfg.strategy, cfg.particles, generator, cfg.batch_size)
-        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, *how))
+        how = {"particles": cfg.particles, "generator": generator, "batch_size": cfg.batch_size}
+        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, cfg.strategy, **how))
         report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
     if not distributed.is_main():
         return
@@ -106,9 +106,8 @@ def _complete(
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)
-        drawn = complete(
-            model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, particles=cfg.particles
-        )
+        how = {"strategy": cfg.strategy, "particles": cfg.particles}
+        drawn = complete(model, images, on_device, cfg.completions, generator=generator, **how)
         found = quality(images, drawn, mask, model.levels)
         print(
             f"{name:<28}{found.psnr:>20.2f}{found.best_psnr:>8.2f}{found.ssim:>12.3f}{found.best_ssim:>8.3f}",

@@ -47,6 +47,6 @@ def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
     for i in distributed.shard(torch.arange(len(counts))).tolist():
         generator = torch.Generator(model.order.device).manual_seed(cfg.seed + 1_000_003 * i)
         with pixel_bar(f"sampling {i + 1}/{len(counts)}" if len(counts) > 1 else "sampling") as progress:
-            drawn = sample(model, counts[i], cfg.temperature, generator, progress)
+            drawn = sample(model, counts[i], temperature=cfg.temperature, generator=generator, progress=progress)
         images[i * cfg.batch_size :][: len(drawn)] = drawn.cpu()
     return distributed.all_reduce_sum(images)  # an image is 0 in the processes that did not draw it

@@ -16,9 +16,9 @@ from typing import Any
 from pixelrnn.data.arrays import array
 from pixelrnn.data.folder import folder
 from pixelrnn.data.photos import photos
-from pixelrnn.data.prepare import Dataset, Options, digests, limited
+from pixelrnn.data.prepare import Dataset, Options, digests, limited, shuffled
 from pixelrnn.data.published import binarized_mnist, cifar10, digits, fashion_mnist, mnist
-from pixelrnn.options import configure
+from pixelrnn.options import as_options, configure
 
 DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "digits": digits,
@@ -32,14 +32,15 @@ DATASETS: dict[str, Callable[[Options], Dataset]] = {
 }
 
 
-def load(spec: str | Mapping[str, Any]) -> Dataset:
-    """Load a data set by name, or by {"name": …, option: value}.
+def load(data: str | Mapping[str, Any], **options: Any) -> Dataset:
+    """Load a data set by name and options, such as load("mnist", levels=2), or by {"name": …, option: value}.
 
-    Raises UserError for an unknown name or option, with the nearest one; a value out of range; and files that are
-    damaged, or missing and cannot be downloaded.
+    docs/configuration.md lists the names and the options. Raises UserError for an unknown name or option, with the nearest
+    one; a value out of range; and files that are damaged, or missing and cannot be downloaded.
     """
-    options = configure("dataset", spec, dict.fromkeys(DATASETS, Options))()  # all data sets have the same options
-    return DATASETS[spec if isinstance(spec, str) else spec["name"]](options)
+    spec = {**as_options("dataset", data), **options}
+    chosen = configure("dataset", spec, dict.fromkeys(DATASETS, Options))()  # all data sets have the same options
+    return DATASETS[spec["name"]](chosen)
 
 
-__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load"]
+__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load", "shuffled"]

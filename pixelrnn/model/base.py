@@ -207,7 +207,7 @@ class Model(nn.Module, ABC):
 
         Images and masks of this and the next two methods may be on another device than the model.
         """
-        check_images(images, self.shape, self.levels)
+        images = check_images(images, self.shape, self.levels)
         return self._pixel_log_probs(*self._here(images, hidden))
 
     def _pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -224,7 +224,7 @@ class Model(nn.Module, ABC):
         """
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
-        check_images(images, self.shape, self.levels)
+        images = check_images(images, self.shape, self.levels)
         images, hidden = self._here(images, check_hidden(hidden, images))
         parts, places = [], []
         for index, rows in self.by_best_order(hidden):

@@ -227,7 +227,7 @@ class Run:
         if self.occlusion:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
-            found = evaluate(self.average, self.valid, hidden, self.settings.batch_size)
+            found = evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size)
             self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
         at.validations_without_gain += 1
         if found.nats < at.best_nats:

@@ -75,9 +75,9 @@ class Progress:
     best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
     recoveries: int = 0  # how often the run went back to its last saved state
-    records: int = 0  # lines of metrics.jsonl
+    records: int = field(default=0, repr=False)  # lines of metrics.jsonl
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
-    run: dict = field(default_factory=dict)  # from describe_run()
+    run: dict = field(default_factory=dict, repr=False)  # from describe_run()
 
     def __post_init__(self) -> None:
         for each in fields(self):
