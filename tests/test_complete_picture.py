@@ -146,6 +146,36 @@ def test_several_occlusions_have_files_of_their_own(completing, tmp_path):
     assert len(json.loads((folder / "completions.json").read_text())["completions"]) == 2
 
 
+def test_a_folder_of_pictures_is_completed_each_with_its_mask(call, saved, tmp_path):
+    for folder in ("scans", "masks"):
+        (tmp_path / folder).mkdir()
+    for i, name in enumerate(("a", "b", "c")):
+        save(tmp_path / "scans" / f"{name}.png", 9 + i, 8, 3, seed=i)
+        save_mask(tmp_path / "masks" / f"{name}.bmp", np.eye(9 + i, 8, k=i) > 0)
+    (tmp_path / "scans" / "notes.txt").write_text("no picture")
+    words = ["complete", f"checkpoint={saved}", "count=1", "mask=masks"]
+    code, out, err = call(*words, "image=scans", "hydra.run.dir=out")
+    assert code == 0 and "1 other files and folders in scans are left out" in out, err
+    for i, name in enumerate(("a", "b", "c")):
+        picture, mean = read(tmp_path / "scans" / f"{name}.png"), read(tmp_path / "out" / f"{name}.png" / "mean.png")
+        changed = (picture != mean).any(-1)
+        assert changed.any() and not changed[np.eye(9 + i, 8, k=i) == 0].any(), "only what its own mask hides"
+
+    (tmp_path / "scans" / "b.png").write_bytes(b"damaged")
+    code, out, err = call(*words, "image=scans/*.png", "hydra.run.dir=pattern")
+    assert code == 2 and "1 of the 3 pictures could not be completed" in err and len(err.splitlines()) == 1
+    assert re.search(r"^note .*b\.png is left out: ", out, re.M)
+    assert {path.name for path in (tmp_path / "pattern").iterdir()} >= {"a.png", "c.png"}
+
+    (tmp_path / "masks" / "c.bmp").unlink()
+    code, out, err = call(*words, "image=scans", "hydra.run.dir=none")
+    assert code == 2 and "masks has no mask for c.png" in err and not (tmp_path / "none").exists()
+    (tmp_path / "empty").mkdir()
+    for image in ("empty", "empty/*.png"):
+        code, _, err = call("complete", f"checkpoint={saved}", f"image={image}", "occlusion=half")
+        assert code == 2 and len(err.splitlines()) == 1 and ("no picture there" in err or "no such file" in err)
+
+
 def test_an_animation_ends_with_the_first_completion(completing, tmp_path):
     save(tmp_path / "photo.png", 13, 11, 3)
     folder = completing(f"image={tmp_path}/photo.png", "occlusion=centre", "count=1", "animation=true")

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli import complete_picture
+from pixelrnn.cli import complete_many, complete_picture
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
@@ -50,6 +50,15 @@ class Work:
 
 
 def run(job: Job) -> None:
+    found = complete_many.pictures(job.cfg.image) if job.cfg.image else None
+    if found is None:
+        complete(job)
+    else:
+        complete_many.run(job, found, complete)
+
+
+def complete(job: Job) -> None:
+    """Complete test images, or one picture."""
     cfg, folder = job.cfg, job.folder
     cfg.checkpoint = cfg.checkpoint or ("photos" if cfg.image else "mnist_binary")
     model, asked = load_checkpoint(cfg), _asked(job)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from glob import glob
 from os.path import exists, expanduser
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def check(command: str, options: Mapping[str, Any]) -> None:
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
     for name in ("image", "mask"):
-        if options.get(name) and not exists(expanduser(options[name])):
+        if options.get(name) and not exists(path := expanduser(options[name])) and not (name == "image" and glob(path)):
             raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
     if not options.get("checkpoint", True) and not (command == "complete" and options["checkpoint"] is None):
         raise UserError(
