@@ -80,6 +80,29 @@ def test_the_index_names_every_page():
     assert all(f"]({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
 
 
+# --- notebooks --------------------------------------------------------------------------------------------------------
+
+
+def test_two_pages_name_every_notebook_in_its_order():
+    for page in (ROOT / "README.md", ROOT / "docs" / "README.md"):
+        named = [Path(one).name for one, _ in LINK.findall(text(page)) if one.endswith(".ipynb")]
+        assert named == [path.name for path in NOTEBOOKS]
+    assert [int(path.name[0]) for path in NOTEBOOKS] == list(range(1, len(NOTEBOOKS) + 1))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_installs_the_package_first_and_is_stored_with_its_outputs(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    codes = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    first = "".join(codes[0]["source"])
+    assert first.startswith("try:\n    import pixelrnn\nexcept ImportError:") and "%pip install" in first
+    assert max(len(cell["source"]) for cell in codes) <= 25, "lines of code in one cell"
+    assert [cell["execution_count"] for cell in codes] == list(range(1, len(codes) + 1)), "run it from top to bottom"
+    assert path.stat().st_size < 300_000
+    outputs = [output for cell in codes for output in cell["outputs"]]
+    assert not any(output.get("name") == "stderr" or output["output_type"] == "error" for output in outputs)
+
+
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ordering_spec, random_images
+from matplotlib.colors import same_color
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, ImageSequence
 
 from pixelrnn import UserError, figures
 from pixelrnn import ordering as orderings
+from pixelrnn.figures import diagrams
 from pixelrnn.figures.strips import TINT
 from pixelrnn.ordering import ORDERINGS
 
@@ -174,3 +177,57 @@ def test_one_mask_serves_all_images_of_a_strip():
 def test_a_figure_is_a_png_file():
     file = figures.as_png(figures.grid(random_images(4, (3, 8, 8), 256), 256))
     assert Image.open(io.BytesIO(file)).format == "PNG"
+
+
+def _words(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def _arrows(axes, colour):
+    return [
+        patch
+        for patch in axes.patches
+        if isinstance(patch, FancyArrowPatch) and same_color(patch.get_edgecolor(), colour)
+    ]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_unrolled_network_has_a_box_for_each_step_and_layer(layers):
+    axes = figures.draw_unrolled(3, layers).axes[0]
+    assert sum(isinstance(patch, FancyBboxPatch) for patch in axes.patches) == 3 * layers
+    assert len(_arrows(axes, diagrams.STATE)) == 2 * layers and len(_arrows(axes, diagrams.INPUT)) == 3 * layers
+    assert _words(axes).count("W") == (3 if layers == 1 else 0)
+
+
+def test_a_bidirectional_layer_has_as_many_arrows_back_as_ahead():
+    axes = figures.draw_bidirectional(4).axes[0]
+    ways = [arrow._posA_posB[1][0] - arrow._posA_posB[0][0] for arrow in _arrows(axes, diagrams.STATE)]
+    assert sum(way > 0 for way in ways) == sum(way < 0 for way in ways) == 3
+
+
+def test_inputs_and_outputs_are_drawn_at_the_steps_that_have_one():
+    drawn = {axes.get_title(): _words(axes) for axes in figures.draw_in_and_out().axes}
+    for title, (_, inputs, outputs) in diagrams.SCHEMES.items():
+        assert [word for word in drawn[title] if "x" in word] == [f"$x_{{{step}}}$" for step in inputs]
+        assert [word for word in drawn[title] if "y" in word] == [f"$y_{{{step}}}$" for step in outputs]
+
+
+@pytest.mark.parametrize("name", diagrams.CELL_DIAGRAMS)
+def test_the_lines_of_a_cell_end_at_its_boxes_or_at_the_border(name):
+    nodes, lines, words = diagrams.CELL_DIAGRAMS[name]
+    for *_, (x, y) in lines:
+        at_a_box = any(abs(x - column) <= 0.46 and abs(y - row) <= 0.31 for _, column, row, _ in nodes)
+        assert at_a_box or any(abs(x - column) <= 0.41 and abs(y - row) <= 0.26 for _, column, row in words)
+    gates = [text for text, _, _, colour in nodes if colour == diagrams.GATE]
+    assert len(gates) == {"rnn": 1, "lstm": 4, "gru": 4, "gru_reset_before": 4}[name]  # of a GRU, U_n is apart
+    assert set(_words(figures.draw_cell(name).axes[0])) >= {text for text, *_ in words}
+
+
+def test_diagrams_of_nothing_are_refused():
+    for draw in (
+        lambda: figures.draw_unrolled(0),
+        lambda: figures.draw_bidirectional(0),
+        lambda: figures.draw_cell("lstn"),
+    ):
+        with pytest.raises(UserError):
+            draw()

@@ -2,6 +2,7 @@
 
 strips.py     sheets of images
 plots.py      curves, bars and paths
+diagrams.py   recurrent networks, unrolled, and their cells
 animation.py  completions that are filled pixel by pixel
 """
 
@@ -25,6 +26,7 @@ if "matplotlib" not in sys.modules:
 from matplotlib.figure import Figure
 
 from pixelrnn.figures.animation import save_animation, times_of, times_of_rounds
+from pixelrnn.figures.diagrams import draw_bidirectional, draw_cell, draw_in_and_out, draw_unrolled
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import around_holes, beside_others, by_occlusion, completions, grid, maps
 from pixelrnn.files.atomic import expanded, write_whole
@@ -37,7 +39,11 @@ __all__ = [
     "compare",
     "completions",
     "curves",
+    "draw_bidirectional",
+    "draw_cell",
+    "draw_in_and_out",
     "draw_ordering",
+    "draw_unrolled",
     "grid",
     "likelihoods",
     "maps",
