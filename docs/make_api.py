@@ -24,15 +24,16 @@ SECTIONS: list[tuple[str, list[str] | None, str]] = [
     ("pixelrnn", None, "Models, completing, sampling, loading and saving."),
     ("pixelrnn.ordering", ["build"], "Orders by name."),
     ("pixelrnn.occlusion", ["build"], "Hidden regions by name."),
-    ("pixelrnn.data", ["load"], "Data sets by name."),
+    ("pixelrnn.datasets", ["load"], "Data sets by name."),
     ("pixelrnn.figures", None, "Pictures, as figures of matplotlib."),
     ("pixelrnn.uncertainty", None, "What a set of completions leaves open."),
     ("pixelrnn.evaluation", None, "Likelihoods over many images, with standard errors."),
 ]
 INTRO = (
     "# Python API\n\n*Written by `python docs/make_api.py` from the signatures and docstrings. Levels are uint8, from 0 to "
-    "levels - 1. Mistakes raise `pixelrnn.UserError`, a `ValueError`, in one line. First steps: "
-    "[quick_start.md](quick_start.md).*\n"
+    "levels - 1. `Images` are a tensor, a NumPy array, a PIL picture or a list of PIL pictures. Mistakes raise "
+    "`pixelrnn.UserError`, a `ValueError`, in one line. First steps: [quick start](quick_start.md), then "
+    "[from Python](python.md).*\n"
 )
 
 
@@ -84,7 +85,7 @@ def _signature(member: Any, name: str) -> str:
     """As the source has it, an argument a line where it is long; of a class that of __init__, of a dataclass its fields."""
     if inspect.isclass(member) and issubclass(member, Exception):
         return f"class {name}({member.__bases__[0].__name__})"
-    if inspect.isclass(member) and issubclass(member, Model) and member is not Model:
+    if inspect.isclass(member) and "__signature__" in vars(member):  # a model that is made from options
         options = [line for kind in reversed(member.Options.__mro__[:-1]) for line in _fields(kind)]
         options = [re.sub(r"(?=  #)|$", ",", line, count=1) for line in options]
         return "\n".join([f"{name}(", "    shape: Sequence[int],", "    levels: int,", "    *,", *options, ")"])
@@ -97,16 +98,24 @@ def _signature(member: Any, name: str) -> str:
     returns = f" -> {ast.unparse(tree.returns)}" if tree.returns and tree.name != "__init__" else ""
     if any(ast.unparse(decorator) == "property" for decorator in tree.decorator_list):
         return f"{name}{returns}"
-    arguments = [
-        argument.arg + (f": {ast.unparse(argument.annotation)}" if argument.annotation else "")
-        for argument in tree.args.args
-    ]
-    for i, default in enumerate(reversed(tree.args.defaults), 1):
-        arguments[-i] += f" = {ast.unparse(default)}"
-    arguments = [argument for argument in arguments if argument not in ("self", "cls")]
+    arguments = [argument for argument in _arguments(tree.args) if argument not in ("self", "cls")]
     line = f"{name}({', '.join(arguments)}){returns}"
     line = line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(arguments) + f",\n){returns}"
     return line.replace("'", '"')
+
+
+def _arguments(given: ast.arguments) -> list[str]:
+    """Each argument as the source has it, and the signs for those that are keywords."""
+    defaults = [None] * (len(given.args) - len(given.defaults)) + given.defaults
+    found = [_argument(*pair) for pair in zip(given.args, defaults, strict=True)]
+    keywords = [_argument(*pair) for pair in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    found += ["*", *keywords] if keywords else []
+    return [*found, f"**{_argument(given.kwarg)}"] if given.kwarg else found
+
+
+def _argument(given: ast.arg, default: ast.expr | None = None) -> str:
+    annotation = f": {ast.unparse(given.annotation)}" if given.annotation else ""
+    return f"{given.arg}{annotation}" + (f" = {ast.unparse(default)}" if default else "")
 
 
 def _fields(kind: type) -> list[str]:

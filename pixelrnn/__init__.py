@@ -8,21 +8,37 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixelrnn import data
     from pixelrnn import figures as figures
     from pixelrnn.checkpoint import load, save
     from pixelrnn.completion import Completions, complete, complete_in_detail, sample
     from pixelrnn.completion import uncertainty as uncertainty
     from pixelrnn.completion.windows import PictureCompletions
     from pixelrnn.errors import UserError
+    from pixelrnn.evaluation.likelihoods import evaluate
     from pixelrnn.evaluation.verify import VerificationError, verify
-    from pixelrnn.model import DiagonalBiLSTM, InpaintingRNN, Model, MultiScale, PixelCNN, RowLSTM, SequenceRNN
+    from pixelrnn.model import (
+        DiagonalBiLSTM,
+        Ensemble,
+        InpaintingRNN,
+        Model,
+        MultiScale,
+        PixelCNN,
+        RowLSTM,
+        SequenceRNN,
+    )
     from pixelrnn.own_picture.any_size import complete_picture
+    from pixelrnn.pixels import requantise
     from pixelrnn.pretrained import examples
+    from pixelrnn.training.from_python import train
+
+    datasets = data
 
 __version__ = "0.1.0"
 __all__ = [
     "Completions",
     "DiagonalBiLSTM",
+    "Ensemble",
     "InpaintingRNN",
     "Model",
     "MultiScale",
@@ -35,10 +51,13 @@ __all__ = [
     "complete",
     "complete_in_detail",
     "complete_picture",
+    "evaluate",
     "examples",
     "load",
+    "requantise",
     "sample",
     "save",
+    "train",
     "verify",
 ]
 MODULES = {  # where a public name is defined
@@ -46,21 +65,26 @@ MODULES = {  # where a public name is defined
     **dict.fromkeys(("Completions", "complete", "complete_in_detail", "sample"), "completion"),
     **dict.fromkeys(("VerificationError", "verify"), "evaluation.verify"),
     **dict.fromkeys(
-        ("DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"), "model"
+        ("DiagonalBiLSTM", "Ensemble", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"),
+        "model",
     ),
     "PictureCompletions": "completion.windows",
     "UserError": "errors",
     "complete_picture": "own_picture.any_size",
+    "evaluate": "evaluation.likelihoods",
     "examples": "pretrained",
+    "requantise": "pixels",
+    "train": "training.from_python",
 }
+PACKAGES = {"datasets": "data", "uncertainty": "completion.uncertainty"}  # that have another public name
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a package such as pixelrnn.figures, when it is first used."""
     if name in MODULES:
         value = getattr(import_module(f"pixelrnn.{MODULES[name]}"), name)
-    elif name == "uncertainty":
-        value = import_module("pixelrnn.completion.uncertainty")
+    elif name in PACKAGES:
+        value = import_module(f"pixelrnn.{PACKAGES[name]}")
     elif not name.startswith("_") and find_spec(f"pixelrnn.{name}"):
         value = import_module(f"pixelrnn.{name}")
     else:
@@ -70,4 +94,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "figures", "uncertainty"})
+    return sorted({*globals(), *__all__, *PACKAGES, "figures"})

@@ -10,7 +10,6 @@ options that ask for a huge model are refused before it takes any memory.
 import json
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,19 @@ from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
 from pixelrnn.errors import UserError, in_one_line, printable
 from pixelrnn.files.atomic import expanded, write_whole
-from pixelrnn.model import MODELS, Model
+from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import LONGEST, check_options, lookup, option_defaults
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 DIGESTS = "train_digests"  # of the training images; in the weights' file, so that both are written at one moment
+KINDS: dict[str, type[Model]] = {**MODELS, Ensemble.__name__: Ensemble}  # what is saved and loaded
 # For `initialise`, options that must agree: otherwise no layer's weights would fit, or they would mean something else. So must
 # the ordering.
 SAME = ("cell", "layer", "width", "residual")
 
 
-def save(model: Model, folder: str | Path, half: bool = False) -> None:
+def save(model: Model, folder: str | Path, *, half: bool = False) -> None:
     """Write the model into `folder`, which is created if needed. Raise UserError if load() would refuse the model.
 
     half: round the weights to 16 bits (float16), for a file of half the size; load() computes with them in float32.
@@ -98,16 +98,9 @@ def _build(text: bytes, data: bytes, place: str) -> Model:
         weights = from_bytes(data)
     except Exception as error:  # for a header that lies, SafetensorError, but also KeyError, MemoryError and others
         raise _damaged(f"{place}: {WEIGHTS}", error) from None
-    digests, orders = weights.pop(DIGESTS, None), weights.get("orders")
-    kind, arguments = lookup("model", str(config.get("model")), MODELS), config.get("arguments")
-    if not isinstance(arguments, dict) or orders is None or orders.dtype != torch.int64 or orders.ndim != 2:
-        raise UserError(
-            f"{place} is not a complete model: {CONFIG} needs 'arguments', and {WEIGHTS} 'orders', int64 (orders, pixels)"
-        )
-    # The orders come from the weights: a model keeps its own even if the code of an ordering changes.
-    make = partial(kind, **{**arguments, "ordering": orders})
+    digests, kind = weights.pop(DIGESTS, None), lookup("model", str(config.get("model")), KINDS)
     try:
-        _check_arguments(kind, arguments, weights)
+        make = _maker(kind, config.get("arguments"), weights)
         _check_shapes(make, weights)
         if digests is not None and (digests.dtype != torch.uint8 or digests.shape[1:] != (16,)):
             raise ValueError(f"{DIGESTS} must be uint8 (images, 16), not {digests.dtype} {tuple(digests.shape)}")
@@ -118,7 +111,6 @@ def _build(text: bytes, data: bytes, place: str) -> Model:
         raise UserError(f"{place}: {CONFIG} and {WEIGHTS} do not fit together ({reason})") from None
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
-    model.arguments = {**model.arguments, **arguments}  # with the ordering's name
     model.trained_on, model.train_digests = config["trained_on"], digests
     return model
 
@@ -166,6 +158,44 @@ class _NoNormal(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **(kwargs or {}))
+
+
+def _maker(kind: type[Model], arguments: Any, weights: Mapping[str, Tensor]) -> Callable[[], Model]:
+    """The function that makes a model of these arguments and of the weights' orders, both of which are checked first."""
+    orders = weights.get("orders")
+    if not isinstance(arguments, dict) or orders is None or orders.dtype != torch.int64 or orders.ndim != 2:
+        raise ValueError(f"a model needs 'arguments' in {CONFIG}, and 'orders' in {WEIGHTS}, int64 (orders, pixels)")
+    if kind is Ensemble:
+        return _ensemble_maker(arguments, weights)
+    _check_arguments(kind, arguments, weights)
+
+    def make() -> Model:
+        # The orders come from the weights: a model keeps its own even if the code of an ordering changes.
+        model = kind(**{**arguments, "ordering": orders})
+        model.arguments = {**model.arguments, **arguments}  # with the ordering's name
+        return model
+
+    return make
+
+
+def _ensemble_maker(arguments: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Callable[[], Model]:
+    """The function that makes an ensemble of these arguments. Each member is checked like a model of its own."""
+    known = dict.fromkeys(("shape", "levels", "ordering", "orders", "members"))
+    check_options("model", Ensemble.__name__, arguments, known)
+    makers = []
+    for i, member in enumerate(arguments["members"]):
+        prefix = f"members.{i}."
+        own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        makers.append(_maker(lookup("member", member["model"], MODELS), member["arguments"], own))
+
+    def make() -> Model:
+        model = Ensemble([make_member() for make_member in makers])
+        for name in set(arguments) - {"members"}:
+            if arguments[name] != model.arguments[name]:
+                raise ValueError(f"{name} is {printable(arguments[name], LONGEST)}, and its members' is another one")
+        return model
+
+    return make
 
 
 def _check_arguments(kind: type[Model], arguments: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

@@ -115,6 +115,10 @@ def _are_occlusions(value: Any) -> bool:
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 SWITCH = Rule("true or false", lambda value: isinstance(value, bool), ("true", "false"))
 TEXT = Rule("a name or a path", lambda value: isinstance(value, str))
+TEXTS = Rule(
+    f"{TEXT.words}, or a list of several, such as [outputs/a,outputs/b]",
+    lambda value: TEXT.holds(value) or (isinstance(value, list) and all(map(TEXT.holds, value))),
+)
 NUMBER, COUNT, AT_LEAST_ONE = _number(0, kind=Real), _number(0), _number(1)
 POSITIVE = _number(math.ulp(0), math.inf, Real)._replace(words="a number of more than 0")
 # Logits are divided by the temperature in float32, and a smaller one overflows.
@@ -136,10 +140,11 @@ RULES: dict[str, Rule] = {
     "training.weight_decay": NUMBER,
     "training.average_decay": _number(0, math.nextafter(1, 0), Real)._replace(words="a number in [0, 1)"),
     "training.first_order": _or(_number(0, 1, Real), None),
-    **dict.fromkeys(("maps", "ensemble", "baselines", "open"), SWITCH),
+    **dict.fromkeys(("animation", "maps", "ensemble", "baselines", "open"), SWITCH),
     "training.bf16": _or(SWITCH, None),
     "invert": _or(SWITCH, "auto"),
-    **dict.fromkeys(("checkpoint", "image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
+    "checkpoint": _or(TEXTS, None),
+    **dict.fromkeys(("image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
     "fit": _choice("auto", "stretch", "none"),
     "strategy": _choice("auto", "ancestral", "particles"),
     "part": _choice("train", "valid", "test"),
@@ -147,6 +152,10 @@ RULES: dict[str, Rule] = {
     "training.bptt": _choice("full", "checkpointed", "truncated"),
     "training.optimizer": _choice("adamw", "rmsprop"),
     **dict.fromkeys(("figures", "training.figures"), _choice("png", "svg", "pdf")),
+    "runs": Rule(
+        "a list of folders, such as [outputs/a,outputs/b]",
+        lambda value: isinstance(value, list) and all(isinstance(folder, str) and folder for folder in value),
+    ),
     "host": Rule("an address, such as 127.0.0.1", TEXT.holds),
     "device": Rule(
         "auto, cpu, cuda or mps, or one of several, such as cuda:1",

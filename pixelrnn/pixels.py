@@ -5,10 +5,14 @@ order     int64 (pixels,): order[t] is the raster index, row · width + column, 
 sequence  int64 (batch, pixels, channels): the images' values gathered along an order
 """
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
+from pixelrnn.files.arrays import are_pictures, as_images, as_masks, as_tensor
 
 MAX_LEVELS = 256
 
@@ -32,11 +36,14 @@ def send(values: Tensor, device: torch.device | str) -> Tensor:
     return pinned.to(device, non_blocking=True)
 
 
-def requantise(images: Tensor, levels: int, new_levels: int) -> Tensor:
-    """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white.
+def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Tensor:
+    """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white: uint8 of the same shape.
 
-    From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture.
+    From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture. Raises UserError for
+    images that are not uint8, and for new_levels that no image has.
     """
+    images = as_tensor("images", images)
+    _check_dtype(images, levels)
     if not 2 <= new_levels <= MAX_LEVELS:
         raise UserError(f"levels={new_levels}: an image has 2 to {MAX_LEVELS} levels")
     if levels == new_levels:
@@ -51,34 +58,54 @@ def in_8_bits(values: Tensor, white: float) -> Tensor:
     return (values * (255 / white)).round().to(torch.uint8)
 
 
-def check_images(images: Tensor, shape: tuple[int, int, int], levels: int, hidden: Tensor | None = None) -> None:
-    """UserError unless images are uint8 (batch, *shape) with values in [0, levels). Hidden pixels may hold other values."""
-    if images.dtype != torch.uint8:
-        raise UserError(f"images are {images.dtype}; they must be torch.uint8 levels in [0, {levels})")
+def check_images(images: Any, shape: tuple[int, int, int], levels: int, hidden: Tensor | None = None) -> Tensor:
+    """The images as uint8 (batch, *shape), contiguous, with values in [0, levels); they may be given as as_images takes them.
+
+    PIL pictures are requantised to the levels, with a note. UserError for images that do not fit; of these, hidden pixels may
+    hold other values.
+    """
+    given, images = images, as_images(images, shape)
+    _check_dtype(images, levels)
     if images.ndim != 4 or tuple(images.shape[1:]) != tuple(shape):
         raise UserError(
             f"images have shape {tuple(images.shape)}; this model takes (batch, {shape[0]}, {shape[1]}, {shape[2]}), "
-            "i.e. (batch, channels, height, width)"
+            "i.e. (batch, channels, height, width), or the channels last"
         )
-    if hidden is not None:
-        images = images.masked_fill(check_hidden(hidden, images)[:, None], 0)
-    if images.numel() and int(images.max()) >= levels:
+    if levels < MAX_LEVELS and are_pictures(given):
+        if bool(((images > 0) & (images < MAX_LEVELS - 1)).any()):
+            note(f"the pictures have 256 levels; they are reduced to the {levels} of this model")
+        images = requantise(images, MAX_LEVELS, levels)
+    seen = images if hidden is None else images.masked_fill(check_hidden(hidden, images)[:, None], 0)
+    if seen.numel() and int(seen.max()) >= levels:
         raise UserError(
-            f"images hold the value {int(images.max())}; this model has {levels} levels, 0 to {levels - 1} "
-            "(pixelrnn.pixels.requantise converts)"
+            f"images hold the value {int(seen.max())}; this model has {levels} levels, 0 to {levels - 1}: for 8-bit images, "
+            f"pixelrnn.requantise(images, 256, {levels})"
         )
+    return images.contiguous()
 
 
-def check_hidden(hidden: Tensor, images: Tensor) -> Tensor:
-    """The mask as bool (batch, height, width) on the images' device; it may be given as (height, width) for all images.
+def _check_dtype(images: Tensor, levels: int) -> None:
+    if images.dtype != torch.uint8:
+        kind = str(images.dtype).removeprefix("torch.")
+        hint = (
+            f": for values from 0 to 1, (images * {levels - 1}).round(), as uint8" if images.is_floating_point() else ""
+        )
+        raise UserError(f"images are {kind}; they must be uint8 levels in [0, {levels}){hint}")
+
+
+def check_hidden(hidden: Any, images: Tensor) -> Tensor:
+    """The mask as bool (batch, height, width) on the images' device; it may be given as (height, width) for all images, and in
+    any of the forms of as_masks.
 
     UserError for others.
     """
+    hidden = as_masks(hidden)
     batch, _, height, width = images.shape
     if batch == 0:
         raise UserError("there are no images to complete; give at least one")
     if hidden.dtype != torch.bool:
-        raise UserError(f"hidden is {hidden.dtype}; it must be torch.bool, True where a pixel is to be completed")
+        kind = str(hidden.dtype).removeprefix("torch.")
+        raise UserError(f"hidden is {kind}; it must be bool, True where a pixel is to be completed, such as mask > 127")
     hidden = hidden.to(images.device)
     if tuple(hidden.shape) == (height, width):
         hidden = hidden.expand(batch, height, width)

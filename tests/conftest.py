@@ -22,7 +22,7 @@ from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
-from pixelrnn.model import MODELS, Model
+from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import option_defaults
 from pixelrnn.training import Settings, train
 
@@ -103,13 +103,14 @@ def new_model(**options) -> SequenceRNN:
     return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
 
 
-def run(folder, model=None, data=None, drawn=False, **settings):
+def run(folder, model=None, data=None, drawn=False, progress=False, **settings):
     """Trains; the pictures, which take most of the time of a small run, are drawn if asked for."""
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         if not drawn:
-            patch.setattr("pixelrnn.training.loop._draw", lambda *_: None)
-        return train(model or new_model(), data or stripes(), Settings(**{**FAST, **settings}), folder, progress=False)
+            patch.setattr("pixelrnn.training.records.show", lambda *_: None)
+        settings = Settings(**{**FAST, **settings})
+        return train(model or new_model(), data or stripes(), settings, folder, progress=progress)
 
 
 def records(folder):
@@ -186,6 +187,16 @@ PAPER = {  # the factors of the paper's models; a model takes those that it has
     "skip": [False, True],
 }
 
+ENSEMBLES = {  # kinds that can be members of one, and what their orders, likelihoods and inputs may be
+    "model": ["Ensemble"],
+    "members": [("SequenceRNN",), ("SequenceRNN", "PixelCNN"), ("RowLSTM", "DiagonalBiLSTM", "SequenceRNN")],
+    "ordering": [SYMMETRIES[1], SYMMETRIES[6]],
+    "orders": [None, "symmetries"],
+    "likelihood": list(LIKELIHOODS),
+    "window": [0, 3],
+}
+SEEING = {**ENSEMBLES, "members": [("SequenceRNN", "InpaintingRNN")], "bidirectional": [True], "window": [3]}
+
 INPAINTING = {  # those of the model for pictures of any size
     "model": ["InpaintingRNN"],
     "cell": list(CELLS),
@@ -205,7 +216,18 @@ def tiny_model(
     model: str = "SequenceRNN",
     **options: Any,
 ) -> Model:
-    """A model small enough to enumerate, with strong random weights; options that it does not have are left away."""
+    """A model small enough to enumerate, with strong random weights; options that it does not have are left away.
+
+    model="Ensemble" takes members=, the names of models. The first has the likelihood that is asked for, others a softmax.
+    """
+    if model == "Ensemble":
+        first, *rest = options.pop("members")
+        others = {**options, "likelihood": "categorical"}
+        parts = [tiny_model(shape, levels, seed, gain, first, **options)]
+        parts += [tiny_model(shape, levels, seed + i, gain, kind, **others) for i, kind in enumerate(rest, 1)]
+        ensemble = Ensemble(parts)
+        ensemble.cursor.index = len(ensemble.orders) // 2
+        return ensemble
     known = option_defaults(MODELS[model]).keys() | {"ordering"}
     if model != "SequenceRNN":  # one table of factors serves several models
         options = {name: value for name, value in options.items() if name in known}

@@ -184,10 +184,44 @@ def test_the_papers_models_do_all_of_it(call, model):
 
 def test_multirun_sweeps(call, tmp_path):
     arguments = ["ordering=raster,spiral", "seed=0,1", "hydra.sweep.dir=sweep", *SMALL]
-    code, _, err = call("train", "-m", *arguments)
+    code, out, err = call("train", "-m", *arguments)
     assert code == 0, err
     orders = [pixelrnn.load(tmp_path / "sweep" / str(i)).arguments["ordering"]["name"] for i in range(4)]
     assert orders == ["raster", "raster", "spiral", "spiral"]
+    table = re.findall(r"^(\d) +\d+ +\d+\.\d +([\d.]+) +\d\.\d+  (.*)$", out, re.M)
+    assert {row[2] for row in table} == {f"ordering={o} seed={s}" for o in ("raster", "spiral") for s in (0, 1)}
+    assert [row[1] for row in table] == sorted(re.findall(r"^best +([\d.]+)", out, re.M), key=float)
+    assert Path("sweep/comparison.png").stat().st_size
+
+
+def test_compare_ranks_runs_and_says_what_differs(call):
+    for name, more in {"a": ["seed=1"], "b c": [], "data": ["data.limit=40"]}.items():
+        assert call("train", *SMALL, *more, f"hydra.run.dir=runs/{name}")[0] == 0
+    code, out, err = call("compare", "runs/a", "runs/b c", "hydra.run.dir=out")
+    assert code == 0, err
+    rows = [line for line in out.splitlines() if re.match("(a|b c) ", line)]
+    assert len(rows) == 2 and sum(row.endswith("  seed=1") for row in rows) == 1 and "note" not in out
+    assert {"out/comparison.png"} <= files(".")
+    log = Path("runs/a/train.log").read_text()
+    assert log.startswith("data ") and f"\nbest       {min(re.findall(r'best +([0-9.]+)', log))} nats" in log
+
+    _, out, _ = call("compare", "runs/a", "runs/data")
+    assert "different data, so their figures cannot be compared" in out
+    Path("none").mkdir()
+    for words, says in ((["none"], "none/metrics.jsonl cannot be read"), ([], "which runs? name their folders")):
+        code, _, err = call("compare", *words)
+        assert code == 2 and says in err and len(err.splitlines()) == 1
+
+
+def test_a_refused_run_writes_no_log(call):
+    code, *_ = call("train", *SMALL, "hydra.run.dir=run", "init=mnist_grey", "model.width=3")
+    assert code == 2 and files(".") == set()
+
+
+def test_without_arguments_it_says_in_eight_lines_how_to_begin(call):
+    code, out, _ = call()
+    assert code == 0 and len(out.splitlines()) == 8 and out.splitlines()[-1] == "Try this first: pixelrnn complete"
+    assert all(command in cli.COMMANDS for command in re.findall(r"pixelrnn (\w+) ", out) if command != "completes")
 
 
 @pytest.mark.parametrize("plugin", ["hydra/launcher=basic", "hydra/sweeper=basic"])
@@ -227,6 +261,41 @@ def test_every_experiment_says_its_command_and_composes(call, path):
     assert f"pixelrnn train experiment={path.stem}" in path.read_text()
     code, _, err = call("train", f"experiment={path.stem}", "--cfg", "job")
     assert code == 0, err
+
+
+def test_a_list_of_checkpoints_is_an_ensemble(call, checkpoint):
+    other = tiny_model((1, 8, 8), 17, model="PixelCNN").float()
+    other.trained_on = {"data": {"name": "digits"}}
+    pixelrnn.save(other, "of (2)")
+    both, named = f"checkpoint=[{checkpoint}, of (2)]", f"[{checkpoint},of (2)]"
+    code, out, err = call("verify", both)
+    assert code == 0 and out.count("ok ") == 7, err
+    code, out, err = call("sample", both, "count=2", "hydra.run.dir=s")
+    assert code == 0 and f"{named}: ensemble of lstm, 2 x 6, raster + PixelCNN, 1 x 5, raster" in out, err
+    code, out, err = call("complete", both, "limit=1", "count=2", "hydra.run.dir=c")
+    assert code == 0 and occlusion_of("c")["exact"] is True, err
+    assert json.loads(Path("c/completions.json").read_text())["settings"]["checkpoint"] == [str(checkpoint), "of (2)"]
+    code, out, err = call("evaluate", both, "limit=4", "completions=1", "hydra.run.dir=e")
+    assert code == 0, err
+    report = json.loads(Path("e/evaluation.json").read_text())
+    assert report["checkpoint"] == named and report["results"]["bottom half"]["how"] == "exact"
+    models = [pixelrnn.load(checkpoint), pixelrnn.load("of (2)")]
+    images = limited(load("digits").test, 4)
+    nats = -float(pixelrnn.Ensemble(models).log_prob(images).detach().mean())
+    assert report["results"]["all"]["nats"] == pytest.approx(nats, abs=1e-3)
+
+    pixelrnn.save(pixelrnn.Ensemble(models), "saved")
+    for refused, says in {
+        "sample checkpoint=[digits,mnist_binary]": "member 2 of the ensemble, a SequenceRNN, has shape (1, 28, 28)",
+        "sample checkpoint=[digits,saved]": "member 2 of the ensemble is of type Ensemble",
+        "sample checkpoint=[digits,digit]": "did you mean 'digits'",
+        "sample checkpoint=[[digits]]": "it is a name or a path, or a list of several",
+        "verify checkpoint=[]": "which model?",
+        "train init=saved": "init=saved is an ensemble, which is not trained",
+        "train model=Ensemble": "unknown model 'Ensemble'",
+    }.items():
+        code, _, err = call(*refused.split())
+        assert code == 2 and says in err and err.count("\n") == 1, err
 
 
 def test_the_same_seed_gives_the_same_completions(call, checkpoint):
@@ -274,6 +343,7 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
 
 def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
     arguments = ["occlusions=halves_and_centre", "limit=2", "count=2", "particles=4", "maps=true", "hydra.run.dir=out"]
+    arguments += ["animation=true"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
     assert out.count("strategy   ") == 5 and "(left half)" in out
@@ -288,6 +358,7 @@ def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
         (i, name) for i in (0, 1) for name in report["occlusions"]
     }
     assert len(rows) == len({row["file"] for row in rows}) == 20
+    assert {"out/completions.gif"} <= files(".")
     assert {f"out/{row['file']}" for row in rows} | {"out/maps/001-centre-mean.png", "out/completions.png"} <= files(
         "."
     )
@@ -748,7 +819,7 @@ def test_an_environment_of_several_processes_that_lacks_something_gets_one_line(
 
 
 def test_a_failure_of_ours_is_not_blamed_on_the_user(call, monkeypatch, checkpoint):
-    def bug(*_):
+    def bug(*_, **__):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("pixelrnn.cli.verify.verify", bug)

@@ -146,6 +146,16 @@ def test_several_occlusions_have_files_of_their_own(completing, tmp_path):
     assert len(json.loads((folder / "completions.json").read_text())["completions"]) == 2
 
 
+def test_an_animation_ends_with_the_first_completion(completing, tmp_path):
+    save(tmp_path / "photo.png", 13, 11, 3)
+    folder = completing(f"image={tmp_path}/photo.png", "occlusion=centre", "count=1", "animation=true")
+    animation = Image.open(folder / "completions.gif")
+    animation.seek(animation.n_frames - 1)
+    last = np.array(animation.convert("RGB").resize((11, 13), Image.Resampling.NEAREST)).astype(int)
+    draw = read(folder / "completions" / "000.png").astype(int)
+    assert animation.n_frames > 1 and np.abs(last - draw).mean() < 4, "but for the palette"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

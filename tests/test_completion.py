@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import (
+    ENSEMBLES,
     INPAINTING,
     PAPER,
+    SEEING,
     accepts,
     all_images,
     every_pair,
@@ -19,12 +22,14 @@ from conftest import (
     random_images,
     tiny_model,
 )
+from PIL import Image
 
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete, complete_in_detail, is_exact, sample
 from pixelrnn.completion.describe import how_drawn
 from pixelrnn.completion.parts import check_generator, noises
 from pixelrnn.errors import UserError
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.ordering import ORDERINGS
@@ -50,8 +55,15 @@ CASES += every_pair(
     images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
     **INPAINTING,
 )
+for ensembles in (ENSEMBLES, SEEING):
+    CASES += every_pair(
+        lambda case: accepts(case["likelihood"], case["images"][-1]),
+        images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
+        **ensembles,
+    )
 BINARY = every_pair(cell=list(CELLS), likelihood=list(LIKELIHOODS), window=[0, 3])
 BINARY += every_pair(model=PAPER["model"], likelihood=list(LIKELIHOODS), layer=PAPER["layer"])
+BINARY += every_pair(model=["Ensemble"], members=ENSEMBLES["members"], likelihood=list(LIKELIHOODS))
 MASKS = torch.tensor([[bits >> i & 1 for i in range(4)] for bits in range(1, 16)]).bool().view(-1, 2, 2)
 DRAWS = 20_000
 
@@ -98,7 +110,9 @@ def test_the_draws_of_a_naive_sampler(case):
             (each_its_own, 4, 1.3),
         ]
     ):
-        got = complete(model, images, hidden, count, "ancestral", temperature, generator(seed))
+        got = complete(
+            model, images, hidden, count, strategy="ancestral", temperature=temperature, generator=generator(seed)
+        )
         whole = hidden.expand(3, height, width)
         expected = naive(model, images, whole, count, temperature, generator(seed))
         assert got.dtype == torch.uint8 and got.shape == (3, count, *model.shape)
@@ -106,7 +120,12 @@ def test_the_draws_of_a_naive_sampler(case):
         observed = ~whole[:, None, None].expand_as(got)
         assert torch.equal(got[observed], images[:, None].expand_as(got)[observed])
         garbage = torch.where(whole[:, None], model.levels - 1 - images, images)
-        assert torch.equal(complete(model, garbage, hidden, count, "ancestral", temperature, generator(seed)), got)
+        assert torch.equal(
+            complete(
+                model, garbage, hidden, count, strategy="ancestral", temperature=temperature, generator=generator(seed)
+            ),
+            got,
+        )
 
 
 def count_images(drawn):
@@ -127,7 +146,9 @@ def fill_errors(model):
 
 def strong(case):
     """Return a model that goes far wrong where it ignores the observed pixels ahead: the first, or worst, of ten."""
-    gain = 1.5 if "model" in case else 3.0  # a relu may make an image impossible, 0 / 0, the more so in PixelCNN
+    gain = (
+        1.5 if case.get("model", "Ensemble") != "Ensemble" else 3.0
+    )  # a relu may make an image impossible, 0 / 0, the more so in PixelCNN
     worst, most = None, -1.0
     for seed in range(10):
         model = make(case, seed=seed, gain=gain)
@@ -152,7 +173,7 @@ def test_the_exact_distribution_for_every_mask(case):
     for seed, (hidden, filled) in enumerate(zip(MASKS, fills, strict=True)):
         draws, margin = (DRAWS, 0.015) if exact[seed] else (DRAWS // 5, 0.035)
         prefixes = images.masked_fill(hidden, 0).unique(dim=0)
-        completions = complete(model, prefixes, hidden, draws, "ancestral", 1.0, generator(seed))
+        completions = complete(model, prefixes, hidden, draws, strategy="ancestral", generator=generator(seed))
         for prefix, drawn in zip(prefixes, completions, strict=True):
             agrees = ((images == prefix) | hidden).flatten(1).all(1)
             frequencies = count_images(drawn) / draws
@@ -197,11 +218,35 @@ def test_only_the_hidden_span_is_computed(monkeypatch):
         reports.append((done, total))
         seen.append(so_far.clone())
 
-    drawn = complete(model, images, hidden, 3, "ancestral", progress=report)
+    drawn = complete(model, images, hidden, 3, strategy="ancestral", progress=report)
     assert steps == [(5, 6), (11, 6)]  # what lies between is observed in both, and read in one pass
     assert reports == [(1, 7), (6, 7), (7, 7)]
     assert torch.equal(seen[0][:3], drawn[0]) and not seen[0][3:, :, 2, 3].any()  # one image is done, one not begun
     assert torch.equal(seen[-1], drawn.flatten(0, 1))
+
+
+def test_completions_know_their_probabilities_the_best_and_the_mean_and_have_a_short_repr():
+    model, images, hidden = tiny_model((3, 4, 4), 4), random_images(2, (3, 4, 4), 4), occlude("half", 4, 4)
+    drawn = complete_in_detail(model, images, hidden, generator=generator(), count=5)
+    assert repr(drawn) == "Completions(5 of each of 2 images (3, 4, 4); exact for 2 of them)"
+    for i in range(2):
+        nats = model.log_prob(drawn.images[i], hidden).double()
+        torch.testing.assert_close(drawn.log_probs[i], nats)
+        assert torch.equal(drawn.best[i], drawn.images[i, int(nats.argmax())])
+        assert torch.equal(drawn.mean[i], drawn.images[i].float().mean(0))
+
+
+def test_arrays_and_pictures_are_completed_like_tensors():
+    model, images, hidden = tiny_model((3, 4, 5), 256), random_images(2, (3, 4, 5), 256), occlude("half", 4, 5)
+    expected = complete(model, images, hidden, 2, generator=generator())
+    last = images.movedim(1, -1)
+    mask = Image.fromarray((hidden * 255).numpy().astype(np.uint8))
+    for form, shape in (
+        (last.numpy(), hidden.numpy()),
+        ([to_picture(image) for image in images], mask),
+        (last.contiguous().movedim(-1, 1), hidden),  # its channels lie last in memory
+    ):
+        assert torch.equal(complete(model, form, shape, 2, generator=generator()), expected)
 
 
 def test_a_chosen_order_is_followed():
@@ -279,7 +324,7 @@ def test_the_model_is_left_as_it_was(training, monkeypatch):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images, hidden = random_images(1, model.shape, 2), occlude("half", 4, 4)
     given = images.clone(), hidden.clone()
-    one, two = (complete(model, images, hidden, 5, "ancestral", generator=generator(3)) for _ in range(2))
+    one, two = (complete(model, images, hidden, 5, strategy="ancestral", generator=generator(3)) for _ in range(2))
     assert torch.equal(one, two)  # no dropout while it draws
     monkeypatch.setattr(model.likelihood, "draw", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -294,7 +339,7 @@ def test_the_model_is_left_as_it_was(training, monkeypatch):
 def test_the_seed_decides(likelihood):
     model = tiny_model((3, 4, 4), 2, likelihood=likelihood)
     images, hidden = random_images(2, model.shape, 2), occlude("half", 4, 4)
-    draws = [complete(model, images, hidden, 20, "ancestral", generator=generator(seed)) for seed in (1, 1, 2)]
+    draws = [complete(model, images, hidden, 20, strategy="ancestral", generator=generator(seed)) for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
     assert len(draws[0][0].flatten(1).unique(dim=0)) > 1  # the completions of one image differ
 
@@ -305,7 +350,7 @@ def test_samples_are_completions_of_everything(shape):
     drawn = sample(model, 7, generator=generator(1))
     assert drawn.dtype == torch.uint8 and drawn.shape == (7, *shape) and drawn.max() <= 2
     blank, hidden = torch.zeros(1, *shape, dtype=torch.uint8), occlude("all", *shape[1:])
-    assert torch.equal(drawn, complete(model, blank, hidden, 7, "ancestral", generator=generator(1))[0])
+    assert torch.equal(drawn, complete(model, blank, hidden, 7, strategy="ancestral", generator=generator(1))[0])
     cold = sample(model, 3, temperature=1e-6)
     assert torch.equal(cold[0], cold[1]) and torch.equal(cold[0], cold[2])
 
@@ -329,8 +374,8 @@ def test_samples_have_the_models_probabilities():
         ({"strategy": "ancestrall"}, "strategy=ancestrall: .*; did you mean 'ancestral'"),
         ({"hidden": torch.zeros(2, 2, dtype=torch.bool)}, "hides nothing"),
         ({"hidden": torch.ones(3, 2, dtype=torch.bool)}, r"\(3, 2\)"),
-        ({"hidden": torch.ones(2, 2)}, "torch.bool"),
-        ({"images": torch.zeros(1, 1, 2, 2)}, "torch.uint8"),
+        ({"hidden": torch.ones(2, 2)}, "must be bool"),
+        ({"images": torch.zeros(1, 1, 2, 2)}, "must be uint8"),
         ({"images": torch.zeros(1, 1, 2, 3, dtype=torch.uint8)}, r"\(1, 1, 2, 3\)"),
         (
             {"images": torch.full((1, 1, 2, 2), 2, dtype=torch.uint8), "hidden": torch.eye(2).bool()},

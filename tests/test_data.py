@@ -154,6 +154,9 @@ def test_options_of_the_digits():
     assert torch.equal(load({"name": "digits", "levels": 256}).test, requantise(native.test, 17, 256))
     assert torch.equal(load({"name": "digits", "limit": 40}).test, load({"name": "digits", "limit": 90}).test[:40])
     assert load({"name": "digits", "size": 16}).shape == (1, 16, 16)
+    assert load("digits", size=16, limit=5).name == load({"name": "digits", "size": 16, "limit": 5}).name
+    with pytest.raises(UserError, match="dataset 'digits' has no option 'sise'; did you mean 'size'"):
+        load("digits", sise=16)
     half = native.test.double().unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))
     assert torch.equal(load({"name": "digits", "size": 4}).test.double(), (half + 0.5).floor())
 

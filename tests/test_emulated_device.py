@@ -23,10 +23,12 @@ from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.completion import fill, windows
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.likelihood import Categorical
-from pixelrnn.model import MODELS, InpaintingRNN, Model, SequenceRNN, inputs
+from pixelrnn.model import MODELS, Ensemble, InpaintingRNN, Model, MultiScale, SequenceRNN, inputs
 from pixelrnn.model.base import Model as Base
 from pixelrnn.model.orders import OrderCursor
+from pixelrnn.model.paper import raster
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
+from pixelrnn.model.paper.raster import RasterModel
 from pixelrnn.occlusion import draw as draw_masks
 from pixelrnn.training import Settings, loop, recorded
 from pixelrnn.training import update as updates
@@ -44,11 +46,18 @@ CASES = {  # name: kind of model, images, options
     "InpaintingRNN, colour": ("InpaintingRNN", COLOUR, {"cell": "gru", "likelihood": "categorical"}),
     "PixelCNN, colour": ("PixelCNN", COLOUR, {"orders": "symmetries", "skip": True}),
     "MultiScale, bilstm": ("MultiScale", GREY, {"layer": "diagonal_bilstm"}),
+    "MultiScale, colour": ("MultiScale", ((3, 4, 5), 8), {"layer": "pixelcnn", "scale": 3, "orders": "symmetries"}),
+}
+ENSEMBLES = {  # which are not trained
+    "ensemble": ("lstm", "gru"),
+    "ensemble, encoder": ("encoder", "encoder"),
+    "ensemble, colour": ("categorical", "categorical"),
+    "ensemble of kinds": ("lstm", "PixelCNN", "RowLSTM"),
 }
 WAITS = {"InpaintingRNN": {"inpainting.py:hidden_steps": 1}}  # of an update: for the largest number of hidden pixels
-SEQUENCES = [name for name, (kind, _, _) in CASES.items() if kind == "SequenceRNN"]
+DRAWN = [name for name, (kind, _, _) in CASES.items() if MODELS[kind].position_as_tensor]
 
-SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm")  # and like another
+SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm", "MultiScale, colour")  # and like another
 RECORDABLE = [name for name in CASES if not name.startswith("InpaintingRNN") and name not in SLOW]
 
 
@@ -59,6 +68,8 @@ def device():
 
 
 def make(case: str) -> Model:
+    if case in ENSEMBLES:
+        return Ensemble([make(member) for member in ENSEMBLES[case]])
     kind, (shape, levels), options = CASES[case]
     torch.manual_seed(1)
     return randomise(MODELS[kind](shape, levels, **{**TINY[kind], **options})).float()
@@ -119,10 +130,10 @@ def check_results(device, case):
     assert torch.allclose(on_card.fill_log_prob(images, hidden).cpu(), model.fill_log_prob(images, hidden), atol=1e-5)
     for draw in (
         *(
-            lambda m, seed, s=s: complete(m, images, hidden, 2, s, generator=seed, particles=8)
+            lambda m, seed, s=s: complete(m, images, hidden, 2, strategy=s, generator=seed, particles=8)
             for s in ("ancestral", "particles")
         ),
-        lambda m, seed: sample(m, 2, 0.7, seed),
+        lambda m, seed: sample(m, 2, temperature=0.7, generator=seed),
     ):
         drawn = draw(on_card, torch.Generator("cuda:1").manual_seed(3))
         assert drawn.device == on_card.order.device
@@ -137,17 +148,21 @@ def check_graph(device, case):
 
 
 def check_graph_of(device, model, card):
-    images, hidden, drawn = images_of(model), some_hidden(model), []
-    device.captures.clear()
-    for fewest in (1, 10**9):
-        device.forget()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graphs, "FEWEST", fewest)
-            seed = torch.Generator(model.order.device).manual_seed(5)
-            drawn.append(complete(model, images, hidden, 3, "ancestral", generator=seed))
-        assert bool(device.replays) == (fewest == 1)
-    assert torch.equal(*drawn), "the graph draws other values"
-    assert device.captures and {at for at, _ in device.captures} == {card}
+    images, holes = images_of(model), some_hidden(model)
+    for hidden, order in ((holes, None), (torch.ones_like(holes), len(model.orders) - 1)):
+        drawn = []
+        device.captures.clear()
+        device.pools.clear()
+        for fewest in (1, 10**9):
+            device.forget()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(graphs, "FEWEST", fewest)
+                seed = torch.Generator(model.order.device).manual_seed(5)
+                drawn.append(complete(model, images, hidden, 3, strategy="ancestral", generator=seed, order=order))
+            assert bool(device.replays) == (fewest == 1)
+        assert torch.equal(*drawn), "the graph draws other values"
+        assert {at for at, _ in device.captures} == {card}
+    assert len({*device.pools}) == 1 and None not in device.pools[0], "graphs that share no memory"
 
 
 def updated(device, case, records, between=lambda model: None):
@@ -228,7 +243,7 @@ def check_training(device, folder, kind):
     model = MODELS[kind]((1, 4, 4), 2, **TINY[kind]).to("cuda:1")
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch, notes_to(lambda text: None):
         warnings.simplefilter("error")
-        patch.setattr(loop, "_draw", lambda *_: None)  # the figures are the CPU's
+        patch.setattr(loop.records, "show", lambda *_: None)  # the figures are the CPU's
         run(folder, model, epochs=1)
         assert run(folder, model, epochs=2).step == 10
     updating = ("loop.py:step", "update.py", "prepare.py", "cells.py")
@@ -246,7 +261,7 @@ def check_picture(device):
     found = []
     for at in ("cpu", "cuda:1"):
         seed = torch.Generator(at).manual_seed(3)
-        found.append(complete_picture(picture, hidden, copy.deepcopy(model).to(at), 2, generator=seed))
+        found.append(complete_picture(picture, hidden, copy.deepcopy(model).to(at), count=2, generator=seed))
     assert torch.equal(found[0].draws, found[1].draws) and torch.equal(found[0].low, found[1].low)
 
 
@@ -330,7 +345,7 @@ def test_these_updates_are_not_recorded(device, kind, options):
     assert make_objective(make(kind).to("cuda"), Settings(**options)).recordings is None
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *ENSEMBLES])
 def test_a_card_computes_and_draws_what_the_cpu_does(device, case):
     check_results(device, case)
 
@@ -342,7 +357,7 @@ def test_an_update_in_segments_is_that_of_the_cpu(device, case, bptt):
         check_update(device, case, bf16=False, bptt=bptt, segment=5)
 
 
-@pytest.mark.parametrize("case", SEQUENCES)
+@pytest.mark.parametrize("case", [*DRAWN, *ENSEMBLES])
 def test_a_captured_step_draws_what_the_loop_draws(device, case):
     check_graph(device, case)
 
@@ -636,7 +651,57 @@ MUTANTS = {  # name: the function, a part of its text, what stands there instead
         "lstm",
         "in a capture on cuda:0",
     ),
-    "another's stream": (graphs.DrawnStep._record, "stream=side, ", "", GRAPH, "lstm", "in a capture on cuda:1"),
+    "another's stream": (
+        graphs.DrawnStep._record,
+        "stream=self.stream, ",
+        "",
+        GRAPH,
+        "lstm",
+        "in a capture on cuda:1|share no memory",
+    ),
+    "memory of each graph": (graphs.DrawnStep._record, "pool=self.pool, ", "", GRAPH, "RowLSTM", "share no memory"),
+    "one graph for all": (
+        graphs.DrawnStep.__call__,
+        "self.graphs[kind].r",
+        "[*self.graphs.values()][0].r",
+        GRAPH,
+        "PixelCNN",
+        "other values",
+    ),
+    "a row is not begun": (RasterModel.kind, "self.network.opens(t)", "False", GRAPH, "PixelCNN", "other values"),
+    "a column is read": (
+        raster.take,
+        "isinstance(column, int)",
+        "[column := int(column)]",
+        GRAPH,
+        "DiagonalBiLSTM",
+        "capturing.*take",
+    ),
+    "a column is kept": (
+        raster.Network.step,
+        ", t % self.columns",
+        ", t % self.columns if isinstance(t, int) else 1",
+        GRAPH,
+        "RowLSTM",
+        "other values",
+    ),
+    "a row is read": (raster.Network.step, ", row)", ", int(row))", GRAPH, "MultiScale", "capturing.*step"),
+    "an old small image": (
+        MultiScale.kind,
+        "t in (0, self.small_pixels)",
+        "t == 0",
+        GRAPH,
+        "MultiScale, colour",
+        "other values",
+    ),
+    "pixels that no step reads": (
+        MultiScale.kind,
+        "self._reads(t)",
+        "(t < self.small_pixels, self._reads(t)[1][-1:])",
+        GRAPH,
+        "MultiScale, bilstm",
+        "other values",
+    ),
     "a new address": (
         graphs.DrawnStep._run,
         "_assign(self.state, state)",

@@ -176,6 +176,11 @@ def test_a_strange_folder_from_training_to_completion(call, tmp_path, monkeypatc
         ("checkpoint=", "checkpoint="),
         ("checkpoint=2024", "checkpoint='2024'"),  # a folder's name, not a number
         ("+init=a,b", "+init='a,b'"),
+        ("checkpoint=[a,b/c]", "checkpoint=['a','b/c']"),
+        ("checkpoint=[a b (1), größe=3]", "checkpoint=['a b (1)','größe=3']"),
+        ("checkpoint=['a,b',\"c\"]", "checkpoint=['a,b',\"c\"]"),
+        ("checkpoint=run[1]", "checkpoint='run[1]'"),
+        ("checkpoint=[]", "checkpoint=[]"),
         ("hydra.run.dir=outputs/${seed}", "hydra.run.dir=outputs/${seed}"),
         ("ordering.transforms=[reverse]", "ordering.transforms=[reverse]"),
     ],
@@ -187,6 +192,7 @@ def test_what_hydra_reads_as_meant_is_left_to_it(given, kept):
 def test_a_sweep_over_names_stays_one():
     assert quoted("init=a,b", sweep=True) == "init=a,b"
     assert quoted("init=größe,b", sweep=True) == "init='größe','b'"
+    assert quoted("checkpoint=a,[größe,b]", sweep=True) == "checkpoint='a',['größe','b']"
 
 
 def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):
@@ -388,7 +394,7 @@ def test_a_full_or_read_only_device_gets_one_line(call, tmp_path, monkeypatch):
 
 
 def test_a_failure_while_at_work_is_not_the_folder_s(call, tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise OSError(5, "a bug")
 
     monkeypatch.setattr("pixelrnn.cli.verify.verify", broken)

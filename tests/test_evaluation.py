@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from conftest import all_images, generator, random_images, tiny_model
+from PIL import Image
 
 from pixelrnn import UserError, evaluation
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.occlusion import build
 
 
@@ -29,6 +33,25 @@ def test_batches_make_no_difference_and_the_error_is_of_the_mean():
     nats = -model.log_prob(images).detach()
     assert whole.nats == pytest.approx(parts.nats) == pytest.approx(float(nats.mean()))
     assert whole.nats_error == pytest.approx(float(nats.std()) / math.sqrt(11))
+    torch.testing.assert_close(whole.log_probs, -nats.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_arrays_and_pictures_are_evaluated_like_tensors():
+    model, images, hidden = tiny_model((1, 4, 4), 256), random_images(3, (1, 4, 4), 256), build("half", 4, 4)
+    expected = evaluation.evaluate(model, images, hidden)
+    mask = Image.fromarray((hidden * 255).numpy().astype(np.uint8))
+    pictures = [to_picture(image) for image in images]
+    assert evaluation.evaluate(model, images[:, 0].numpy(), hidden.numpy()) == expected
+    assert evaluation.evaluate(model, pictures, mask) == expected
+    with pytest.raises(UserError, match=r"hidden has shape \(3, 4\); the images need \(4, 4\)"):
+        evaluation.evaluate(model, images, hidden[1:])
+
+
+def test_the_repr_is_a_line_of_results():
+    found = repr(evaluation.evaluate(tiny_model((1, 4, 4)), random_images(100, (1, 4, 4), 2)))
+    assert re.fullmatch(
+        r"Likelihoods\([\d.]+ ± [\d.]+ nats per image, [\d.]+ ± [\d.]+ bits/dim over 100 images\)", found
+    )
 
 
 def test_a_conditional_counts_its_hidden_dimensions():
@@ -70,7 +93,7 @@ def test_of_one_image_there_is_no_error_in_the_report():
 
 def test_images_that_do_not_fit_are_refused_with_a_mask_too():
     model, hidden = tiny_model((1, 4, 4)), build("half", 4, 4)
-    for images in (random_images(1, (1, 4, 4), 2)[0], random_images(1, (1, 5, 5), 2)):
+    for images in (random_images(1, (1, 4, 4), 2)[0, 0, 0], random_images(1, (1, 5, 5), 2)):
         with pytest.raises(UserError, match="this model takes"):
             model.log_prob(images, hidden)
 
@@ -88,7 +111,7 @@ def test_particles_estimate_the_conditional():
         same = ((everything[:, None] == images) | hidden).flatten(2).all(2)  # (64, 6)
         observed = joint[:, None].masked_fill(~same, -torch.inf).logsumexp(0)
         expected = -(model.log_prob(images) - observed).mean()
-    found, how = evaluation.evaluate_conditional(model, images, hidden, "particles", 4096, generator())
+    found, how = evaluation.evaluate_conditional(model, images, hidden, "particles", 4096, generator=generator())
     assert how == "particles" and found.nats == pytest.approx(float(expected), abs=0.05)
     fill, _ = evaluation.evaluate_conditional(model, images, hidden)
     assert abs(fill.nats - found.nats) > 0.2

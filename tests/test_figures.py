@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import ordering_spec, random_images
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from pixelrnn import figures
+from pixelrnn import UserError, figures
 from pixelrnn import ordering as orderings
 from pixelrnn.figures.strips import TINT
 from pixelrnn.ordering import ORDERINGS
@@ -95,6 +95,10 @@ def test_curves_take_any_records():
     ]
     lines = figures.curves(records).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [8, 1]
+    axes = figures.curves(records[:1]).axes[0]
+    assert axes.lines[0].get_marker() == "o" and axes.get_xlim()[0] == 0, (
+        "a single point is seen, and it is not at the edge"
+    )
 
 
 def test_runs_are_compared_by_updates_and_by_minutes():
@@ -104,6 +108,32 @@ def test_runs_are_compared_by_updates_and_by_minutes():
     by_updates, by_minutes = figures.compare({"one": records, "two": records[:2], "none": []}).axes
     assert [len(line.get_xdata()) for line in by_updates.lines] == [4, 2, 0]
     assert list(by_minutes.lines[0].get_xdata()) == [1, 2, 3, 4]
+
+
+def test_an_animation_draws_the_hidden_pixels_in_their_order(tmp_path):
+    hidden = torch.zeros(2, 4, 4, dtype=torch.bool)
+    hidden[0, 2:], hidden[1, :, 1] = True, True
+    orders = torch.stack([torch.arange(16), torch.arange(16).flip(0)])
+    times = figures.times_of(hidden, orders)
+    assert torch.equal(times[0].flatten(), torch.cat([torch.zeros(8), torch.arange(1, 9) / 8]))
+    assert torch.equal(times[1, :, 1], torch.tensor([1.0, 0.75, 0.5, 0.25])) and times[1].sum() == 2.5
+
+    white = torch.ones(2, 3, 1, 4, 4, dtype=torch.uint8)
+    figures.save_animation(white, times, 2, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as animation:
+        frames = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(animation)]
+    assert len(frames) == 9, "as many as the longest has hidden pixels"
+    to_come = [(frame != 255).any(-1).mean() for frame in frames]
+    assert to_come == sorted(to_come, reverse=True) and to_come[0] > 0.3 and to_come[-1] == 0
+    assert len({tuple(colour) for colour in frames[3].reshape(-1, 3)}) == 3, "drawn, next, and to come"
+    with pytest.raises(UserError, match=r"ends in \.gif"):
+        figures.save_animation(white, times, 2, tmp_path / "a.mp4")
+
+
+def test_a_pixel_is_drawn_in_the_round_after_which_it_stays(tmp_path):
+    hidden = torch.tensor([[True, True, False, True]])
+    rounds = [torch.tensor([[[5, 0, 9, 0]]]), torch.tensor([[[5, 7, 9, 0]]]), torch.tensor([[[5, 7, 9, 0]]])]
+    assert torch.allclose(figures.times_of_rounds(rounds, hidden), torch.tensor([[1.0, 2.0, 0.0, 1.0]]) / 3)
 
 
 def test_maps_have_a_column_for_each_map():

@@ -1,5 +1,7 @@
 """The check on a GPU goes on after a failure, and says so; here on a CPU, in tiny sizes."""
 
+from emulated_device import emulated
+
 from tools import gpu_check
 
 ARGUMENTS = ["device=cpu", "small=true", "limit=60"]
@@ -31,3 +33,14 @@ def test_a_step_that_takes_too_long_is_stopped(monkeypatch, capsys):
 def test_an_unknown_step_is_refused(capsys):
     assert gpu_check.main([*ARGUMENTS, "only=machines"]) == 2
     assert "unknown: machines" in capsys.readouterr().err
+
+
+def test_sampling_by_graph_is_compared_with_the_loop(capsys):
+    with emulated():
+        check = gpu_check.Check("cuda", small=True)
+        model = gpu_check.make("PixelCNN, colour", 6).to(check.device).eval()
+        gpu_check.graph_and_loop(check, "PixelCNN", model, 2)
+        check.end()
+    output = capsys.readouterr().out
+    assert "(4 in 2 calls)" in output and "0 of 216 values differ" in output
+    assert [result.holds for result in check.results] == [None, True]

@@ -2,22 +2,40 @@
 
 import pytest
 import torch
-from conftest import every_pair, generator, ordering_spec, random_images, tiny_model
+from conftest import PAPER, every_pair, generator, ordering_spec, random_images, tiny_model
 
 from pixelrnn.cell import CELLS
 from pixelrnn.completion import complete
 from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.likelihood import LIKELIHOODS
 
+IMAGES = [(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)]
+
+
+def fits(case):
+    return case["likelihood"] != "bernoulli" or case["images"][-1] == 2
+
+
 CASES = every_pair(
-    lambda case: case["likelihood"] != "bernoulli" or case["images"][-1] == 2,
+    fits,
     cell=list(CELLS),
     likelihood=list(LIKELIHOODS),
     ordering=["raster", "hilbert", "spiral"],
     window=[0, 3],
     bidirectional=[False, True],
     orders=[None, ["raster", "spiral"]],
-    images=[(1, 4, 4, 2), (3, 3, 4, 2), (1, 3, 5, 17)],
+    images=IMAGES,
+) + every_pair(
+    fits,
+    model=PAPER["model"],
+    layer=PAPER["layer"],
+    scale=[2, 3],
+    likelihood=list(LIKELIHOODS),
+    ordering=["raster", "column"],
+    orders=PAPER["orders"],
+    kernel=PAPER["kernel"],
+    skip=PAPER["skip"],
+    images=IMAGES,
 )
 
 
@@ -31,7 +49,9 @@ def draw(case, device="cpu"):
     hidden[:, 2, :2] = True
     hidden[:, 1] = False  # a row that is read in a pass
     seed = torch.Generator(device).manual_seed(5)
-    return complete(model.to(device), images.to(device), hidden.to(device), 3, "ancestral", generator=seed).cpu()
+    return complete(
+        model.to(device), images.to(device), hidden.to(device), 3, strategy="ancestral", generator=seed
+    ).cpu()
 
 
 def recorded(monkeypatch, case, device="cpu"):

@@ -1,12 +1,15 @@
 """What is imported when, and imports point one way: the core needs no Hydra, Gradio, matplotlib or torchvision."""
 
 import ast
+import inspect
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import pixelrnn
 
 PACKAGE = Path(__file__).parents[1] / "pixelrnn"
 HEAVY = ("hydra", "omegaconf", "gradio", "matplotlib", "torchvision", "sklearn", "skimage", "cv2")
@@ -155,3 +158,18 @@ def test_heavy_libraries_stay_in_their_place(path):
         for name in names:
             top = name.split(".")[0]
             assert top not in HEAVY or top in allowed, f"{path.name} imports {name} when it is imported"
+
+
+@pytest.mark.parametrize("name", [name for name in pixelrnn.__all__ if inspect.isfunction(getattr(pixelrnn, name))])
+def test_options_of_public_functions_are_keywords(name):
+    parameters = inspect.signature(getattr(pixelrnn, name)).parameters.values()
+    by_place = [p.name for p in parameters if p.default is not p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert len(by_place) <= 1 and "temperature" not in by_place and "seed" not in by_place
+
+
+def test_the_package_says_that_it_has_types():
+    assert (PACKAGE / "py.typed").read_bytes() == b""
+
+
+def test_packages_have_their_public_names():
+    assert pixelrnn.datasets is pixelrnn.data and {"datasets", "uncertainty", "figures"} <= set(dir(pixelrnn))

@@ -6,7 +6,8 @@ import torch
 from conftest import accepts, all_images, generator, randomise
 
 from pixelrnn.errors import UserError
-from pixelrnn.likelihood import LIKELIHOODS
+from pixelrnn.likelihood import LIKELIHOODS, average
+from pixelrnn.likelihood.average import Average
 
 FEATURES = 7
 LEVELS = (2, 3, 17, 256)
@@ -17,12 +18,20 @@ EVERY = [
     for levels in LEVELS
     if accepts(name, levels)
 ]
-COUNTABLE = [case for case in EVERY if case.values[2] <= 5]
+AVERAGES = [
+    pytest.param("average", channels, levels, id=f"average-{channels}-{levels}")
+    for channels in (1, 3)
+    for levels in LEVELS
+]
+COUNTABLE = [case for case in EVERY + AVERAGES if case.values[2] <= 5]
 DRAWS = 20_000
 
 
 def strong_head(name, channels, levels, batch=6):
-    """A likelihood with strong random weights, and parameters of a few pixels."""
+    """A likelihood with strong random weights, and parameters of a few pixels; "average" is that of two others."""
+    if name == "average":
+        heads = [strong_head(part, channels, levels, batch) for part in ("categorical", "logistic_mixture")]
+        return Average([part for part, _ in heads]), torch.cat([parameters for _, parameters in heads], -1)
     head = randomise(LIKELIHOODS[name](FEATURES, channels, levels)).requires_grad_(False)
     return head, head(torch.randn(batch, FEATURES, dtype=torch.double))
 
@@ -43,7 +52,7 @@ def test_every_conditional_sums_to_one(name, channels, levels):
         head.double()
 
 
-@pytest.mark.parametrize(("name", "channels", "levels"), EVERY)
+@pytest.mark.parametrize(("name", "channels", "levels"), EVERY + AVERAGES)
 def test_quantiles_are_those_of_the_averaged_distributions(name, channels, levels):
     head, parameters = strong_head(name, channels, levels, batch=8)
     parameters, values = parameters.unflatten(0, (4, 2)), torch.randint(levels, (4, 2, channels))  # of four draws
@@ -57,7 +66,7 @@ def test_quantiles_are_those_of_the_averaged_distributions(name, channels, level
         assert torch.equal(found, (at_most.mean(0) < share).sum(-1))
 
 
-@pytest.mark.parametrize(("name", "channels", "levels"), EVERY)
+@pytest.mark.parametrize(("name", "channels", "levels"), EVERY + AVERAGES)
 def test_log_prob_is_the_sum_of_the_conditionals(name, channels, levels):
     head, parameters = strong_head(name, channels, levels)
     values = torch.randint(levels, (6, channels))
@@ -76,7 +85,7 @@ def test_the_pixels_probabilities_sum_to_one(name, channels, levels):
         assert abs(float(head.log_prob(one.expand(len(pixels), -1), pixels).exp().sum()) - 1) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "channels", "levels"), EVERY)
+@pytest.mark.parametrize(("name", "channels", "levels"), EVERY + AVERAGES)
 def test_a_channel_looks_at_earlier_channels_only(name, channels, levels):
     head, parameters = strong_head(name, channels, levels)
     values = torch.randint(levels, (6, channels))
@@ -116,7 +125,7 @@ def test_draws_have_the_probabilities(name, channels, levels):
         assert_drawn_from(draws, head.log_prob(one.expand(len(pixels), -1), pixels), pixels, levels)
 
 
-@pytest.mark.parametrize(("name", "channels", "levels"), EVERY)
+@pytest.mark.parametrize(("name", "channels", "levels"), EVERY + AVERAGES)
 def test_draws_are_levels_and_the_seed_decides(name, channels, levels):
     head, parameters = strong_head(name, channels, levels, batch=300)
     draws = [head.sample(parameters, generator=generator(seed)) for seed in (0, 0, 1)]
@@ -124,9 +133,23 @@ def test_draws_are_levels_and_the_seed_decides(name, channels, levels):
     assert draws[0].min() >= 0 and draws[0].max() <= levels - 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_average_is_the_mean_of_the_logits(channels, monkeypatch):
+    heads = [strong_head(name, channels, 3) for name in ("categorical", "logistic_mixture")]
+    parameters, values = torch.cat([own for _, own in heads], -1), torch.randint(3, (6, channels))
+    logits = sum(head.level_log_probs(own, values) for head, own in heads) / 2
+    expected, head = logits - logits.exp().sum(-1, keepdim=True).log(), Average([head for head, _ in heads])
+    torch.testing.assert_close(head.level_log_probs(parameters, values), expected)
+    log_probs = head.log_prob(parameters, values)
+    assert log_probs.shape == (6,)
+    assert bool((log_probs >= sum(part.log_prob(own, values) for part, own in heads) / 2).all())
+    monkeypatch.setattr(average, "AT_ONCE", 4)
+    torch.testing.assert_close(head.log_prob(parameters.view(2, 3, -1), values.view(2, 3, -1)), log_probs.view(2, 3))
+
+
 @pytest.mark.parametrize("temperature", [0.4, 2.5])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("name", "levels"), [("categorical", 3), ("categorical", 2), ("bernoulli", 2)])
+@pytest.mark.parametrize(("name", "levels"), [("categorical", 3), ("categorical", 2), ("bernoulli", 2), ("average", 3)])
 def test_temperature_divides_the_logits(name, levels, channels, temperature):
     head, parameters = strong_head(name, channels, levels)
     pixels = all_pixels(channels, levels)

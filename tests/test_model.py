@@ -9,8 +9,10 @@ import pickle
 import pytest
 import torch
 from conftest import (
+    ENSEMBLES,
     INPAINTING,
     PAPER,
+    SEEING,
     accepts,
     all_images,
     every_pair,
@@ -50,9 +52,11 @@ FEW = [(1, 2, 2, 2), (1, 2, 2, 3), (3, 2, 2, 2), (3, 1, 2, 3)]
 MANY = [(1, 3, 5, 2), (1, 4, 4, 256), (3, 4, 3, 2), (3, 3, 3, 17)]
 SEQUENCE = {"few": every_pair(fits, images=FEW, **OPTIONS), "many": every_pair(fits, images=MANY, **OPTIONS)}
 PLAIN = SEQUENCE["few"] + every_pair(fits, images=FEW, scale=[2], **PAPER)
-COUNTABLE = PLAIN + every_pair(fits, images=FEW, **INPAINTING)
+PLAIN += every_pair(fits, images=FEW, **ENSEMBLES)
+COUNTABLE = PLAIN + every_pair(fits, images=FEW, **INPAINTING) + every_pair(fits, images=FEW, **SEEING)
 LARGER = SEQUENCE["many"] + every_pair(fits, images=MANY, scale=[2, 3], **PAPER)
 LARGER += every_pair(fits, images=MANY, **INPAINTING)
+LARGER += every_pair(fits, images=MANY, **ENSEMBLES) + every_pair(fits, images=MANY, **SEEING)
 
 
 def make(case):
@@ -80,7 +84,7 @@ def test_the_combinations_hold_every_pair():
         pairs = {
             (case.values[0]["model"], str(case.values[0]["ordering"])) for case in cases if "model" in case.values[0]
         }
-        assert len(pairs) == 4 * 8 + 4  # the paper's models, and InpaintingRNN
+        assert len(pairs) == 4 * 8 + 4 + 2  # the paper's models, InpaintingRNN, and ensembles
 
 
 @pytest.mark.parametrize("case", COUNTABLE)

@@ -29,7 +29,7 @@ def test_log_prob_checks_its_arguments():
     for bad, hidden in [
         (images.float(), None),
         (images + 2, None),
-        (images[0], None),
+        (images[0, 0, 0], None),
         (images[..., :2], None),
         (images, torch.zeros(2, 3, dtype=torch.bool)),
         (images, torch.ones(3, 2, dtype=torch.bool)),

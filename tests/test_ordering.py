@@ -2,10 +2,12 @@
 
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 import torch
 from conftest import ordering_spec
 
+from pixelrnn import SequenceRNN
 from pixelrnn.errors import UserError
 from pixelrnn.ordering import ORDERINGS, TRANSFORMS, build, check_order
 
@@ -142,3 +144,9 @@ def test_mistakes_are_named(spec, message):
     with pytest.raises(UserError, match=message) as error:
         build(spec, 2, 2)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("order", [[3, 1, 0, 2], (3, 1, 0, 2), np.array([3, 1, 0, 2])], ids=["list", "tuple", "NumPy"])
+def test_an_order_that_is_no_tensor_is_refused_with_the_way_to_give_it(order):
+    with pytest.raises(UserError, match=r"ordering is a \w+; give an order as a tensor, torch.tensor\(.*permutation"):
+        SequenceRNN((1, 2, 2), 2, ordering=order)

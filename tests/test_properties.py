@@ -87,7 +87,7 @@ def test_a_completion_keeps_the_observed_pixels(
     made = make(model, height, width, channels, levels, likelihood, ordering_spec(name, height, width, steps), several)
     images = random_images(batch, made.shape, levels, seed)
     hidden = torch.stack([draw_mask(height, width, seed + i, least=1) for i in range(batch)])
-    drawn = complete(made, images, hidden, count, strategy, generator=generator(seed), particles=3)
+    drawn = complete(made, images, hidden, count, strategy=strategy, generator=generator(seed), particles=3)
     assert drawn.shape == (batch, count, *made.shape) and drawn.dtype == torch.uint8
     assert int(drawn.max()) < levels
     observed = ~hidden[:, None, None].expand_as(drawn)

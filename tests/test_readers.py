@@ -398,6 +398,64 @@ def test_an_invalid_configuration_is_refused(text, says, saved):
     refused(says, pixelrnn.load, saved)
 
 
+@pytest.fixture
+def ensemble(tmp_path):
+    members = [tiny_model((1, 4, 4), 3, window=3).float(), tiny_model((1, 4, 4), 3, model="PixelCNN").float()]
+    pixelrnn.save(pixelrnn.Ensemble(members), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", ["width", "depth", "encoder_depth", "embedding", "window", "likelihood"])
+def test_a_member_of_a_huge_model_is_refused(option, ensemble):
+    first, second = json.loads((ensemble / CONFIG).read_text())["arguments"]["members"]
+    first["arguments"][option] = HUGE[option]
+    edit(ensemble, members=[first, second])
+    refused(rf"model\.{option}=|members\.0\.\S* is \(.*\) in model.safetensors, and \(", pixelrnn.load, ensemble)
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (lambda first, second: None, "do not fit together"),
+        (lambda first, second: [], "without members"),
+        (lambda first, second: [first], "members.1.* in model.safetensors, and missing in"),
+        (lambda first, second: [first, second, second], "needs 'arguments'"),
+        (lambda first, second: [first] * 1000, "do not fit together"),
+        (lambda first, second: [second, first], "do not fit together"),
+        (lambda first, second: [first, second | {"model": "Ensemble"}], "unknown member 'Ensemble'"),
+        (lambda first, second: [first, second | {"model": "os.system"}], "unknown member 'os.system'"),
+        (lambda first, second: [first, second | {"arguments": "width"}], "needs 'arguments'"),
+        (lambda first, second: [first, {}], "do not fit together"),
+        (lambda first, second: [first, 3], "do not fit together"),
+        (lambda first, second: [first, {**second, "arguments": second["arguments"] | {"more": 1}}], "no option 'more'"),
+        (lambda first, second: [first, {**second, "arguments": second["arguments"] | {"levels": 2}}], "levels 2, and"),
+    ],
+)
+def test_members_of_another_kind(members, says, ensemble):
+    edit(ensemble, members=members(*json.loads((ensemble / CONFIG).read_text())["arguments"]["members"]))
+    refused(says, pixelrnn.load, ensemble)
+
+
+def test_an_ensemble_that_contradicts_its_members_is_refused(ensemble):
+    edit(ensemble, more=1)
+    refused("no option 'more'", pixelrnn.load, ensemble)
+    config = json.loads((ensemble / CONFIG).read_text())
+    del config["arguments"]["more"]
+    config["arguments"]["levels"] = 4
+    (ensemble / CONFIG).write_text(json.dumps(config))
+    refused("levels is 4, and its members' is another one", pixelrnn.load, ensemble)
+
+
+def test_members_along_other_orders_than_the_ensemble_are_refused(ensemble):
+    weights = load_file(ensemble / WEIGHTS)
+    for name in ("members.1.orders", "orders"):
+        other = {**weights, name: weights["orders"].flip(1)}
+        save_file(other, ensemble / WEIGHTS)
+        refused("do not fit together", pixelrnn.load, ensemble)
+    save_file({name: w for name, w in weights.items() if name != "members.0.orders"}, ensemble / WEIGHTS)
+    refused("needs 'arguments' in config.json, and 'orders'", pixelrnn.load, ensemble)
+
+
 def test_nan_is_not_a_value_of_an_option(saved):
     edit(saved, dropout=float("nan"))
     refused("dropout=nan: it is in", pixelrnn.load, saved)
@@ -432,7 +490,7 @@ def test_a_pickle_is_not_run(saved):
 def test_a_header_that_lies_is_refused(lie, saved):
     header = json.dumps({"orders": lie}).encode()
     (saved / WEIGHTS).write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    refused("damaged|is not a complete model", pixelrnn.load, saved)
+    refused("damaged|do not fit together", pixelrnn.load, saved)
     (saved / WEIGHTS).write_bytes((2**62).to_bytes(8, "little") + header)
     refused("damaged", pixelrnn.load, saved)
 

@@ -8,7 +8,7 @@ from conftest import SYMMETRIES, all_images, every_pair, generator, influence, r
 
 from pixelrnn import SequenceRNN, load
 from pixelrnn.cell import CELLS
-from pixelrnn.completion import complete, complete_in_detail, is_exact, log_probs
+from pixelrnn.completion import complete, complete_in_detail, is_exact
 from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate
@@ -47,7 +47,7 @@ def conditional(joint, images, observed, hidden):
 
 def distance(model, images, hidden, expected, strategy, draws, **options):
     """The largest difference between the frequencies of completions of an image and what is expected."""
-    drawn = complete(model, images[None], hidden, draws, strategy, 1.0, generator(1), **options)[0]
+    drawn = complete(model, images[None], hidden, draws, strategy=strategy, generator=generator(1), **options)[0]
     return float((frequencies(drawn) - expected).abs().max())
 
 
@@ -183,7 +183,7 @@ def test_each_image_has_its_own_best_order():
         torch.testing.assert_close(
             together, torch.cat([model.log_prob(images[i : i + 1], hidden[i]) for i in range(5)])
         )
-        torch.testing.assert_close(log_probs(model, drawn)[:, 0], model.log_prob(drawn.images[:, 0], hidden))
+        torch.testing.assert_close(drawn.log_probs[:, 0], model.log_prob(drawn.images[:, 0], hidden))
 
 
 def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
@@ -320,7 +320,7 @@ def test_with_the_hidden_pixels_last_particles_are_the_plain_fill(model):
     hidden[model.order[9:]] = True
     hidden = hidden.view(4, 4)
     draws = [
-        complete(model, images, hidden, 3, strategy, 1.0, generator(4))
+        complete(model, images, hidden, 3, strategy=strategy, generator=generator(4))
         for strategy in ("ancestral", "particles", "auto")
     ]
     assert torch.equal(draws[0], draws[1]) and torch.equal(draws[0], draws[2])
@@ -337,9 +337,11 @@ def test_particles_keep_the_observed_pixels_and_the_seed(model):
         model, images, hidden, generator=generator(), progress=lambda *now: reports.append(now), count=2, particles=16
     )
     assert reports[-1][0] == reports[-1][1] and [done for done, *_ in reports] == sorted(done for done, *_ in reports)
-    again = complete(model, images, hidden, 2, "auto", 1.0, generator(), particles=16)
+    again = complete(model, images, hidden, 2, strategy="auto", generator=generator(), particles=16)
     assert torch.equal(first.images, again)
-    assert not torch.equal(again, complete(model, images, hidden, 2, "auto", 1.0, generator(1), particles=16))
+    assert not torch.equal(
+        again, complete(model, images, hidden, 2, strategy="auto", generator=generator(1), particles=16)
+    )
     observed = ~hidden[:, None, None].expand_as(again)
     assert torch.equal(again[observed], images[:, None].expand_as(again)[observed])
     assert set(first.strategies) == {"particles"} and first.exact == [False] * 3
@@ -386,7 +388,7 @@ def test_the_nats_of_particles(temperature):
         temperature=temperature,
         particles=8,
     )
-    nats, joint = log_probs(model, detail), model.log_prob(detail.images.flatten(0, 1)).detach().view(2, 4)
+    nats, joint = detail.log_probs, model.log_prob(detail.images.flatten(0, 1)).detach().view(2, 4)
     if temperature == 1:
         assert float((joint - nats).std(1).max()) < 1e-6, "what an image's completions are weighed by is one number"
         estimate = detail.log_observed.exp().mean(1).log()
@@ -466,7 +468,7 @@ def test_the_conditionals_of_a_trained_encoder_are_normalised_and_drawn(tmp_path
         with torch.no_grad():
             probabilities = model.log_prob(filled, hidden).exp()
         assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
-        drawn = complete(model, images[:1], hidden, DRAWS, "auto", 1.0, generator(seed))[0, :, 0, hidden]
+        drawn = complete(model, images[:1], hidden, DRAWS, strategy="auto", generator=generator(seed))[0, :, 0, hidden]
         shares = frequencies(drawn.view(-1, 1, 2, 4))
         assert float((shares - probabilities).abs().max()) < 0.015
 

@@ -1,25 +1,30 @@
 """Training learns, stops when it should, and goes on exactly where it stopped."""
 
 import copy
+import csv
 import os
+import re
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import FAST, new_model, random_images, records, run, stripes, tiny_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pixelrnn import UserError, load
+import pixelrnn
+from pixelrnn import SequenceRNN, UserError, load
 from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
 from pixelrnn.data.patches import Patches
 from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import evaluate
+from pixelrnn.files.pictures import to_picture
 from pixelrnn.model import MODELS, inpainting
 from pixelrnn.occlusion import build as occlude
-from pixelrnn.training import Progress, Settings, train
+from pixelrnn.training import Progress, Settings, loop, train
 from pixelrnn.training.loop import Run, _on_card
 from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_objective, make_optimizer, update
@@ -49,9 +54,34 @@ def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
     at = run(tmp_path, drawn=True, validate_every=3, samples=4)
     assert at.step == 20
     models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
-    assert tree(tmp_path).keys() == models | {"last/training.pt", "metrics.jsonl", "curves.png", "samples.png"}
+    written = {"metrics.jsonl", "metrics.csv", "curves.png", "samples.png"}
+    assert tree(tmp_path).keys() == models | {"last/training.pt", *written}
     valid = [record["step"] for record in records(tmp_path) if "valid_nats" in record]
     assert valid == [3, 6, 9, 12, 15, 18, 20]
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == valid, "one row for an update"
+    assert all(row["train_bits_per_dim"] and row["valid_nats"] for row in rows)
+
+
+def test_without_a_terminal_a_line_tells_the_progress_at_times(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "REPORT_EVERY", 0)
+    run(tmp_path, progress=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update")]
+    assert len(lines) == 20
+    assert re.fullmatch(
+        r"update     20 of 20: [\d,.]+ images/s, 0 min left; bits/dim train [\d.]+, valid [\d.]+, best .*", lines[-1]
+    )
+
+
+def test_a_state_is_saved_at_times_between_validations(tmp_path, monkeypatch):
+    saved = []
+    keep = loop.state.save
+    monkeypatch.setattr(loop.state, "save", lambda *args: (saved.append(args[-1].step), keep(*args)))
+    run(tmp_path / "a", validate_every=10)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0)
+    run(tmp_path / "b", validate_every=10)
+    assert saved == [10, 20, *range(1, 21)]
 
 
 def test_the_saved_model_is_the_averaged_one(tmp_path):
@@ -439,3 +469,89 @@ def test_an_update_never_waits_for_the_device(name, options, bptt, monkeypatch):
 
 def all_steps(hidden):
     return torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape), hidden
+
+
+# --- pixelrnn.train ---------------------------------------------------------------------------------------------------
+
+QUICK = {"epochs": 2, "batch_size": 8, "warmup_steps": 2, "average_decay": 0.9}
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """pixelrnn.train without its pictures; returns the trained model, what train() returned, and its notes."""
+    monkeypatch.setattr("pixelrnn.training.records.show", lambda *_: None)
+
+    def trained(images, levels=2, channels=1, **options):
+        torch.manual_seed(1)
+        model, notes = SequenceRNN((channels, 4, 4), levels, width=8, depth=1), []
+        with notes_to(notes.append):
+            at = pixelrnn.train(model, images, progress=False, **{**QUICK, **options})
+        return model, at, notes
+
+    return trained
+
+
+def test_training_on_arrays_and_pictures_is_that_on_tensors(training):
+    images, valid = random_images(20, (3, 4, 4), 256), random_images(6, (3, 4, 4), 256, seed=1)
+    expected, at, notes = training(images, 256, 3, valid=valid)
+    assert at.step == 6 and notes == []
+    forms = {
+        "NumPy": [part.movedim(1, -1).numpy() for part in (images, valid)],
+        "PIL": [[to_picture(image) for image in part] for part in (images, valid)],
+        "data set": [Dataset("the same", 256, images, valid, valid), None],
+    }
+    for name, (train_on, held) in forms.items():
+        model, again, _ = training(train_on, 256, 3, valid=held)
+        assert again.best_nats == at.best_nats, name
+        assert all(map(torch.equal, model.state_dict().values(), expected.state_dict().values())), name
+
+
+def test_the_model_has_the_weights_that_were_best_and_can_be_used_at_once(training, tmp_path):
+    data = stripes()
+    model, at, _ = training(data.train, valid=data.valid, folder=tmp_path / "run", epochs=6, learning_rate=0.05)
+    assert not model.training and at.stopped_by == "" and len(repr(at)) < 200
+    assert pixelrnn.evaluate(model, data.valid).nats == pytest.approx(at.best_nats)
+    kept = load(tmp_path / "run" / "best")
+    assert all(map(torch.equal, model.state_dict().values(), kept.state_dict().values()))
+    assert model.trained_on == kept.trained_on
+    _, again, notes = training(data.train, valid=data.valid, folder=tmp_path / "run", epochs=6, learning_rate=0.05)
+    assert again.step == at.step and any("nothing left to do" in text for text in notes)
+
+
+def test_a_tenth_is_kept_for_validation_with_a_note_and_nothing_on_the_disk(training, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    model, _, notes = training(random_images(30, (1, 4, 4), 2))
+    assert notes == ["valid=None: validation takes 3 of the 30 images"]
+    assert len(model.train_digests) <= 27 and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ends_before_its_first_validation_has_the_last_weights(training, monkeypatch):
+    monkeypatch.setattr(Run, "stop_reason", lambda run, received: "SIGINT")
+    model, at, notes = training(stripes().train, valid=stripes().valid, epochs=5)
+    assert (at.step, at.stopped_by) == (1, "SIGINT") and "before its first validation" in notes[0]
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (torch.rand(9, 1, 4, 4), {}, "images are float32; they must be uint8 levels in .0, 2."),
+        (np.zeros((9, 5, 4), np.uint8), {}, r"images have shape \(9, 5, 4\); this model takes \(batch, 1, 4, 4\)"),
+        (np.full((9, 4, 4), 255, np.uint8), {}, r"value 255; this model has 2 levels.*requantise\(images, 256, 2\)"),
+        (np.zeros((1, 4, 4), np.uint8), {}, "0 images to train on and 1 for validation"),
+        (stripes(), {"valid": stripes().valid}, "valid=…: a data set has validation images of its own"),
+        (stripes().train, {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
+        (stripes().train, {"epochs": 0}, "epochs=0: it is a whole number from 1"),
+        ("digits", {}, "images is a str; give a tensor, a NumPy array"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_in_one_line(training, images, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        training(images, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(UserError, match="model is a str; give a model, such as"):
+        pixelrnn.train("digits", stripes())

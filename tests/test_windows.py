@@ -255,11 +255,11 @@ def test_the_same_completions_of_pil_numpy_and_torch(photos, tmp_path):
         (Image.fromarray(array), mask),
         (Image.fromarray(array), mask.convert("1")),
     ]
-    found = [pixelrnn.complete_picture(*pair, photos, 2, generator=generator()) for pair in given]
+    found = [pixelrnn.complete_picture(*pair, photos, count=2, generator=generator()) for pair in given]
     for one in found[1:]:
         assert torch.equal(one.draws, found[0].draws) and torch.equal(one.draw(1), found[0].draw(1))
     pixelrnn.save(photos.float(), tmp_path / "photos")
-    again = pixelrnn.complete_picture(picture, hidden, tmp_path / "photos", 2, generator=generator())
+    again = pixelrnn.complete_picture(picture, hidden, tmp_path / "photos", count=2, generator=generator())
     assert again.draws.shape == (2, 3, 14) and torch.equal(again.draw(0)[:, ~hidden], picture[:, ~hidden])
     photos.double()
 
@@ -267,7 +267,7 @@ def test_the_same_completions_of_pil_numpy_and_torch(photos, tmp_path):
 def test_a_grey_picture_is_completed_as_one_with_equal_channels(photos):
     grey, hidden = random_images(1, (1, 5, 6), 256)[0], torch.ones(5, 6, dtype=torch.bool).triu()
     forms = (grey, grey[0].numpy(), Image.fromarray(grey[0].numpy()), grey.expand(3, -1, -1))
-    found = [pixelrnn.complete_picture(form, hidden, photos, 1, generator=generator()) for form in forms]
+    found = [pixelrnn.complete_picture(form, hidden, photos, count=1, generator=generator()) for form in forms]
     assert all(torch.equal(one.draws, found[0].draws) for one in found) and found[0].draw(0).shape == (3, 5, 6)
 
 
@@ -282,7 +282,7 @@ def test_pil_images_are_understood_as_files_are(photos):
     strokes = np.zeros((5, 7, 4), np.uint8)
     strokes[1, 2:5] = 255, 0, 0, 255
     for picture, stored in ((Image.fromarray(values), values // 257), (opaque, np.array(opaque.convert("RGB")))):
-        found = pixelrnn.complete_picture(picture, Image.fromarray(strokes), photos, 1, generator=generator())
+        found = pixelrnn.complete_picture(picture, Image.fromarray(strokes), photos, count=1, generator=generator())
         assert found.hidden.nonzero().tolist() == [[1, 2], [1, 3], [1, 4]]
         observed = found.draw(0)[:, ~found.hidden].numpy()
         assert (observed == (stored if stored.ndim == 3 else stored[..., None])[~found.hidden.numpy()].T).all()
@@ -292,11 +292,18 @@ def random_rgb(height, width):
     return Image.fromarray(random_images(1, (3, height, width), 256)[0].permute(1, 2, 0).numpy())
 
 
+def test_the_best_draw_is_the_most_probable_and_the_repr_is_short(photos):
+    hidden = torch.ones(5, 6, dtype=torch.bool)
+    found = pixelrnn.complete_picture(random_rgb(5, 6), hidden, photos, count=4, generator=generator())
+    assert torch.equal(found.best, found.draw(int(found.log_probs.argmax())))
+    assert repr(found) == "PictureCompletions(4 draws of 30 hidden pixels of 6x5)"
+
+
 def test_the_callers_picture_may_change_afterwards(photos):
     for picture in (torch.full((3, 4, 5), 7, dtype=torch.uint8), np.full((4, 5, 3), 7, np.uint8)):
         hidden = torch.zeros(4, 5, dtype=torch.bool)
         hidden[0, 0] = True
-        found = pixelrnn.complete_picture(picture, hidden, photos, 1, generator=generator())
+        found = pixelrnn.complete_picture(picture, hidden, photos, count=1, generator=generator())
         picture[:] = 0
         hidden[:] = True
         assert (found.mean[:, 1:] == 7).all() and found.hidden.sum() == 1
@@ -318,8 +325,12 @@ def test_what_is_no_generator_is_refused(photos):
         (turned(Image.new("RGB", (5, 5))), torch.ones(5, 5).bool(), "EXIF orientation 6.*exif_transpose"),
         (Image.new("I", (5, 5), 70_000), torch.ones(5, 5).bool(), "the picture holds values from 70000"),
         (np.zeros((5, 5, 3), np.uint8), Image.new("L", (5, 5)), "mask hidden hides nothing"),
-        (np.zeros((5, 5, 3), np.uint8), np.ones((5, 5), np.uint8), "hidden is torch.uint8; give bool"),
-        (np.zeros((5, 5, 3), np.uint8), [[True]], "hidden is list"),
+        (
+            np.zeros((5, 5, 3), np.uint8),
+            np.ones((5, 5), np.uint8),
+            "hidden is torch.uint8 .*must be torch.bool .*mask > 127",
+        ),
+        (np.zeros((5, 5, 3), np.uint8), [[True]], "hidden is a list of list; give"),
         (np.zeros((5, 5, 3), np.uint8), Image.new("L", (4, 5), 255), "must be torch.bool \\(5, 5\\)"),
     ],
 )

@@ -605,41 +605,47 @@ def large_lstm(check: Check) -> pixelrnn.SequenceRNN:
 
 
 def sampling(check: Check) -> None:
-    """Sampling by graph and by loop, and how many steps a recording costs."""
+    """Sampling an LSTM by graph and by loop."""
     model = large_lstm(check).to(check.device).eval()
-    recordings: list[float] = []
-    record: Any = getattr(cuda_graph.DrawnStep, "_record", None)
-
-    def timed(self: Any, *arguments: Any) -> None:
-        recordings.append(check.once(partial(record, self, *arguments)))
-
     sample(model, 2)
     for batch in (4, 8) if check.small else (64, 4096):
         with check.case(f"sampling {batch}"):
-            recordings.clear()
-            if record:
-                cuda_graph.DrawnStep._record = timed  # type: ignore[method-assign]
-            try:
-                graph = check.seconds(partial(sample, model, batch))
-            finally:
-                if record:
-                    cuda_graph.DrawnStep._record = record  # type: ignore[method-assign]
-            with loop_alone():
-                loop = check.seconds(partial(sample, model, batch))
-            rates = f"graph {batch / graph:,.0f} images/s, loop {batch / loop:,.0f}"
-            if recordings:
-                each = recordings[-1] if len(recordings) > 1 else 0.0  # recorded in every call, or once
-                saved = (loop - graph + each) / model.pixels
-                steps = f"{recordings[-1] / saved:.0f} steps" if saved > 0 else "never"
-                rates += f"; recording {1e3 * recordings[-1]:.1f} ms ({len(recordings)} in 4 calls)"
-                rates += f", saves {1e6 * saved:.0f} µs a step, pays after {steps}"
-            check.line(f"LSTM 2x256, {batch} images", rates)
-            with loop_alone():
-                loops = sample(model, batch, generator=Generator(check.device).manual_seed(0))
-            graphs = sample(model, batch, generator=Generator(check.device).manual_seed(0))
-            differ, images = loops != graphs, (loops != graphs).flatten(1).any(1)
-            text = f"{int(differ.sum())} of {differ.numel()} values differ, in {int(images.sum())} images"
-            check.line(f"graph and loop, {batch} images", text, not bool(differ.any()))
+            graph_and_loop(check, "LSTM 2x256", model, batch)
+
+
+def graph_and_loop(check: Check, name: str, model: Model, batch: int, repeats: int = 3) -> None:
+    """Sampling by graph and by loop: the speed of both, after how many steps the recordings pay, and the same images."""
+    recordings: list[float] = []
+    drawn: list[Tensor] = []
+    record: Any = cuda_graph.DrawnStep._record
+
+    def timed(*arguments: Any) -> Any:
+        made: list[Any] = []
+        recordings.append(check.once(lambda: made.append(record(*arguments))))
+        return made[0]
+
+    def draw() -> None:
+        drawn.append(sample(model, batch, generator=Generator(check.device).manual_seed(0)))
+
+    cuda_graph.DrawnStep._record = timed  # type: ignore[method-assign]
+    try:
+        graph = check.seconds(draw, repeats)
+    finally:
+        cuda_graph.DrawnStep._record = record  # type: ignore[method-assign]
+    calls, by_graph = len(drawn), drawn[-1]
+    with loop_alone():
+        loop = check.seconds(draw, repeats)
+    rates = f"graph {batch / graph:,.1f} images/s, loop {batch / loop:,.1f}"
+    if recordings:
+        each = sum(recordings) / calls
+        saved = (loop - graph + each) / model.pixels
+        steps = f"{each / saved:.0f} steps" if saved > 0 else "never"
+        rates += f"; recording {1e3 * each:.1f} ms ({len(recordings)} in {calls} calls)"
+        rates += f", saves {1e6 * saved:.0f} µs a step, pays after {steps}"
+    check.line(f"{name}, {batch} images", rates)
+    differ = drawn[-1] != by_graph
+    text = f"{int(differ.sum())} of {differ.numel()} values differ, in {int(differ.flatten(1).any(1).sum())} images"
+    check.line(f"{name}: graph and loop, {batch} images", text, not bool(differ.any()))
 
 
 def speed(check: Check) -> None:
@@ -665,17 +671,18 @@ def speed(check: Check) -> None:
 
 
 def paper(check: Check) -> None:
-    """Training and sampling the paper's models, which launch many kernels."""
+    """Training and sampling the paper's models, which launch many kernels; sampling by graph and by loop."""
     shape, batch = ((1, 8, 8), 4) if check.small else ((1, 28, 28), 64)
     kinds: list[tuple[str, dict[str, Any]]] = [
         *[
             (name, {"width": 32, "depth": 1 if check.small else 7})
-            for name in ("PixelCNN", "RowLSTM", "DiagonalBiLSTM")
+            for name in ("PixelCNN", "RowLSTM", "DiagonalBiLSTM", "MultiScale")
         ],
         ("SequenceRNN", {"width": 256, "depth": 2, "cell": "gru_reset_before"}),
     ]
     for kind, options in kinds:
-        name = f"{kind} {options.get('cell', '')} {options['depth']}x{options['width']}, batch {batch}"
+        form = f"{options.get('cell', kind)} {options['depth']}x{options['width']}"
+        name = f"{form}, batch {batch}"
         with check.case(name):
             torch.manual_seed(0)
             model = MODELS[kind](shape, 2, **options).to(check.device)
@@ -685,8 +692,7 @@ def paper(check: Check) -> None:
             text = f"training {batch / trained:,.0f} images/s, {1e3 * trained:.0f} ms"
             check.line(name, f"{text}; {launched(check, step)}{peak}")
             replayed(check, name, model, images, Settings())
-            drawn = check.once(partial(sample, model, batch))
-            check.line(name, f"sampling {batch / drawn:,.1f} images/s, {1e6 * drawn / model.pixels:.0f} µs a step")
+            graph_and_loop(check, form, model, batch, repeats=1)
 
 
 def inpainting(check: Check) -> None:

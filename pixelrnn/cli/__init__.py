@@ -13,6 +13,7 @@ from io import TextIOWrapper
 
 COMMANDS = {
     "train": "train a model on a data set",
+    "compare": "compare training runs: the best validation of each, the options that differ, and the curves",
     "evaluate": "measure nats and bits per dimension on a data set, and of hidden parts given the rest",
     "complete": "fill the hidden pixels of a picture, or of test images",
     "sample": "draw images from scratch",
@@ -33,6 +34,16 @@ Examples
 
 pixelrnn COMMAND --help shows a command's options.
 Tab completion: eval "$(pixelrnn -sc install=bash)", or zsh, or fish."""
+
+SHORT = """\
+pixelrnn completes and draws images with pixel recurrent networks.
+  pixelrnn complete image=photo.jpg mask=mask.png   fills what a mask hides in a picture of your own
+  pixelrnn sample checkpoint=mnist_binary           draws images from scratch
+  pixelrnn train data=folder data.root=photos       trains a model on your own pictures
+  pixelrnn serve                                    opens a page with a brush
+  pixelrnn models                                   lists the models that come with it
+  pixelrnn --help                                   lists all commands
+Try this first: pixelrnn complete"""
 
 
 def main() -> None:
@@ -55,8 +66,10 @@ def main() -> None:
 
 
 def _command(words: list[str]) -> int:
-    command, *rest = words or ["--help"]
-    if command in ("-h", "--help", "help"):
+    command, *rest = words or [""]
+    if not command:
+        print(SHORT)
+    elif command in ("-h", "--help", "help"):
         print(USAGE.format("\n".join(f"  {name:<10} {meaning}" for name, meaning in COMMANDS.items())))
     elif command == "--version":
         from pixelrnn import __version__

@@ -32,8 +32,12 @@ class Stopped(BaseException):
 def launch(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it, and return the exit code."""
     try:
-        for job in _jobs(command, words):
-            _run(job)
+        jobs = _jobs(command, words)
+        for job in jobs:
+            if not job.is_done:
+                _run(job)
+        if command == "train" and len(jobs) > 1:
+            _compare(jobs[0].folder.parent)
     except Stopped as signal:
         return SIGNALS[str(signal)]
     except UserError as error:
@@ -43,6 +47,16 @@ def launch(command: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     return 0
+
+
+def _compare(sweep: Path) -> None:
+    """Print the table of a sweep's runs, and draw their curves into its folder."""
+    from pixelrnn import distributed
+    from pixelrnn.cli import compare
+    from pixelrnn.training.records import RECORDS
+
+    if distributed.is_main() and (runs := [path.parent for path in sorted(sweep.glob(f"*/{RECORDS}"))]):
+        compare.show(runs, sweep / "comparison.png")
 
 
 def _jobs(command: str, words: list[str]) -> list[Job]:

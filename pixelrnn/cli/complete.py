@@ -15,10 +15,10 @@ from pixelrnn import figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import complete_picture
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import load_checkpoint, load_data, pixel_bar
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
-from pixelrnn.completion.fill import complete_in_detail, log_probs
+from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError, note
@@ -29,6 +29,7 @@ from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
 
+ANIMATED = (4, 6)  # images, and completions of each, that an animation shows at most
 OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
 
 
@@ -67,8 +68,7 @@ def run(job: Job) -> None:
     if work.own:
         say_if_unlike(model, cfg.image, drawn.images.flatten(0, 1))
 
-    nats = log_probs(model, drawn)
-    records = _write_pictures(model, work, drawn, nats, folder)
+    records = _write_pictures(model, work, drawn, folder)
     known = None if work.own and len(work.masks) == 1 else images  # nobody knows what is under a user's mask
     picture = folder / f"completions.{cfg.figures}"
     if len(work.masks) == 1:
@@ -79,14 +79,24 @@ def run(job: Job) -> None:
         figure = figures.by_occlusion(work.originals, hides, completed, model.levels, list(work.masks))
     figures.save_figure(figure, picture)
     if cfg.maps:
-        best = drawn.images[torch.arange(len(drawn.images)), nats.argmax(1)]
-        _write_maps(model, work, drawn, best, known, folder / f"maps.{cfg.figures}")
+        _write_maps(model, work, drawn, known, folder / f"maps.{cfg.figures}")
+    if cfg.animation:
+        _animate(model, drawn, folder / "completions.gif")
     settings = job.settings()
     if cfg.mask or cfg.occlusions:
         settings["occlusion"] = None
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
     print(f"pictures   {picture}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
+
+
+def _animate(model: Model, drawn: Completions, path: Path) -> None:
+    """Write the animation of the first completions of the first images."""
+    rows, columns = (min(n, most) for n, most in zip(drawn.images.shape, ANIMATED, strict=False))
+    hidden, orders = drawn.hidden[:rows].cpu(), model.orders.cpu()[torch.tensor(drawn.orders[:rows])]
+    figures.save_animation(drawn.images[:rows, :columns], figures.times_of(hidden, orders), model.levels, path)
+    part = "" if (rows, columns) == drawn.images.shape[:2] else f": {columns} completions of {rows} images"
+    print(f"animation  {path}{part}")
 
 
 def _asked(job: Job) -> set[str]:
@@ -105,7 +115,7 @@ def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
         specs = _occlusions(cfg)
         masks = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in specs.items()}
         work = Work(limited(load_data(cfg, model).test, cfg.limit), masks)
-    print(f"model      {cfg.checkpoint}: {describe_model(model)}")
+    print(f"model      {checkpoint_name(cfg)}: {describe_model(model)}")
     if (own := work.own) and own.changed:
         height, width = own.picture.shape[1:]
         stretched = "stretched to" if not own.frame and height * model.shape[2] != width * model.shape[1] else "as"
@@ -155,11 +165,11 @@ def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
             note(f"the plain fill is exact here, so it is used instead of particles{mask}")
 
 
-def _write_pictures(model: Model, work: Work, drawn: Completions, nats: Tensor, folder: Path) -> list[dict[str, Any]]:
+def _write_pictures(model: Model, work: Work, drawn: Completions, folder: Path) -> list[dict[str, Any]]:
     """Write each completion as a picture, at the user's picture's own size, and return a record of each."""
     records = []
     for row, (i, name, stem) in enumerate(work.names()):
-        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row, nats), strict=True)):
+        for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row), strict=True)):
             path = folder / "completions" / f"{stem}-{k:03d}.png"
             if work.own:
                 save_picture(work.own.paste(completion.cpu(), work.fine[row]), path)
@@ -182,10 +192,10 @@ def _file_names(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _write_maps(model: Model, work: Work, drawn: Completions, best: Tensor, known: Tensor | None, path: Path) -> None:
+def _write_maps(model: Model, work: Work, drawn: Completions, known: Tensor | None, path: Path) -> None:
     """Write the figure of the maps, and for each image its mean and its entropy as pictures and, in maps.npz, as numbers."""
     mean, entropy = uncertainty.maps(model, drawn)
-    figures.save_figure(figures.maps(drawn.hidden, best, mean, entropy, known, model.levels), path)
+    figures.save_figure(figures.maps(drawn.hidden, drawn.best, mean, entropy, known, model.levels), path)
     most = float(entropy.max()) or 1.0
     for i, (_, _, stem) in enumerate(work.names()):
         save_picture(in_8_bits(mean[i], model.levels - 1), path.parent / "maps" / f"{stem}-mean.png")

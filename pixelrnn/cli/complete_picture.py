@@ -1,5 +1,6 @@
 """pixelrnn complete image=…, with a model for pictures of any size: at the picture's own size, window by window."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, interval_caveat
 from pixelrnn.errors import UserError, note
+from pixelrnn.figures.animation import LARGE
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN
@@ -52,8 +54,21 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
         tell_hidden(name, hidden)
         note_if_all(name, hidden)
-        with pixel_bar("completing") as progress:
+        rounds = list[Tensor]()  # the first completion after each batch of windows
+        every = math.ceil(max(hidden.shape) / LARGE)  # rows and columns of a picture that an animation shows
+        with pixel_bar("completing") as bar:
+
+            def progress(done: int, total: int, images: Tensor) -> None:
+                bar(done, total, images)
+                if cfg.animation:
+                    rounds.append(images[0, :, ::every, ::every].cpu())
+
             found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
+        if cfg.animation:
+            times = figures.times_of_rounds(rounds, hidden[::every, ::every])
+            path = folder / f"{stem}completions.gif"
+            figures.save_animation(rounds[-1][None, None], times[None], model.levels, path)
+            print(f"animation  {path}: the first completion")
         written = _write(found, own, folder, stem)
         records.append({"occlusion": name, "interval_share": None if caveat else WITHIN, **written})
         path = folder / f"{stem}completions.{cfg.figures}"

@@ -6,7 +6,7 @@ Words are flags, and options of the form name=value. Hydra reads the values; pat
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from os.path import exists, expanduser
 from pathlib import Path
@@ -31,6 +31,7 @@ PATHS = {
     *("hydra.run.dir", "hydra.sweep.dir"),
 }
 HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
+LISTED = re.compile(r"""('[^']*'|"[^"]*")|([^\[\],]+)""")  # a path in a list, in quotes or not
 PLUGINS = re.compile(r"hydra[./](launcher|sweeper)\b.*")  # options that hand a sweep to Hydra
 
 
@@ -43,6 +44,7 @@ class Job:
     overrides: list[str]
     folder: Path
     is_recorded: bool  # False for commands that write nothing
+    is_done: bool = False  # one of Hydra's launchers ran it
 
     @property
     def records(self) -> Path:
@@ -61,7 +63,7 @@ class Job:
 def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | None = None) -> list[Job]:
     """The jobs of a command line, with their options checked; none if it only asks to print the configuration (--cfg).
 
-    If it names a launcher or a sweeper of Hydra, that runs the jobs here, by task(cfg), and none are returned.
+    If it names a launcher or a sweeper of Hydra, that runs the jobs here, by task(cfg); they are returned as done.
     """
     given = parse(words, command)
     overrides = given.overrides
@@ -93,7 +95,7 @@ def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | 
                     raise UserError(f"{given.plugin}= starts the runs itself: leave it out, or start without torchrun")
                 multirun = GlobalHydra.instance().hydra.multirun  # type: ignore[union-attr]  # initialised above
                 multirun(command, task, overrides)
-                return []
+                jobs = [replace(job, is_done=True) for job in jobs]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, command)) from None
     except ValueError as error:  # Hydra's, for a group that is set to null
@@ -154,9 +156,9 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
             f"bundled one: {', '.join(pretrained.names())}"
         )
-    for name in ("checkpoint", "init"):
-        if options.get(name):
-            pretrained.find(options[name])
+    given = [options[name] for name in ("checkpoint", "init") if options.get(name)]
+    for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given)):
+        pretrained.find(one)
 
 
 def _defaults_of_member(group: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,6 +260,7 @@ class Arguments:
     """A command line: its options, with their paths in quotes, and its flags."""
 
     overrides: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)  # the words of `compare` that stand alone: folders
     sweep: bool = False  # -m
     plugin: str = ""  # an option that hands the sweep to Hydra
     cfg: str = ""  # --cfg job
@@ -277,8 +280,12 @@ def parse(words: list[str], command: str) -> Arguments:
             setattr(found, "cfg" if name in ("-c", "--cfg") else "config_dir", value)
         elif (equals and not word.startswith("-")) or word.startswith("~"):  # with ~, Hydra deletes an option
             found.overrides.append(quoted(word, found.sweep))
+        elif command == "compare" and not word.startswith("-"):
+            found.runs.append(in_quotes(expanduser(word)))
         elif word not in ("-m", "--multirun"):
             raise UserError(f"{_not_an_option(command, *words[i:])} {help_hint}")
+    if found.runs:
+        found.overrides.append(f"runs=[{','.join(found.runs)}]")
     if found.cfg not in ("", "job"):
         raise UserError(f"--cfg {found.cfg}: it is --cfg job {help_hint}")
     named = {name_of(override) for override in found.overrides}
@@ -327,6 +334,8 @@ def quoted(override: str, sweep: bool = False) -> str:
     if option.lstrip("+") not in PATHS or not value:
         return override
     sweep = sweep and not option.startswith("hydra.")
+    if option == "checkpoint" and (value[0] == "[" or (sweep and ",[" in value)):
+        return f"{option}={LISTED.sub(lambda found: found[1] or in_quotes(found[2].strip()), value)}"
     parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
     override = f"{option}={','.join(parts)}"
     try:

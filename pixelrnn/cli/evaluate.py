@@ -11,7 +11,7 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import load_checkpoint, load_data
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data
 from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
@@ -49,24 +49,26 @@ def run(job: Job) -> None:
     print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
     trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
     if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
-        note(f"checkpoint {cfg.checkpoint} does not keep which images it was trained on, so repeats cannot be counted")
+        note(
+            f"checkpoint {checkpoint_name(cfg)} does not keep which images it was trained on, so repeats cannot be counted"
+        )
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     report: dict[str, Any] = {}
     exact = likelihoods.log_probs(model, images, None, cfg.batch_size)
     _row(report, "all", Likelihoods.of(exact, model.dimensions), "exact")
     if cfg.ensemble:
-        mean = likelihoods.evaluate_ensemble(model, images, cfg.batch_size)
+        mean = likelihoods.evaluate_ensemble(model, images, batch_size=cfg.batch_size)
         _row(report, f"all, mean of {len(model.orders)} orders", mean, "exact")
     for name, mask in {**model.parts, **hidden}.items():
-        how = (cfg.strategy, cfg.particles, generator, cfg.batch_size)
-        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, *how))
+        how = {"particles": cfg.particles, "generator": generator, "batch_size": cfg.batch_size}
+        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, cfg.strategy, **how))
         report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
     if not distributed.is_main():
         return
     if cfg.completions:
         _complete(model, images[: cfg.completed_images], hidden, job, generator, fills, report)
     path = folder / "evaluation.json"
-    about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
+    about = {"checkpoint": checkpoint_name(cfg), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
     write_json(path, {**about, "images_trained_on": repeats, "results": report, "typical": typical})
     picture = folder / f"evaluation.{cfg.figures}"
@@ -104,9 +106,8 @@ def _complete(
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)
-        drawn = complete(
-            model, images, on_device, cfg.completions, cfg.strategy, 1.0, generator, particles=cfg.particles
-        )
+        how = {"strategy": cfg.strategy, "particles": cfg.particles}
+        drawn = complete(model, images, on_device, cfg.completions, generator=generator, **how)
         found = quality(images, drawn, mask, model.levels)
         print(
             f"{name:<28}{found.psnr:>20.2f}{found.best_psnr:>8.2f}{found.ssim:>12.3f}{found.best_ssim:>8.3f}",

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pixelrnn import distributed, figures
 from pixelrnn.cli.compose import Job
-from pixelrnn.cli.setup import load_checkpoint, pixel_bar
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, pixel_bar
 from pixelrnn.completion.describe import describe, describe_model
 from pixelrnn.completion.fill import sample
 from pixelrnn.errors import note
@@ -19,7 +19,7 @@ from pixelrnn.pixels import requantise
 
 def run(job: Job) -> None:
     cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
-    print(f"model      {cfg.checkpoint}: {describe_model(model)}; {describe(model.shape, model.levels)}")
+    print(f"model      {checkpoint_name(cfg)}: {describe_model(model)}; {describe(model.shape, model.levels)}")
     if cfg.temperature != 1:
         note(f"at temperature {cfg.temperature:g} these are not samples of the model's p(x)")
     images = _in_batches(model, cfg)
@@ -47,6 +47,6 @@ def _in_batches(model: Model, cfg: DictConfig) -> Tensor:
     for i in distributed.shard(torch.arange(len(counts))).tolist():
         generator = torch.Generator(model.order.device).manual_seed(cfg.seed + 1_000_003 * i)
         with pixel_bar(f"sampling {i + 1}/{len(counts)}" if len(counts) > 1 else "sampling") as progress:
-            drawn = sample(model, counts[i], cfg.temperature, generator, progress)
+            drawn = sample(model, counts[i], temperature=cfg.temperature, generator=generator, progress=progress)
         images[i * cfg.batch_size :][: len(drawn)] = drawn.cpu()
     return distributed.all_reduce_sum(images)  # an image is 0 in the processes that did not draw it

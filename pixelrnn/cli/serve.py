@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pixelrnn import pretrained
 from pixelrnn.cli.app import Stopped
 from pixelrnn.cli.compose import Job
-from pixelrnn.cli.setup import choose_device, load_checkpoint, load_data
+from pixelrnn.cli.setup import checkpoint_name, choose_device, load_checkpoint, load_data
 from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
@@ -40,4 +40,4 @@ def _own(cfg: DictConfig) -> LoadedModel:
         print(f"examples   drawn by the model itself, because its test data are missing: {error}")
         generator = torch.Generator(model.order.device).manual_seed(0)
         examples, source = sample(model, 8, generator=generator).cpu(), "drawn by the model itself"
-    return LoadedModel(str(cfg.checkpoint), model, examples, source)
+    return LoadedModel(checkpoint_name(cfg), model, examples, source)

@@ -16,7 +16,7 @@ from pixelrnn.completion.describe import describe
 from pixelrnn.completion.fill import Progress
 from pixelrnn.data import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
-from pixelrnn.model import Model
+from pixelrnn.model import Ensemble, Model
 
 
 def choose_device(cfg: DictConfig) -> torch.device:
@@ -47,8 +47,17 @@ def _too_old() -> str | None:
 
 
 def load_checkpoint(cfg: DictConfig) -> Model:
-    """The model of cfg.checkpoint on the device of cfg.device."""
-    return checkpoint.load(cfg.checkpoint, choose_device(cfg))
+    """The model of cfg.checkpoint on the device of cfg.device; of a list of checkpoints, their ensemble."""
+    device, given = choose_device(cfg), plain(cfg.checkpoint)
+    if isinstance(given, list):
+        return Ensemble([checkpoint.load(member, device) for member in given])
+    return checkpoint.load(given, device)
+
+
+def checkpoint_name(cfg: DictConfig) -> str:
+    """cfg.checkpoint as the command line has it."""
+    given = plain(cfg.checkpoint)
+    return f"[{','.join(given)}]" if isinstance(given, list) else str(given)
 
 
 def refuse_others(cfg: DictConfig, usual: Mapping[str, Any], why: str) -> None:
@@ -78,7 +87,7 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
     shape = (model.shape[0], *data.shape[1:]) if any_size else model.shape
     if data.shape != shape or data.levels != model.levels:
         raise UserError(
-            f"{data.name} has images of {describe(data.shape, data.levels)}; checkpoint {cfg.checkpoint} models "
+            f"{data.name} has images of {describe(data.shape, data.levels)}; checkpoint {checkpoint_name(cfg)} models "
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
         )
     return data
@@ -89,12 +98,12 @@ def _own_data(cfg: DictConfig, model: Model) -> dict[str, Any]:
     spec: dict[str, Any] | None = model.trained_on.get("data")
     if spec is None:
         raise UserError(
-            f"checkpoint {cfg.checkpoint} does not say what it was trained on; choose data=digits, data=mnist, …"
+            f"checkpoint {checkpoint_name(cfg)} does not say what it was trained on; choose data=digits, data=mnist, …"
         )
     spec = {**spec, "root": cfg.root or spec.get("root")}
     if spec["name"] in ("folder", "photos") and not spec["root"]:
         raise DataMissing(
-            f"checkpoint {cfg.checkpoint} was trained on a folder of pictures: give root=<such a folder>, or data=…"
+            f"checkpoint {checkpoint_name(cfg)} was trained on a folder of pictures: give root=<such a folder>, or data=…"
         )
     return spec
 

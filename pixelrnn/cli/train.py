@@ -1,5 +1,10 @@
 """pixelrnn train"""
 
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import TextIOBase
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +15,9 @@ from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost, note
-from pixelrnn.model import MODELS, Model
+from pixelrnn.errors import ProcessLost, UserError, note
+from pixelrnn.files.atomic import append
+from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
 from pixelrnn.training.state import Settings, way_on
@@ -20,10 +26,47 @@ from pixelrnn.training.update import occlusion_of
 
 def run(job: Job) -> float:
     """Train, and return the best nats per validation image, which Hydra's sweepers minimise."""
+    log = Log(job.folder / "train.log")
+
+    def begins() -> None:
+        record(job)
+        log.open()
+
+    with redirect_stdout(log):
+        return _train(job, begins)
+
+
+class Log(TextIOBase):
+    """Standard output, and from open() on also a file. It begins with all that was printed before."""
+
+    def __init__(self, path: Path):
+        self.terminal, self.path, self.before, self.is_open = sys.stdout, path, "", False
+
+    def open(self) -> None:
+        append(self.path, self.before)
+        self.is_open = True
+
+    def write(self, text: str) -> int:
+        if self.is_open:
+            append(self.path, text)
+        else:
+            self.before += text
+        return self.terminal.write(text)
+
+    def flush(self) -> None:
+        self.terminal.flush()
+
+
+def _train(job: Job, begins: Callable[[], None]) -> float:
+    """begins() is called before anything in the folder changes, and only if something is left to do."""
     cfg, folder = job.cfg, job.folder
     settings, device = Settings(**plain(cfg.training)), choose_device(cfg)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
+    if isinstance(saved, Ensemble):
+        raise UserError(
+            f"init={cfg.init} is an ensemble, which is not trained; give the checkpoint of one of its members"
+        )
     if saved:
         specs = _as_saved(specs, saved, job.chosen)
     data = datasets.load(specs["data"])
@@ -52,7 +95,7 @@ def run(job: Job) -> float:
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed, begins=lambda: record(job))
+        at = train(model, data, settings, folder, cfg.seed, begins=begins)
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
 

@@ -6,5 +6,5 @@ from pixelrnn.evaluation.verify import verify
 
 
 def run(job: Job) -> None:
-    for line in verify(load_checkpoint(job.cfg), job.cfg.seed):
+    for line in verify(load_checkpoint(job.cfg), seed=job.cfg.seed):
         print(f"ok         {line}")

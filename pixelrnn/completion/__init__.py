@@ -9,7 +9,7 @@ uncertainty.py  mean and entropy of the hidden pixels
 describe.py     models, orders, occlusions and completions in words
 """
 
-from pixelrnn.completion.fill import complete, complete_in_detail, is_exact, log_probs, sample
+from pixelrnn.completion.fill import complete, complete_in_detail, is_exact, sample
 from pixelrnn.completion.parts import Completions, Options
 
-__all__ = ["Completions", "Options", "complete", "complete_in_detail", "is_exact", "log_probs", "sample"]
+__all__ = ["Completions", "Options", "complete", "complete_in_detail", "is_exact", "sample"]

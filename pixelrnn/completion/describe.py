@@ -10,7 +10,7 @@ from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.completion.parts import Completions
 from pixelrnn.data import digests
 from pixelrnn.errors import note
-from pixelrnn.model import Model
+from pixelrnn.model import Ensemble, Model
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
@@ -33,7 +33,9 @@ def describe_order(model: Model, index: int) -> str:
 
 
 def describe_model(model: Model) -> str:
-    """Kind, size and orders of a model, such as "lstm, 2 x 256, raster"."""
+    """Kind, size and orders of a model, such as "lstm, 2 x 256, raster"; of an ensemble, those of each member."""
+    if isinstance(model, Ensemble):
+        return f"ensemble of {' + '.join(map(describe_model, model.members))}"
     spec = model.arguments
     kind, layers = type(model).__name__, f" ({spec['layer']})" if "layer" in spec else ""
     if "cell" in spec:
@@ -128,15 +130,13 @@ def how_drawn(model: Model, drawn: Completions, rows: slice) -> dict[str, Any]:
     return {**about, "caption": caption, "lines": [f"strategy   {caption}", *particles], "notes": notes}
 
 
-def of_completions(drawn: Completions, image: int, nats: Tensor) -> list[dict[str, float]]:
-    """For each completion of an image: log p, its rank (1 is the most probable), and the facts about its particles.
-
-    nats float64 (batch, count), from completion.log_probs.
-    """
-    ranks = nats[image].argsort(descending=True).argsort() + 1
+def of_completions(drawn: Completions, image: int) -> list[dict[str, float]]:
+    """For each completion of an image: log p, its rank (1 is the most probable), and the facts about its particles."""
+    nats = drawn.log_probs[image]
+    ranks = nats.argsort(descending=True).argsort() + 1
     found: list[dict[str, float]] = []
     for k, rank in enumerate(ranks.tolist()):
-        found.append({"log_prob_nats": float(nats[image, k]), "rank": rank})
+        found.append({"log_prob_nats": float(nats[k]), "rank": rank})
         if drawn.strategies[image] == "particles":
             found[k]["particles"] = int(drawn.particles[image, k])
             found[k]["effective_particles"] = float(drawn.effective[image, k])

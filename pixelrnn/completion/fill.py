@@ -1,6 +1,5 @@
 """The one sampling loop: fill the hidden pixels of an image in the model's order. Sampling hides them all."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from pixelrnn.completion.parts import (
     spans,
 )
 from pixelrnn.errors import UserError
+from pixelrnn.files.arrays import Images, as_masks
 from pixelrnn.model import Model
 from pixelrnn.model.base import pick
 from pixelrnn.model.orders import observed_ahead
@@ -35,9 +35,10 @@ Progress = Callable[[int, int, Tensor], None]
 
 def complete(
     model: Model,
-    images: Tensor,
-    hidden: Tensor,
+    images: Images,
+    hidden: Images,
     count: int = 1,
+    *,
     strategy: str = "auto",
     temperature: float = 1.0,
     generator: Generator | None = None,
@@ -46,8 +47,8 @@ def complete(
     """Draw `count` completions of every image: uint8 (batch, count, channels, height, width).
 
     images uint8 (batch, channels, height, width); hidden bool (batch, height, width), or (height, width) for all images.
-    Both are moved to the model's device, where the generator must be. Levels under hidden pixels are ignored. Observed
-    pixels come back unchanged.
+    Both may be NumPy arrays or PIL pictures: see docs/python.md. Both are moved to the model's device, where the generator must
+    be. Levels under hidden pixels are ignored. Observed pixels come back unchanged.
 
     A model with several orders completes each image along the order with the fewest observed pixels after the first hidden
     one. The strategy is "ancestral", "particles" or "auto":
@@ -78,8 +79,8 @@ def complete(
 
 def complete_in_detail(
     model: Model,
-    images: Tensor,
-    hidden: Tensor,
+    images: Images,
+    hidden: Images,
     *,
     generator: Generator | None = None,
     progress: Progress | None = None,
@@ -90,14 +91,15 @@ def complete_in_detail(
     options: count, strategy, temperature, particles, order and batch_size, as in complete().
     """
     asked = Options(**options)
-    check_images(images, model.shape, model.levels, hidden)
+    hidden = as_masks(hidden)
+    images = check_images(images, model.shape, model.levels, hidden)
     device = model.order.device
     check_generator(generator, device)
     images, hidden = images.to(device), check_hidden(hidden, images).to(device)
     if asked.order is not None and not 0 <= asked.order < len(model.orders):
         raise UserError(f"order={asked.order}: this model has {len(model.orders)}, counted from 0")
     few, most = AUTO if isinstance(asked.particles, str) else (asked.particles, asked.particles)
-    drawn = Completions.blank(images, hidden, asked)
+    drawn = Completions.blank(model, images, hidden, asked)
 
     def report(steps: int, so_far: Tensor) -> None:
         if progress:
@@ -156,7 +158,7 @@ def _fill(
             if cloud:
                 values = canvas.flatten(2)[:, :, model.visits[start:stop]].transpose(1, 2).long()
                 cloud.weigh(model.likelihood.log_prob(parameters, values).sum(1))
-        elif graph and start > 0:
+        elif graph and model.kind(start) is not None:
             state = graph(start, state, next(noise))
         else:
             if cloud and (rows := cloud.resample()) is not None:
@@ -179,6 +181,7 @@ def _fill(
 def sample(
     model: Model,
     count: int,
+    *,
     temperature: float = 1.0,
     generator: Generator | None = None,
     progress: Progress | None = None,
@@ -186,7 +189,8 @@ def sample(
     """Draw images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
     blank = torch.zeros((1, *model.shape), dtype=torch.uint8, device=model.order.device)
     hidden = torch.ones(model.shape[1:], dtype=torch.bool, device=model.order.device)
-    return complete(model, blank, hidden, count, "ancestral", temperature, generator, progress=progress)[0]
+    asked: dict[str, Any] = {"strategy": "ancestral", "temperature": temperature, "progress": progress}
+    return complete(model, blank, hidden, count, generator=generator, **asked)[0]
 
 
 def is_exact(model: Model, hidden: Tensor) -> bool:
@@ -194,24 +198,3 @@ def is_exact(model: Model, hidden: Tensor) -> bool:
     batch = hidden if hidden.ndim == 3 else hidden[None]
     ahead = torch.stack([observed_ahead(batch, order) for order in model.orders])
     return model.sees_ahead or not bool(ahead.amin(0).any())
-
-
-def log_probs(model: Model, completions: Completions) -> Tensor:
-    """log p(hidden | observed) of each completion: float64 (batch, count) nats, on the CPU.
-
-    It is exact if the draws are. With particles it is log p(x) - log p(observed), whose second term is estimated from all
-    completions of the image. Otherwise, and at another temperature, it is the log-probability with which the ancestral
-    fill at temperature 1 draws the completion.
-    """
-    found = []
-    for i, images in enumerate(completions.images):
-        with model.evaluating(), model.along(completions.orders[i]):
-            log_observed = completions.log_observed[i].logsumexp(0) - math.log(len(images))
-            blind, batches = bool(log_observed.isnan()), images.split(max(1, ROW_STEPS // model.pixels))
-            hidden = completions.hidden[i].expand(len(images), -1, -1)
-            nats = [
-                model.fill_log_prob(batch, hidden[: len(batch)]) if blind else model.log_prob(batch)
-                for batch in batches
-            ]
-            found.append(torch.cat(nats).cpu().double() - (0 if blind else log_observed))
-    return torch.stack(found)

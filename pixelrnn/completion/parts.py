@@ -1,7 +1,9 @@
 """Options and results of completions, and the parts in which they are drawn so that the memory is bounded."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -62,7 +64,7 @@ class Part:
     steps: range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Completions:
     """Completions, and how each image's were drawn. The batch comes first in everything."""
 
@@ -75,17 +77,58 @@ class Completions:
     # Both float64 (batch, count), on the CPU; nan if no particles were used, the second also at a temperature other than 1.
     effective: Tensor  # the smallest effective number of particles along the order
     log_observed: Tensor  # the estimate of log p(observed)
-    temperature: float = 1.0  # at another one, no draw is exact
+    temperature: float  # at another one than 1, no draw is exact
+    model: Model  # that drew them
+
+    def __repr__(self) -> str:
+        count, *shape = self.images.shape[1:]
+        return f"Completions({count} of each of {len(self.images)} images {tuple(shape)}; exact for {sum(self.exact)} of them)"
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """log p(hidden | observed) of each completion: float64 (batch, count) nats, on the CPU.
+
+        It is exact if the draws are. With particles it is log p(x) - log p(observed), whose second term is estimated from all
+        completions of the image. Otherwise, and at another temperature, it is the log-probability with which the ancestral
+        fill at temperature 1 draws the completion. It is computed when it is first asked for, and the model must still have
+        the weights that it had.
+        """
+        found = []
+        for i, images in enumerate(self.images):
+            with self.model.evaluating(), self.model.along(self.orders[i]):
+                log_observed = self.log_observed[i].logsumexp(0) - math.log(len(images))
+                blind, batches = bool(log_observed.isnan()), images.split(max(1, ROW_STEPS // self.model.pixels))
+                hidden = self.hidden[i].expand(len(images), -1, -1)
+                nats = [
+                    self.model.fill_log_prob(batch, hidden[: len(batch)]) if blind else self.model.log_prob(batch)
+                    for batch in batches
+                ]
+                found.append(torch.cat(nats).cpu().double() - (0 if blind else log_observed))
+        return torch.stack(found)
+
+    @property
+    def best(self) -> Tensor:
+        """The most probable completion of each image: uint8 (batch, channels, height, width)."""
+        every = torch.arange(len(self.images), device=self.images.device)
+        return self.images[every, self.log_probs.argmax(1).to(every)]
+
+    @property
+    def mean(self) -> Tensor:
+        """The average of each image's completions: float (batch, channels, height, width), from 0 to levels - 1.
+
+        pixelrnn.uncertainty estimates the expected values better, from the distributions that the completions were drawn
+        from.
+        """
+        return self.images.float().mean(1)
 
     @classmethod
-    def blank(cls, images: Tensor, hidden: Tensor, asked: Options) -> "Completions":
+    def blank(cls, model: Model, images: Tensor, hidden: Tensor, asked: Options) -> "Completions":
         """Room for the completions of images (batch, channels, height, width)."""
         many, size = len(images), (len(images), asked.count)
         nan, none = torch.full(size, torch.nan, dtype=torch.float64), torch.zeros(size, dtype=torch.long)
         how = [0] * many, ["ancestral"] * many, [False] * many
-        return cls(
-            images.new_empty((*size, *images.shape[1:])), hidden, *how, none, nan, nan.clone(), asked.temperature
-        )
+        drawn = images.new_empty((*size, *images.shape[1:]))
+        return cls(drawn, hidden, *how, none, nan, nan.clone(), asked.temperature, model)
 
     def keep(self, part: Part, images: Tensor, cloud: Particles | None, sees: Tensor) -> Tensor:
         """Store a part that was drawn. Return which of its images are worth more particles, bool (images,).
@@ -142,6 +185,6 @@ def spans(steps: range, some: list[bool], longest: int) -> Iterator[tuple[int, i
 def noises(model: Model, batch: int, steps: int, generator: Generator | None = None) -> Iterator[Tensor]:
     """The random numbers of each step that draws, (batch, noise_size); those of many steps are drawn in one call."""
     size = model.likelihood.noise_size
-    like = next(model.likelihood.parameters())
+    like = next(model.parameters())
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
         yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size), generator)

@@ -31,7 +31,7 @@ OFFSETS = 8  # the grid of tiles is moved by about eighths of a tile, to where i
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PictureCompletions:
     """Completions of one picture. Its hidden pixels stand in raster order; nothing else of the picture is changed.
 
@@ -49,9 +49,20 @@ class PictureCompletions:
     high: Tensor
     log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
 
+    def __repr__(self) -> str:
+        height, width = self.hidden.shape
+        return (
+            f"PictureCompletions({len(self.draws)} draws of {self.draws.shape[-1]:,} hidden pixels of {width}x{height})"
+        )
+
     def draw(self, index: int) -> Tensor:
         """The picture with one of the draws: uint8 (channels, height, width)."""
         return self.put(self.draws[index])
+
+    @property
+    def best(self) -> Tensor:
+        """The picture with the most probable draw: uint8 (channels, height, width)."""
+        return self.draw(int(self.log_probs.argmax()))
 
     @property
     def mean(self) -> Tensor:
@@ -157,7 +168,7 @@ def check_picture(model: InpaintingRNN, picture: Tensor, hidden: Tensor) -> None
     if hidden.dtype != torch.bool or hidden.shape != picture.shape[1:]:
         raise UserError(
             f"hidden is {hidden.dtype} {tuple(hidden.shape)}; it must be torch.bool {tuple(picture.shape[1:])}, True where a pixel "
-            "is to be completed"
+            "is to be completed, such as mask > 127"
         )
     if not bool(hidden.any()):
         raise UserError("a mask hides nothing; it must be True (white, in a mask file) on at least one pixel")

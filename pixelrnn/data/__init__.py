@@ -3,6 +3,7 @@
 prepare.py    Dataset, the options, and the one way from raw images to a Dataset
 published.py  readers of published data
 folder.py     the user's own pictures, all of one size
+arrays.py     images in a NumPy file
 photos.py     the user's own photographs, of any sizes
 patches.py    patches drawn of them
 
@@ -12,11 +13,12 @@ DATASETS is the only registry: a new data set is one function, one name here and
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pixelrnn.data.arrays import array
 from pixelrnn.data.folder import folder
 from pixelrnn.data.photos import photos
-from pixelrnn.data.prepare import Dataset, Options, digests, limited
+from pixelrnn.data.prepare import Dataset, Options, digests, limited, shuffled
 from pixelrnn.data.published import binarized_mnist, cifar10, digits, fashion_mnist, mnist
-from pixelrnn.options import configure
+from pixelrnn.options import as_options, configure
 
 DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "digits": digits,
@@ -25,18 +27,20 @@ DATASETS: dict[str, Callable[[Options], Dataset]] = {
     "binarized_mnist": binarized_mnist,
     "cifar10": cifar10,
     "folder": folder,
+    "array": array,
     "photos": photos,
 }
 
 
-def load(spec: str | Mapping[str, Any]) -> Dataset:
-    """Load a data set by name, or by {"name": …, option: value}.
+def load(data: str | Mapping[str, Any], **options: Any) -> Dataset:
+    """Load a data set by name and options, such as load("mnist", levels=2), or by {"name": …, option: value}.
 
-    Raises UserError for an unknown name or option, with the nearest one; a value out of range; and files that are
-    damaged, or missing and cannot be downloaded.
+    docs/configuration.md lists the names and the options. Raises UserError for an unknown name or option, with the nearest
+    one; a value out of range; and files that are damaged, or missing and cannot be downloaded.
     """
-    options = configure("dataset", spec, dict.fromkeys(DATASETS, Options))()  # all data sets have the same options
-    return DATASETS[spec if isinstance(spec, str) else spec["name"]](options)
+    spec = {**as_options("dataset", data), **options}
+    chosen = configure("dataset", spec, dict.fromkeys(DATASETS, Options))()  # all data sets have the same options
+    return DATASETS[spec["name"]](chosen)
 
 
-__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load"]
+__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load", "shuffled"]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from pixelrnn import distributed
 from pixelrnn.completion.fill import complete_in_detail, is_exact
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
+from pixelrnn.files.arrays import Images, as_masks
 from pixelrnn.model import Model
+from pixelrnn.pixels import check_hidden, check_images
 
 LN2 = math.log(2)
 PERFECT = 60.0  # dB of a completion without any error
@@ -38,12 +40,13 @@ class Likelihoods:
     nats: float
     nats_error: float
     effective_particles: float = math.nan  # the smallest number along the order, averaged over the images
+    log_probs: Tensor = field(default_factory=lambda: torch.empty(0), compare=False)  # float64 (images,): log p of each
 
     @classmethod
     def of(cls, log_probs: Tensor, dimensions: float) -> "Likelihoods":
         """From log p of each image: float64 (N,) nats."""
         error = float(log_probs.std() / math.sqrt(len(log_probs))) if len(log_probs) > 1 else math.nan
-        return cls(len(log_probs), dimensions, -float(log_probs.mean()), error)
+        return cls(len(log_probs), dimensions, -float(log_probs.mean()), error, log_probs=log_probs)
 
     @property
     def bits_per_dim(self) -> float:
@@ -54,9 +57,14 @@ class Likelihoods:
         return self.nats_error / (self.dimensions * LN2)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no nan: a single image has no error."""
-        values = {**asdict(self), "bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
+        """Plain values for JSON, which has no nan: a single image has no error. Those of each image are left out."""
+        values = asdict(replace(self, log_probs=torch.empty(0)))
+        values |= {"bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
+        del values["log_probs"]
         return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+    def __repr__(self) -> str:
+        return f"Likelihoods({self})"
 
     def __str__(self) -> str:
         return (
@@ -71,16 +79,18 @@ def with_error(value: float, error: float, digits: int = 2, sign: str = "") -> s
     return f"{value:{sign}.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
-def evaluate(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Likelihoods:
+def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batch_size: int = 100) -> Likelihoods:
     """-log p(x) of images, uint8 (N, channels, height, width); with hidden, -log p(hidden | observed).
 
-    hidden bool (height, width) or (N, height, width). Raises UserError if the model has no exact value for it.
+    hidden bool (height, width) or (N, height, width). Both may be NumPy arrays or PIL pictures: see docs/python.md. Raises
+    UserError for images that do not fit the model, and if it has no exact value for the mask.
     """
+    hidden = None if hidden is None else as_masks(hidden)
     dimensions = model.dimensions if hidden is None else _hidden_dimensions(model, hidden)
     return Likelihoods.of(log_probs(model, images, hidden, batch_size), dimensions)
 
 
-def evaluate_ensemble(model: Model, images: Tensor, batch_size: int = 100) -> Likelihoods:
+def evaluate_ensemble(model: Model, images: Images, *, batch_size: int = 100) -> Likelihoods:
     """-log of the mean of p(x) over the model's orders. A mean of distributions is a distribution."""
     count = len(model.orders)
     if count == 1:
@@ -96,10 +106,11 @@ def evaluate_ensemble(model: Model, images: Tensor, batch_size: int = 100) -> Li
 
 def evaluate_conditional(
     model: Model,
-    images: Tensor,
-    hidden: Tensor,
+    images: Images,
+    hidden: Images,
     strategy: str = "ancestral",
     particles: int | str = "auto",
+    *,
     generator: Generator | None = None,
     batch_size: int = 100,
 ) -> tuple[Likelihoods, str]:
@@ -113,8 +124,9 @@ def evaluate_conditional(
       the less so the more particles there are.
     """
     Options(strategy=strategy)  # raises UserError for an unknown one
+    hidden = as_masks(hidden)
     if is_exact(model, hidden.to(model.order.device)):
-        return evaluate(model, images, hidden, batch_size), "exact"
+        return evaluate(model, images, hidden, batch_size=batch_size), "exact"
     how, effective = "fill" if strategy == "ancestral" else "particles", torch.zeros(2, dtype=torch.float64)
 
     def estimate(batch: Tensor, masks: Tensor) -> Tensor:
@@ -132,7 +144,7 @@ def evaluate_conditional(
     return replace(Likelihoods.of(found, _hidden_dimensions(model, hidden)), effective_particles=mean), how
 
 
-def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_size: int = 100) -> Tensor:
+def log_probs(model: Model, images: Images, hidden: Images | None = None, batch_size: int = 100) -> Tensor:
     """model.log_prob of many images, which may be on another device than the model: float64 (N,) nats."""
     if hidden is None:
         everything = torch.ones(model.shape[1:], dtype=torch.bool)
@@ -141,14 +153,15 @@ def log_probs(model: Model, images: Tensor, hidden: Tensor | None = None, batch_
 
 
 def _in_batches(
-    model: Model, images: Tensor, hidden: Tensor, batch_size: int, function: Callable[[Tensor, Tensor], Tensor]
+    model: Model, images: Images, hidden: Images, batch_size: int, function: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
     """Apply a function to batches of images and masks on the model's device, without gradients: float64 (N,).
 
     Several processes share the batches, and each of them gets the whole result.
     """
     device, found = model.order.device, [torch.empty(0, dtype=torch.float64)]
-    hidden = hidden.expand(len(images), *model.shape[1:])
+    images = check_images(images, model.shape, model.levels)
+    hidden = check_hidden(hidden, images)
     with model.evaluating():
         for rows in distributed.shard(torch.arange(len(images))).split(batch_size):
             if len(rows):

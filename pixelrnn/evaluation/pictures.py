@@ -1,7 +1,7 @@
 """How near an InpaintingRNN's completions come to the originals, in pictures of any size, beside other fills."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -41,7 +41,7 @@ class PictureReport:
     hidden: float  # share of the pixels
     coverage: float  # share of the hidden values that lie in their interval of 90 %, or at its ends
     scores: dict[str, Score]  # of the mean of the draws, of a draw, and of each of the fills
-    shown: list[Shown]  # the first pictures
+    shown: list[Shown] = field(repr=False)  # the first pictures
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pictures."""

@@ -20,7 +20,7 @@ class VerificationError(UserError):
     """A model breaks its contract; the message says how, and where."""
 
 
-def verify(model: Model, seed: int = 0) -> list[str]:
+def verify(model: Model, *, seed: int = 0) -> list[str]:
     """Check the model on random images, along each of its orders, and return one line for each property that holds.
 
     Raises VerificationError at the first violation: weights are not finite, an order is not a permutation, a distribution

@@ -1,7 +1,8 @@
 """Figures: completions beside originals, grids of samples, learning curves, orderings.
 
-strips.py  sheets of images
-plots.py   curves, bars and paths
+strips.py     sheets of images
+plots.py      curves, bars and paths
+animation.py  completions that are filled pixel by pixel
 """
 
 import contextlib
@@ -23,6 +24,7 @@ if "matplotlib" not in sys.modules:
 
 from matplotlib.figure import Figure
 
+from pixelrnn.figures.animation import save_animation, times_of, times_of_rounds
 from pixelrnn.figures.plots import compare, curves, draw_ordering, likelihoods, seen
 from pixelrnn.figures.strips import around_holes, beside_others, by_occlusion, completions, grid, maps
 from pixelrnn.files.atomic import expanded, write_whole
@@ -39,8 +41,11 @@ __all__ = [
     "grid",
     "likelihoods",
     "maps",
+    "save_animation",
     "save_figure",
     "seen",
+    "times_of",
+    "times_of_rounds",
 ]
 
 

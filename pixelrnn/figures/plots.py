@@ -25,11 +25,13 @@ def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
         np.reshape([(record["step"], record[key]) for record in records if key in record], (-1, 2)).T
         for key in ("train_bits_per_dim", "valid_bits_per_dim")
     )
-    axes.plot(*train, label="training", color="0.6", linewidth=1)
+    alone = "o" if train.shape[1] == 1 else ""  # a single point has no line
+    axes.plot(*train, label="training", color="0.6", linewidth=1, marker=alone, markersize=3)
     axes.plot(*valid, label="validation, averaged weights", color="tab:blue", marker="o", markersize=3)
     bits = np.concatenate([train[1], valid[1]])
     if len(bits):  # the first, untrained losses would flatten the rest
         axes.set_ylim(bits.min() * 0.97, min(bits.max(), np.quantile(bits, 0.9) * 1.15))
+    axes.set_xlim(left=0)
     axes.set(xlabel="updates", ylabel="bits/dim")
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
@@ -53,6 +55,7 @@ def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") 
     left.set(xlabel="updates", ylabel="nats per validation image")
     right.set(xlabel="minutes")
     for axes in (left, right):
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=9)

@@ -25,9 +25,10 @@ class Likelihood(Packable):
 
     fine = False  # whether its distributions can be narrower than the steps of bfloat16; training then stays in float32
 
-    def __init__(self, channels: int, levels: int, noise_size: int):
+    def __init__(self, channels: int, levels: int, size: int, noise_size: int):
+        """size: how many parameters a pixel's distribution has. noise_size: how many random numbers a draw takes."""
         super().__init__()
-        self.channels, self.levels, self.noise_size = channels, levels, noise_size
+        self.channels, self.levels, self.size, self.noise_size = channels, levels, size, noise_size
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -68,8 +69,12 @@ class Likelihood(Packable):
         return found
 
     @abstractmethod
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        """log p(x_c = level | x_<c = values) of one channel for all levels: values (..., channels) -> (..., levels) nats."""
+
     def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        """log p(x_c = level | x_<c = values) for all levels: values (..., channels) -> (..., channels, levels) nats."""
+        """channel_log_probs of all channels: (..., channels, levels)."""
+        return torch.stack([self.channel_log_probs(parameters, values, c) for c in range(self.channels)], -2)
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         """log p(values): int64 values (..., channels) -> (...) nats."""
@@ -115,7 +120,7 @@ class Bernoulli(Likelihood):
     def __init__(self, features: int, channels: int, levels: int):
         if levels != 2:
             raise UserError(f"likelihood 'bernoulli' is for 2 levels; got levels={levels}: use likelihood=categorical")
-        super().__init__(channels, levels, noise_size=channels)
+        super().__init__(channels, levels, channels, noise_size=channels)
         self.logits = nn.Linear(features, channels)
         if channels > 1:
             self.coupling = nn.Parameter(torch.zeros(channels, channels))  # [c, c'] is used if c' < c
@@ -137,8 +142,8 @@ class Bernoulli(Likelihood):
         logits = self._given(parameters, values)
         return -F.binary_cross_entropy_with_logits(logits, values.to(logits.dtype), reduction="none").sum(-1)
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        logits = self._given(parameters, values)
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        logits = self._given(parameters, values)[..., c]
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=-1)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
@@ -165,7 +170,7 @@ class Categorical(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, hidden: int = 128):
         if hidden < 1:
             raise UserError(f"likelihood.hidden={hidden}: at least 1")
-        super().__init__(channels, levels, noise_size=channels * levels)
+        super().__init__(channels, levels, channels * hidden, noise_size=channels * levels)
         self.hidden = nn.Linear(features, channels * hidden)
         self.logits = nn.ModuleList([nn.Linear(hidden, levels) for _ in range(channels)])
         # embeddings[c - 1] tells channel c of the channels before it.
@@ -194,9 +199,8 @@ class Categorical(Likelihood):
             total = total - nats.view(total.shape)
         return total
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
-        logits = [self.channel_logits(parameters, values, c) for c in range(self.channels)]
-        return torch.stack(logits, dim=-2).log_softmax(-1)
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
+        return self.channel_logits(parameters, values, c).log_softmax(-1)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         return gumbel(noise, generator)
@@ -227,11 +231,11 @@ class LogisticMixture(Likelihood):
     def __init__(self, features: int, channels: int, levels: int, components: int = 10):
         if components < 1:
             raise UserError(f"likelihood.components={components}: at least 1")
-        super().__init__(channels, levels, noise_size=components + channels)
-        self.components = components
         couplings = channels * (channels - 1) // 2
-        self.sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
-        self.project = nn.Linear(features, components * sum(self.sizes))
+        sizes = [1, channels, channels, couplings]  # mixture logit, means, log scales, couplings of each component
+        super().__init__(channels, levels, components * sum(sizes), noise_size=components + channels)
+        self.components, self.sizes = components, sizes
+        self.project = nn.Linear(features, self.size)
 
     def derive(self, product: type[Product]) -> Product:
         return product(self.project.weight, self.project.bias)
@@ -324,17 +328,18 @@ class LogisticMixture(Likelihood):
             total = total + self._log_mass(values[..., c, None], mean, log_scales[..., c])
         return total.logsumexp(-1)
 
-    def level_log_probs(self, parameters: Tensor, values: Tensor) -> Tensor:
+    def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
         weights, means, log_scales, couplings = self._split(parameters)
         posterior = weights.log_softmax(-1)  # of the component, given the channels so far
-        levels = torch.arange(self.levels, device=parameters.device)
-        log_probs = []
-        for c in range(self.channels):
-            mean = self._mean(means, couplings, values[..., :c])
-            mass = self._log_mass(levels, mean[..., None], log_scales[..., c, None])  # (..., components, levels)
-            log_probs.append((posterior[..., None] + mass).logsumexp(-2))
-            posterior = (posterior + self._log_mass(values[..., c, None], mean, log_scales[..., c])).log_softmax(-1)
-        return torch.stack(log_probs, dim=-2)
+        for i in range(c):
+            mean = self._mean(means, couplings, values[..., :i])
+            posterior = (posterior + self._log_mass(values[..., i, None], mean, log_scales[..., i])).log_softmax(-1)
+        levels, mean = (
+            torch.arange(self.levels, device=parameters.device),
+            self._mean(means, couplings, values[..., :c]),
+        )
+        mass = self._log_mass(levels, mean[..., None], log_scales[..., c, None])  # (..., components, levels)
+        return (posterior[..., None] + mass).logsumexp(-2)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         gumbel(noise[..., : self.components], generator)

@@ -6,11 +6,13 @@ inputs.py      the inputs of a sequence model, and the masked first convolution 
 sequence.py    SequenceRNN
 inpainting.py  InpaintingRNN, for pictures of any size
 smooth.py      classical fills, which it is given
+ensemble.py    several models as one; not in the table, because it is not made from options
 precision.py   full float32 on a GPU
 paper/         the paper's two-dimensional models
 """
 
 from pixelrnn.model.base import Model
+from pixelrnn.model.ensemble import Ensemble
 from pixelrnn.model.inpainting import InpaintingRNN
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTM
 from pixelrnn.model.paper.multiscale import MultiScale
@@ -21,4 +23,14 @@ from pixelrnn.model.sequence import SequenceRNN
 MODELS: dict[str, type[Model]] = {
     model.__name__: model for model in (SequenceRNN, InpaintingRNN, RowLSTM, DiagonalBiLSTM, PixelCNN, MultiScale)
 }
-__all__ = ["MODELS", "DiagonalBiLSTM", "InpaintingRNN", "Model", "MultiScale", "PixelCNN", "RowLSTM", "SequenceRNN"]
+__all__ = [
+    "MODELS",
+    "DiagonalBiLSTM",
+    "Ensemble",
+    "InpaintingRNN",
+    "Model",
+    "MultiScale",
+    "PixelCNN",
+    "RowLSTM",
+    "SequenceRNN",
+]

@@ -72,7 +72,7 @@ class Model(nn.Module, ABC):
     Options: ClassVar[type[ModelOptions]] = ModelOptions  # a subclass names its own
     orders: Tensor  # int64 (orders, pixels), a buffer, so that saved weights hold it
     likelihood: Likelihood
-    position_as_tensor = False  # whether step() also takes its position as a tensor (1,), which a CUDA graph needs
+    position_as_tensor = False  # whether step() also takes t as a tensor (1,), and its kind, which a CUDA graph needs
     fixed_training = False  # whether training runs the same operations for each batch, which a CUDA graph needs
     reads_observed = True  # whether the steps of observed pixels change the state
     sees_ahead = False  # whether the distribution of a hidden pixel depends on observed pixels that come later
@@ -80,9 +80,10 @@ class Model(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         """Let inspect.signature(cls), and so help(cls), show each option in place of **options."""
         super().__init_subclass__()
-        _, shape, levels, *_ = inspect.signature(cls.__init__).parameters.values()
-        options = inspect.signature(cls.Options).parameters.values()
-        cls.__signature__ = inspect.Signature([shape, levels, *options])  # type: ignore[attr-defined]
+        _, *given, last = inspect.signature(cls.__init__).parameters.values()
+        if last.kind is last.VAR_KEYWORD:
+            options = inspect.signature(cls.Options).parameters.values()
+            cls.__signature__ = inspect.Signature([*given, *options])  # type: ignore[attr-defined]
 
     def __init__(self, shape: Shape, levels: int, options: ModelOptions, paths: Sequence[Path]):
         super().__init__()
@@ -186,6 +187,10 @@ class Model(nn.Module, ABC):
         The given state may be overwritten: copy it first to branch.
         """
 
+    def kind(self, t: int) -> Any:
+        """The kind of step t. Steps of one kind run the same operations and share a CUDA graph; None: this step has none."""
+        return "step" if t > 0 else None
+
     def read(self, canvas: Tensor, start: int, stop: int, state: Any) -> tuple[Tensor, Any]:
         """Steps start to stop over pixels that are on the canvas already: parameters (batch, steps, K), and the state.
 
@@ -202,7 +207,7 @@ class Model(nn.Module, ABC):
 
         Images and masks of this and the next two methods may be on another device than the model.
         """
-        check_images(images, self.shape, self.levels)
+        images = check_images(images, self.shape, self.levels)
         return self._pixel_log_probs(*self._here(images, hidden))
 
     def _pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -219,7 +224,7 @@ class Model(nn.Module, ABC):
         """
         if hidden is None:
             return self.pixel_log_probs(images).sum(1)
-        check_images(images, self.shape, self.levels)
+        images = check_images(images, self.shape, self.levels)
         images, hidden = self._here(images, check_hidden(hidden, images))
         parts, places = [], []
         for index, rows in self.by_best_order(hidden):

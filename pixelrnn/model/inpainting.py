@@ -102,7 +102,7 @@ class InpaintingRNN(Model, Packable):
 
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
-        check_images(images, self.shape, self.levels)
+        images = check_images(images, self.shape, self.levels)
         steps, log_probs, _ = self._score(*self._here(images, hidden, target))
         return log_probs.new_zeros(len(images), self.pixels).scatter(1, steps, log_probs)
 

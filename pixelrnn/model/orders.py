@@ -67,11 +67,6 @@ class OrderCursor:
         return OrderCursor, (self.paths, self.index)
 
     @property
-    def path(self) -> Path:
-        """The current path; its tensors stay on the CPU."""
-        return self.paths[self.index]
-
-    @property
     def visits(self) -> list[int]:
         """The current order as a list."""
         return self._visits[self.index]

@@ -59,7 +59,7 @@ class Encoder(nn.Module):
     def __init__(self, shape: Shape, levels: int, cursor: OrderCursor, cell: MakeCell, o: SequenceOptions):
         super().__init__()
         channels, paths, embedding, window = shape[0], cursor.paths, o.embedding, o.window
-        self.levels, self.cursor = levels, cursor
+        self.levels, self.cursor, self.frames = levels, cursor, [path.frame for path in paths]
         self.embedding, self.features = embedding, embedding + 2 * o.encoder_width
         self.value = nn.Embedding(channels * (levels + 1), embedding)  # the last of each channel is the token
         self.row = nn.Embedding(max(path.frame.rows for path in paths), embedding)
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
 
     def forward(self, canvas: Tensor, hidden: Tensor) -> Tensor:
         """canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> (batch, pixels, features)."""
-        order, frame = self.cursor.index, self.cursor.path.frame
+        order, frame = self.cursor.index, self.frames[self.cursor.index]
         pixels, places = self.pixels[order], self.places[order]
         flat, observed = canvas.flatten(2)[:, :, pixels], ~hidden.flatten(1)[:, None, pixels]
         tokens = flat.long().masked_fill(~observed, self.levels)[:, :, places].transpose(1, 2)  # (B, P, C)
@@ -135,8 +135,10 @@ class SequenceRNN(Model, Packable):
         features, state = self._run(canvas, start, stop, state)
         return self.likelihood(features), state
 
-    def step(self, canvas: Tensor, t: int | Tensor, state: SequenceState) -> tuple[Tensor, SequenceState]:
-        """As in all models; for CUDA graphs t may be a tensor (1,), but not of step 0."""
+    def step(
+        self, canvas: Tensor, t: int | Tensor, state: SequenceState, kind: Any = None
+    ) -> tuple[Tensor, SequenceState]:
+        """As in all models; for CUDA graphs t may be a tensor (1,), but not of step 0. There is one kind."""
         states, encoded = state
         d = self.derived()
         if isinstance(t, int) and t == 0:

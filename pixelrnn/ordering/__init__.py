@@ -6,6 +6,7 @@ This table is the only registry: a new ordering is one function, one name here a
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
         return ordering
-    spec = as_options("ordering", ordering)
+    spec = _as_spec(ordering)
     transforms = spec.pop("transforms", ())
     if not isinstance(transforms, list | tuple):
         example = transforms if isinstance(transforms, str) else "reverse"
@@ -53,6 +54,16 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     order = visit(height, width)
     check_order(order, height * width)
     return order
+
+
+def _as_spec(ordering: Any) -> dict[str, Any]:
+    """As options.as_options. A list or an array of pixels is refused with the way to say it."""
+    if isinstance(ordering, list | tuple | np.ndarray):
+        raise UserError(
+            f"ordering is a {type(ordering).__name__}; give an order as a tensor, torch.tensor([3, 1, 0, 2]), or as "
+            "{name: permutation, order: [3, 1, 0, 2]}"
+        )
+    return as_options("ordering", ordering)
 
 
 def build_all(
@@ -80,7 +91,7 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
         raise UserError(
             "orders=symmetries needs an ordering with a name; instead of a tensor, give a tensor of all orders"
         )
-    spec = as_options("ordering", ordering)
+    spec = _as_spec(ordering)
     before = list(spec.get("transforms") or ())
     turns = [
         [*turn, *flips]
@@ -92,5 +103,5 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
 
 def describe(ordering: Any) -> str:
     """Describe an ordering of a configuration in words, such as "raster, flip_rows"."""
-    spec = as_options("ordering", ordering)
+    spec = _as_spec(ordering)
     return ", ".join([str(spec["name"]), *(spec.get("transforms") or ())])

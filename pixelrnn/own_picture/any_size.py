@@ -12,7 +12,8 @@ from pixelrnn import checkpoint
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.windows import PictureCompletions, complete_windows
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import from_image, hidden_of, to_tensor
+from pixelrnn.files.arrays import as_masks, as_tensor, opaque
+from pixelrnn.files.pictures import to_tensor
 from pixelrnn.model import InpaintingRNN
 
 
@@ -20,6 +21,7 @@ def complete_picture(
     picture: Image.Image | np.ndarray | Tensor,
     hidden: Image.Image | np.ndarray | Tensor,
     model: InpaintingRNN | str | Path = "photos",
+    *,
     count: int = 6,
     temperature: float = 1.0,
     generator: Generator | None = None,
@@ -42,7 +44,7 @@ def complete_picture(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
     image = with_channels_of(made, _picture(picture))
-    return complete_windows(made, image, _mask(hidden), count, temperature, generator, progress)
+    return complete_windows(made, image, as_masks(hidden).cpu().clone(), count, temperature, generator, progress)
 
 
 def with_channels_of(model: InpaintingRNN, picture: Tensor) -> Tensor:
@@ -62,34 +64,13 @@ def with_channels_as(channels: int, picture: Tensor) -> Tensor:
 def _picture(picture: Any) -> Tensor:
     """uint8 (channels, height, width) of a picture in any of the forms that complete_picture takes."""
     if isinstance(picture, Image.Image):
-        file = from_image("the picture", picture)
-        if file.alpha is not None:
-            raise UserError(
-                'the picture is partly transparent; lay it on a ground first, such as picture.convert("RGB")'
-            )
-        return to_tensor(file.colours)
-    if isinstance(picture, np.ndarray) and picture.ndim in (2, 3):
+        return to_tensor(opaque("the picture", picture))
+    tensor = as_tensor("the picture", picture)
+    if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (1,), (3,)):
             raise UserError(
                 f"the picture is {picture.dtype} {picture.shape}; give uint8 (height, width) or (height, width, 1 or 3): for "
                 "values from 0 to 1, (255 * picture).round().astype(np.uint8)"
             )
-        tensor = torch.from_numpy(np.array(picture))
-        return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
-    if isinstance(picture, Tensor):
-        return picture.detach().cpu().clone()  # the caller may change theirs
-    raise UserError(
-        f"the picture is a {type(picture).__name__}; give a PIL image, a NumPy array (height, width, channels) or a tensor "
-        "(channels, height, width)"
-    )
-
-
-def _mask(hidden: Any) -> Tensor:
-    """bool (height, width) of a mask in any of the forms that complete_picture takes."""
-    if isinstance(hidden, Image.Image):
-        return hidden_of(from_image("hidden", hidden))
-    mask = torch.from_numpy(np.array(hidden)) if isinstance(hidden, np.ndarray) else hidden
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, Tensor) else type(hidden).__name__
-        raise UserError(f"hidden is {kind}; give bool, True where a pixel is to be completed, such as mask > 127")
-    return mask.cpu().clone()
+        tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)  # the caller may change theirs

@@ -19,20 +19,21 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.cell.cells import flatten
-from pixelrnn.completion.fill import sample
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer
-from pixelrnn.model import Model
+from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import MAX_LEVELS, check_images, send
-from pixelrnn.training import state
+from pixelrnn.training import records, state
 from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
 
 RECORD_EVERY = 50  # updates
+REPORT_EVERY = 30  # seconds between lines about the progress, where no terminal can show a bar
+SAVE_EVERY = 300  # seconds that a run which is killed loses at most
 STOPS = ("SIGINT", "SIGTERM")
 
 
@@ -46,7 +47,7 @@ def train(
     begins: Callable[[], object] = lambda: None,
 ) -> state.Progress:
     """Train `model` on its device, and keep in `folder`: best/ and last/ (models with averaged weights, and the state to
-    resume from), metrics.jsonl, curves.png and samples.png.
+    resume from), metrics.jsonl, metrics.csv, curves.png and samples.png.
 
     A run that the folder holds goes on; notes say from where and which settings differ. begins() is called before anything
     in the folder changes, and only if something is left to do. SIGINT and SIGTERM finish the update, save the state, and
@@ -55,8 +56,11 @@ def train(
     (pixelrnn/distributed.py) train one model, with the numbers of one process; the first one reads and writes.
 
     Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser or
-    init, or one that is over with other settings; TrainingDiverged if the recoveries are used up.
+    init, or one that is over with other settings, or if the model is an ensemble; TrainingDiverged if the recoveries are
+    used up.
     """
+    if isinstance(model, Ensemble):
+        raise UserError("an ensemble is not trained; train its members one by one")
     folder = expanded(folder)
     checkpoint.check(model)
     if distributed.is_main():
@@ -75,8 +79,9 @@ def train(
                     run.record()
                     if run.is_validation_due():
                         run.validate()
-                    elif run.progress.stopped_by:
+                    elif run.progress.stopped_by or run.progress.seconds > run.saved_at + SAVE_EVERY:
                         run.save()
+                    run.report()
                 except FloatingPointError as error:
                     run.recover(str(error))
         if run.tensorboard:
@@ -144,9 +149,11 @@ class Run:
         self.progress.run = self.description
         if self.is_main:
             begins()
-        self.tensorboard: Any = _tensorboard(self.folder) if self.is_main else None
+        self.tensorboard: Any = records.tensorboard(self.folder) if self.is_main else None
         self._restart()
         self.started = time.monotonic() - self.progress.seconds
+        self.saved_at = self.progress.seconds
+        self.reported = self.progress.step, self.progress.seconds
         options = {"desc": "training", "unit": "update", "dynamic_ncols": True}
         hide = None if self.is_shown else True  # None: if there is no terminal
         self.bar = tqdm(total=self.total, initial=self.progress.step, disable=hide, **options)
@@ -192,6 +199,20 @@ class Run:
         self.bits["train"] = f"{loss:.3f}"
         self.bar.set_postfix(self.bits)
 
+    def report(self) -> None:
+        """Where no terminal shows the bar, print a line at times: the speed, and the time that is left."""
+        at, (step, seconds), limit = self.progress, self.reported, self.settings.max_minutes
+        if not self.bar.disable or not self.is_shown or at.seconds < seconds + REPORT_EVERY:
+            return
+        rate = (at.step - step) / (at.seconds - seconds)
+        left = min((self.total - at.step) / rate, 60 * limit - at.seconds if limit else math.inf) / 60
+        images = f"{rate * self.settings.batch_size:,.1f} images/s, {max(left, 0):,.0f} min left"
+        print(f"update     {at.step:,} of {self.total:,}: {images}; {self._bits()}", flush=True)
+        self.reported = at.step, at.seconds
+
+    def _bits(self) -> str:
+        return f"bits/dim {', '.join(f'{name} {value}' for name, value in self.bits.items()) or 'not known yet'}"
+
     def is_validation_due(self) -> bool:
         """Whether this update ends an epoch (or validate_every updates), or the run."""
         step, stopped_by = self.progress.step, self.progress.stopped_by
@@ -206,7 +227,7 @@ class Run:
         if self.occlusion:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
-            found = evaluate(self.average, self.valid, hidden, self.settings.batch_size)
+            found = evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size)
             self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
         at.validations_without_gain += 1
         if found.nats < at.best_nats:
@@ -215,16 +236,17 @@ class Run:
                 checkpoint.save(self.average, self.folder / "best")
         self.save()
         if self.is_main:
-            _draw(self.folder, self.average, self.settings, self.seed, self.data.name)
+            records.show(self.folder, self.average, self.settings, self.seed, self.data.name)
         self.bits |= {"valid": f"{found.bits_per_dim:.3f}", "best": f"{at.best_bits_per_dim:.3f}"}
         self.bar.set_postfix(self.bits)
         if self.bar.disable and self.is_shown:
-            print(f"update     {at.step:,} of {self.total:,}: {self.bar.postfix} bits/dim", flush=True)
+            print(f"validated  after {at.step:,} of {self.total:,} updates: {self._bits()}", flush=True)
         at.stopped_by = at.stopped_by or at.limit_reached(self.settings)
 
     def save(self) -> None:
         """Save the state; FloatingPointError if a weight is not finite."""
         self._check_weights()
+        self.saved_at = self.progress.seconds
         if self.is_main:
             state.save(self.folder, self.model, self.average, self.optimizer, self.progress)
 
@@ -247,7 +269,7 @@ class Run:
         """Drop the records after the loaded state, and save it as the one to go back to."""
         self.losses: list[Tensor] = []  # since the last record
         if self.is_main:
-            state.keep_records(self.folder, self.progress.records)
+            records.keep(self.folder, self.progress.records)
         if self.settings.recoveries:
             self.save()
 
@@ -261,7 +283,7 @@ class Run:
         at.records += 1
         if self.is_main:
             record = {"step": at.step, "epoch": at.step / self.batches, "seconds": at.seconds, **values}
-            append(self.folder / state.RECORDS, json.dumps(record) + "\n")
+            append(self.folder / records.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
                 self.tensorboard.add_scalar(name, value, at.step)
 
@@ -304,25 +326,3 @@ def _validate(model: Model, images: Tensor, batch_size: int) -> Likelihoods:
     joined = torch.cat(found)
     model.trained_on = {**model.trained_on, "typical": Typical.of(images, model.levels, joined).as_dict()}
     return Likelihoods.of(joined, model.dimensions)
-
-
-def _draw(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
-    """Draw the learning curve and samples into the folder."""
-    from pixelrnn import figures  # matplotlib is slow to import
-
-    lines = (folder / state.RECORDS).read_text(encoding="utf-8").splitlines()
-    curves = figures.curves([json.loads(line) for line in lines], name)
-    figures.save_figure(curves, folder / f"curves.{settings.figures}")
-    if settings.samples:
-        generator = torch.Generator(model.order.device).manual_seed(seed)
-        samples = figures.grid(sample(model, settings.samples, generator=generator), model.levels)
-        figures.save_figure(samples, folder / f"samples.{settings.figures}")
-
-
-def _tensorboard(folder: Path) -> Any:
-    """A writer of TensorBoard's files, if TensorBoard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))

@@ -22,7 +22,6 @@ from pixelrnn.model import Model
 from pixelrnn.options import LONGEST, check_rules
 
 STATE = "training.pt"
-RECORDS = "metrics.jsonl"
 ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
 FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
 LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
@@ -76,9 +75,9 @@ class Progress:
     best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
     recoveries: int = 0  # how often the run went back to its last saved state
-    records: int = 0  # lines of metrics.jsonl
+    records: int = field(default=0, repr=False)  # lines of metrics.jsonl
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
-    run: dict = field(default_factory=dict)  # from describe_run()
+    run: dict = field(default_factory=dict, repr=False)  # from describe_run()
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -222,10 +221,3 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _leaves(below, f"{name}.{key}" if name else str(key))
     else:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def keep_records(folder: Path, count: int) -> None:
-    """Keep the first records, those of the saved state: a resumed run writes the later ones again."""
-    if (path := folder / RECORDS).exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))

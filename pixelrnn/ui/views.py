@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
-from pixelrnn.completion.fill import Progress, complete_in_detail, log_probs
+from pixelrnn.completion.fill import Progress, complete_in_detail
 from pixelrnn.errors import UserError, is_out_of_memory, notes_to
 from pixelrnn.figures.strips import as_heat, as_rgb, heat, occluded
 from pixelrnn.files.pictures import to_picture
@@ -68,7 +68,7 @@ def draw(request: Request, progress: Progress) -> Drawn:
         temperature=request.temperature,
         order=request.order_index,
     )
-    facts = of_completions(completions, 0, log_probs(model, completions))
+    facts = of_completions(completions, 0)
     how = how_drawn(model, completions, slice(0, 1))
     if request.target.own:
         with notes_to(how["notes"].append):
@@ -261,7 +261,7 @@ def given(request: Request) -> list[str]:
 
 
 def meaning_of_nats(drawn: Drawn) -> str:
-    """Name the quantity that completion.log_probs returns for these images."""
+    """Name the quantity that Completions.log_probs is for these images."""
     if drawn.request.from_scratch:
         return "log p(x)"
     if not drawn.how["observed_ahead"] or drawn.request.loaded.model.sees_ahead:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pixelrnn.cell.cells import lstm_gates, register_gates
 from pixelrnn.model.paper.lines import Line, run_lines
-from pixelrnn.model.paper.raster import Layer, LineState, RasterModel, pack, unpack
+from pixelrnn.model.paper.raster import Layer, LineState, RasterModel, pack, put, take, unpack
 from pixelrnn.products import Product
 
 
@@ -49,16 +49,19 @@ class DiagonalBiLSTMLayer(Layer):
         unskewed = hidden[skew.argsort()].unflatten(0, (-1, 2))
         rightwards, leftwards = (unpack(unskewed[:, d], rows, columns) for d in (0, 1))
         moved = moved_down(leftwards)
-        _, own_h, own_cell, _, _ = self.begin(batch, columns)
-        return rightwards + moved, (projected[:, -1].clone(), own_h, own_cell, rightwards[:, -1].clone(), moved[:, -1])
+        _, own_h, own_cell, _, second, _ = self.begin(batch, columns)
+        if rows > 1:
+            second = moved[:, -1]
+        return rightwards + moved, (projected[:, -1], own_h, own_cell, rightwards[:, -1], second, moved[:, -1])
 
     def begin(self, batch: int, columns: int) -> LineState:
-        """(gates of both directions, h and cell of the pixel before, h, the second direction's h moved down). The fourth
-        is this row's h if visited, else the row above's."""
+        """(gates of both directions, h and cell of the pixel before, h, the second direction's h of the row above, what it
+        adds to this row). The fourth is this row's h if visited, else the row above's. The last two differ in the first
+        row, to which the second direction adds nothing."""
         h, cell = self.initial[:, 0, None].expand(-1, batch, -1)
         gates = h.new_zeros(batch, columns, 8 * self.width)
-        above = h[:, None].expand(-1, columns, -1).clone()
-        return gates, h.clone(), cell.clone(), above, torch.zeros_like(above)
+        above, second = self.initial[0, :, None, None].expand(-1, batch, columns, -1).clone()
+        return gates, h.clone(), cell.clone(), above, second, torch.zeros_like(second)
 
     def derive(self, product: type[Product]) -> SimpleNamespace:
         scale, width = self.scale[:, None], self.width
@@ -73,37 +76,34 @@ class DiagonalBiLSTMLayer(Layer):
             bias=self.input_to_state.bias * self.scale.repeat(2),
         )
 
-    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
-        gates, _, _, h, moved = state
+    def open_row(self, is_first: bool, state: LineState, condition: Tensor | float = 0.0) -> None:
+        gates, own_h, own_cell, h, second, moved = state
         d = self.derived()
-        batch, columns, _ = h.shape
-        if row:
-            above = self.initial[0, 1].expand(batch, columns, -1) if row == 1 else moved
-            moved = self._second_direction(gates[..., 4 * self.width :] + d.second_above(above))
-        gates = (d.bias + condition * self.scale.repeat(2)).expand(batch, columns, -1).clone()
-        gates[..., : 4 * self.width] += d.above(h)
-        _, own_h, own_cell, _, _ = self.begin(batch, columns)
-        return gates, own_h, own_cell, h, moved
+        if not is_first:
+            self._second_direction(gates[..., 4 * self.width :] + d.second_above(second), second)
+            moved.copy_(second)
+        gates.copy_(d.bias + condition * self.scale.repeat(2))
+        gates[..., : 4 * self.width].add_(d.above(h))
+        own_h.copy_(self.initial[0, 0])
+        own_cell.copy_(self.initial[1, 0])
 
-    def _second_direction(self, arguments: Tensor) -> Tensor:
-        """h of a whole row, (batch, columns, width), from right to left; arguments lack the part of h before."""
+    def _second_direction(self, arguments: Tensor, out: Tensor) -> None:
+        """Write h of a whole row, (batch, columns, width), from right to left; arguments lack the part of h before."""
         own: Product = self.derived().second_own
         h, cell = self.initial[:, 1, None].expand(-1, len(arguments), -1)
-        outputs = arguments.new_empty(*arguments.shape[:2], self.width)
         for column in reversed(range(arguments.shape[1])):
             h, cell = lstm_gates(own(h, arguments[:, column]), cell, self.scale, self.shift)
-            outputs[:, column] = h
-        return outputs
+            out[:, column] = h
 
-    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
-        gates, own_h, own_cell, h, moved = state
-        arguments = self.derived().step(torch.cat([inputs, own_h], 1), gates[:, column])
-        gates[:, column] = arguments
+    def step(self, inputs: Tensor, column: int | Tensor, state: LineState) -> Tensor:
+        gates, own_h, own_cell, h, _, moved = state
+        arguments = self.derived().step(torch.cat([inputs, own_h], 1), take(gates, column))
+        put(gates, column, arguments)
         output, cell = lstm_gates(arguments[:, : 4 * self.width], own_cell, self.scale, self.shift)
         own_h.copy_(output)
         own_cell.copy_(cell)
-        h[:, column] = output
-        return output + moved[:, column]
+        put(h, column, output)
+        return output + take(moved, column)
 
 
 def moved_down(maps: Tensor) -> Tensor:

@@ -24,6 +24,11 @@ from pixelrnn.model.paper.raster import Layer, LineState, Network, RasterOptions
 from pixelrnn.model.paper.row_lstm import RowLSTMLayer
 from pixelrnn.options import lookup
 
+# Whether a step is one of the small image, and whether each pixel that it reads begins a row of its network's image.
+Reads = tuple[bool, tuple[bool, ...]]
+# The states of the small and of the full image's network, and the small image's features for the full one.
+MultiScaleState = tuple[list[LineState], list[LineState], Tensor]
+
 LAYERS: dict[str, Callable[[int], Layer]] = {
     "row_lstm": RowLSTMLayer,
     "diagonal_bilstm": DiagonalBiLSTMLayer,
@@ -50,6 +55,7 @@ class MultiScale(Model):
     """
 
     Options = MultiScaleOptions
+    position_as_tensor = True
     fixed_training = True
     rest: Tensor
 
@@ -98,28 +104,45 @@ class MultiScale(Model):
 
     def _condition(self, canvas: Tensor) -> Tensor:
         """Features of the small image for the full one, in its frame: (batch, rows, columns, upsampled)."""
-        weight, frame, small = self.upsample[0].weight, self.cursor.path.frame, self.small_frames[self.cursor.index]
+        order = self.cursor.index
+        weight, frame, small = self.upsample[0].weight, self.full.frames[order], self.small_frames[order]
         levels = canvas.flatten(2)[:, :, self.order[: self.small_pixels]].unflatten(-1, (small.rows, small.columns))
         values = levels.to(weight.dtype) * (2 / (self.levels - 1)) - 1
         with_ones = F.pad(values, (0, 0, 0, 0, 0, 1), value=1.0)  # one more channel, which marks the border
         return self.upsample(with_ones)[..., : frame.rows, : frame.columns].permute(0, 2, 3, 1)
 
-    def begin(self, canvas: Tensor, hidden: Tensor) -> list[LineState]:
+    def begin(self, canvas: Tensor, hidden: Tensor) -> MultiScaleState:
         first, _ = hidden_span(hidden, self.order)
-        if first <= self.small_pixels:
-            return self.small.begin(canvas, first)
-        return self.full.begin(canvas, self._reached(first), self._condition(canvas))
+        small = self.small.begin(canvas, first) if first <= self.small_pixels else []
+        condition = self._condition(canvas)
+        return small, self.full.begin(canvas, self._reached(first), condition), condition
 
-    def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
-        """As in all models; the step after the small image's last one begins the full image."""
-        if t < self.small_pixels:
-            features, state = self.small.step(canvas, t, state)
-            return self.likelihood(features), state
-        if t == self.small_pixels:
-            state = self.full.begin(canvas, 0, self._condition(canvas))
-        for place in range(self._reached(t), self._reached(t + 1)):  # pixels of the small image, then t's
-            features, state = self.full.step(canvas, place, state)
+    def kind(self, t: int) -> Reads | None:
+        return None if t in (0, self.small_pixels) else self._reads(t)
+
+    def step(
+        self, canvas: Tensor, t: int | Tensor, state: MultiScaleState, kind: Any = None
+    ) -> tuple[Tensor, MultiScaleState]:
+        """As in all models; the step after the small image's last one gives the full image's network the small image."""
+        small, full, condition = state
+        in_small, opens = self._reads(t) if isinstance(t, int) else kind
+        if in_small:
+            return self.likelihood(self.small.step(canvas, t, small, opens[0])), state
+        if isinstance(t, int):
+            last: int | Tensor = self._reached(t + 1) - 1
+            if t == self.small_pixels:
+                condition.copy_(self._condition(canvas))
+        else:
+            last = self.rest[self.cursor.index].index_select(0, t - self.small_pixels)
+        for i, begins_row in enumerate(opens, 1 - len(opens)):
+            features = self.full.step(canvas, last + i, full, begins_row, condition)
         return self.likelihood(features), state
+
+    def _reads(self, t: int) -> Reads:
+        """What step t reads: those pixels of the small image that the full image's network has yet to see, then t's."""
+        if t < self.small_pixels:
+            return True, (self.small.opens(t),)
+        return False, tuple(self.full.opens(place) for place in range(self._reached(t), self._reached(t + 1)))
 
     def _reached(self, t: int) -> int:
         """The place in the full frame that its network reads next at step t."""

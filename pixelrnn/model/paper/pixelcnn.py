@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, windows
+from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, put, take, windows
 from pixelrnn.products import Product
 
 
@@ -39,16 +39,15 @@ class PixelCNNLayer(Layer):
         down = product(self.down.weight, self.down.bias)
         return SimpleNamespace(above=product(above, self.conv.bias), own_row=product(own_row), down=down)
 
-    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
-        _, line = state
-        return self.derived().above(windows(line, 3)) + condition, line
+    def open_row(self, is_first: bool, state: LineState, condition: Tensor | float = 0.0) -> None:
+        above, line = state
+        above.copy_(self.derived().above(windows(line, 3)) + condition)
 
-    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+    def step(self, inputs: Tensor, column: int | Tensor, state: LineState) -> Tensor:
         above, line = state
         d = self.derived()
-        torch.clamp_min(d.down(torch.relu(inputs)), 0, out=line[:, column + 1])
-        seen = line[:, column : column + 2].flatten(1)
-        return d.own_row(seen, above[:, column]).relu_()
+        put(line, column + 1, d.down(torch.relu(inputs)).relu_())
+        return d.own_row(take(line, column, 2), take(above, column)).relu_()
 
 
 class PixelCNN(RasterModel):

@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shape, check_form
-from pixelrnn.model.inputs import CausalWindow, which_order
+from pixelrnn.model.inputs import CausalWindow, at_step, which_order
 from pixelrnn.model.orders import Frame, OrderCursor, Path, hidden_span, path_like
 from pixelrnn.products import Packable, Product
 
@@ -45,7 +45,7 @@ class Layer(Packable):
     """One layer: maps of 2·width features -> maps of `width` features. A pixel sees itself and those before it.
 
     `forward` runs over a whole map. The sampler calls `begin`, then `open_row` before each row, which computes the part of
-    the rows above for all columns at once, then `step` for each pixel. The state is changed in place. The multi-scale
+    the rows above for all columns at once, then `step` for each pixel. Both change the state in place. The multi-scale
     model adds `condition` to the layer's input-to-state map.
     """
 
@@ -61,12 +61,12 @@ class Layer(Packable):
         """The state before the first row."""
 
     @abstractmethod
-    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
-        """The state before the row's first pixel; condition (batch, columns, states)."""
+    def open_row(self, is_first: bool, state: LineState, condition: Tensor | float = 0.0) -> None:
+        """Make the state the one before a row's first pixel; condition (batch, columns, states)."""
 
     @abstractmethod
-    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
-        """One pixel: inputs (batch, 2·width) -> output (batch, width)."""
+    def step(self, inputs: Tensor, column: int | Tensor, state: LineState) -> Tensor:
+        """One pixel: inputs (batch, 2·width) -> output (batch, width). column may be a tensor (1,) for a CUDA graph."""
 
 
 class MaskedConv(nn.Module):
@@ -113,6 +113,22 @@ def windows(line: Tensor, side: int) -> Tensor:
     """Put each run of `side` columns side by side: (batch, columns, n) -> (batch, columns - side + 1, side · n)."""
     count = line.shape[1] - side + 1
     return torch.cat([line[:, j : j + count] for j in range(side)], -1)
+
+
+def take(line: Tensor, column: int | Tensor, count: int = 1) -> Tensor:
+    """Put `count` columns from `column` on side by side: (batch, columns, n) -> (batch, count · n). column may be a tensor
+    (1,) for a CUDA graph; on a CPU an int is much faster, because no value is copied."""
+    if isinstance(column, int):
+        return line.select(1, column) if count == 1 else line.narrow(1, column, count).flatten(1)
+    return line.unfold(1, count, 1).transpose(2, 3).index_select(1, column).flatten(1)
+
+
+def put(line: Tensor, column: int | Tensor, values: Tensor) -> None:
+    """Write values (batch, n) into one column of a line (batch, columns, n)."""
+    if isinstance(column, int):
+        line.select(1, column).copy_(values)
+    else:
+        line.index_copy_(1, column, values[:, None])
 
 
 class ResidualBlock(Packable):
@@ -207,36 +223,37 @@ class Network(Packable):
     def begin(self, canvas: Tensor, first: int, condition: Tensor | None = None) -> list[LineState]:
         """The state before pixel `first`: whole rows are read in one pass, then its own row pixel by pixel."""
         rows = first // self.columns
-        if rows:
-            states = self._pass(canvas, condition, rows)[1]
+        if rows:  # the copies let go of the whole maps
+            state = [tuple(part.clone() for part in parts) for parts in self._pass(canvas, condition, rows)[1]]
         else:
-            states = [block.layer.begin(len(canvas), self.columns) for block in self.blocks]
-        state = [*states, () if condition is None else (condition,)]
+            state = [block.layer.begin(len(canvas), self.columns) for block in self.blocks]
         for t in range(rows * self.columns, first):
-            _, state = self.step(canvas, t, state)
+            self.step(canvas, t, state, self.opens(t), condition)
         return state
 
+    def opens(self, t: int) -> bool:
+        """Whether pixel t is the first one of a row."""
+        return t % self.columns == 0
+
     @torch.no_grad()
-    def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
-        """Features (batch, head) of pixel t, and the next state; the given state may be overwritten."""
-        row, column = divmod(t, self.columns)
-        if column == 0:
-            state = self._open_row(row, state)
-        stream = self.first(canvas, t, t + 1)[:, 0] + self.derived().places[t]
+    def step(
+        self, canvas: Tensor, t: int | Tensor, state: list[LineState], opens: bool, condition: Tensor | None = None
+    ) -> Tensor:
+        """Features (batch, head) of pixel t; changes the state in place. opens: self.opens(t). For a CUDA graph t may be a
+        tensor (1,), but not 0."""
+        row, column = t // self.columns, t % self.columns
+        if opens:
+            is_first = isinstance(t, int) and t == 0
+            for i, (block, cache) in enumerate(zip(self.blocks, state, strict=True)):
+                added = 0.0 if condition is None else self.conditions[i](at_step(condition.transpose(0, 1), row)[0])
+                block.layer.open_row(is_first, cache, added)
+        stream = self.first.derived().values(self.first.seen(canvas, t)) + at_step(self.derived().places, t)
         outputs = []
-        for block, cache in zip(self.blocks, state[:-1], strict=True):
+        for block, cache in zip(self.blocks, state, strict=True):
             output = block.layer.step(stream, column, cache)
             stream = block.add(stream, output)
             outputs.append(output)
-        return self._head(stream, outputs), state
-
-    def _open_row(self, row: int, state: list[LineState]) -> list[LineState]:
-        *states, condition = state
-        opened = []
-        for i, (block, cache) in enumerate(zip(self.blocks, states, strict=True)):
-            added = self.conditions[i](condition[0][:, row]) if condition else 0.0
-            opened.append(block.layer.open_row(row, cache, added))
-        return [*opened, condition]
+        return self._head(stream, outputs)
 
 
 class RasterModel(Model):
@@ -247,6 +264,7 @@ class RasterModel(Model):
     """
 
     Options = RasterOptions
+    position_as_tensor = True
     fixed_training = True
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
@@ -266,9 +284,15 @@ class RasterModel(Model):
     def begin(self, canvas: Tensor, hidden: Tensor) -> list[LineState]:
         return self.network.begin(canvas, hidden_span(hidden, self.order)[0])
 
-    def step(self, canvas: Tensor, t: int, state: list[LineState]) -> tuple[Tensor, list[LineState]]:
-        features, state = self.network.step(canvas, t, state)
-        return self.likelihood(features), state
+    def kind(self, t: int) -> bool | None:
+        """Whether step t > 0 begins a row."""
+        return self.network.opens(t) if t else None
+
+    def step(
+        self, canvas: Tensor, t: int | Tensor, state: list[LineState], kind: Any = None
+    ) -> tuple[Tensor, list[LineState]]:
+        opens = self.network.opens(t) if isinstance(t, int) else kind
+        return self.likelihood(self.network.step(canvas, t, state, opens)), state
 
 
 def raster_path(order: Tensor, height: int, width: int) -> Path:

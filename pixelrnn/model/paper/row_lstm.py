@@ -15,7 +15,18 @@ from torch import Tensor, nn
 from pixelrnn.cell.cells import lstm_gates, register_gates
 from pixelrnn.errors import UserError
 from pixelrnn.model.paper.lines import Line, run_lines
-from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, RasterOptions, pack, unpack, windows
+from pixelrnn.model.paper.raster import (
+    Layer,
+    LineState,
+    MaskedConv,
+    RasterModel,
+    RasterOptions,
+    pack,
+    put,
+    take,
+    unpack,
+    windows,
+)
 from pixelrnn.products import Product
 
 
@@ -46,7 +57,7 @@ class RowLSTMLayer(Layer):
         hidden, cells = run_lines(pack(projected), recurrent, self.initial[:, None], self.scale, lines, offsets)
         hidden, cells = unpack(hidden, rows, columns), unpack(cells, rows, columns)
         unopened = self.begin(batch, columns)[:2]
-        return hidden, (*unopened, hidden[:, -1].clone(), cells[:, -1].clone())
+        return hidden, (*unopened, hidden[:, -1], cells[:, -1])
 
     def begin(self, batch: int, columns: int) -> LineState:
         """(gates, inputs after a margin, h, cell). h and cell are this row's if visited, else the row above's."""
@@ -61,19 +72,20 @@ class RowLSTMLayer(Layer):
         state_to_state = product(self.state_to_state.t() * scale, bias)
         return SimpleNamespace(input_to_state=product(own_row * scale), state_to_state=state_to_state)
 
-    def open_row(self, row: int, state: LineState, condition: Tensor | float = 0.0) -> LineState:
-        _, inputs, h, cell = state
+    def open_row(self, is_first: bool, state: LineState, condition: Tensor | float = 0.0) -> None:
+        gates, _, h, _ = state
         margin = self.initial[0].expand(len(h), self.reach, -1)
         seen = windows(torch.cat([margin, h, margin], 1), 2 * self.reach + 1)
-        return self.derived().state_to_state(seen) + condition * self.scale, inputs, h, cell
+        gates.copy_(self.derived().state_to_state(seen) + condition * self.scale)
 
-    def step(self, inputs: Tensor, column: int, state: LineState) -> Tensor:
+    def step(self, inputs: Tensor, column: int | Tensor, state: LineState) -> Tensor:
         gates, row_inputs, h, cell = state
-        row_inputs[:, self.reach + column] = inputs
-        seen = row_inputs[:, column : column + self.reach + 1].flatten(1)
-        arguments = self.derived().input_to_state(seen, gates[:, column])
-        output, cell[:, column] = lstm_gates(arguments, cell[:, column], self.scale, self.shift)
-        h[:, column] = output
+        put(row_inputs, column + self.reach, inputs)
+        seen = take(row_inputs, column, self.reach + 1)
+        arguments = self.derived().input_to_state(seen, take(gates, column))
+        output, own_cell = lstm_gates(arguments, take(cell, column), self.scale, self.shift)
+        put(cell, column, own_cell)
+        put(h, column, output)
         return output
 
 

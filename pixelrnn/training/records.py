@@ -1,0 +1,80 @@
+"""What a training run writes down for its reader: metrics.jsonl and metrics.csv, TensorBoard's files, curves and samples."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelrnn.completion.fill import sample
+from pixelrnn.errors import UserError, in_one_line
+from pixelrnn.files.atomic import write_whole
+from pixelrnn.model import Model
+from pixelrnn.training.state import Settings
+
+RECORDS, TABLE = "metrics.jsonl", "metrics.csv"
+
+
+def keep(folder: Path, count: int) -> None:
+    """Keep the first records, those of the saved state: a resumed run writes the later ones again."""
+    if (path := folder / RECORDS).exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))
+
+
+def read(folder: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl. Raise UserError if there are none, or they are damaged."""
+    path = folder / RECORDS
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if records and all(isinstance(record, dict) and "step" in record for record in records):
+            return records
+        raise ValueError("it has no records")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({in_one_line(error, 200)}); give the folder of a training run"
+        ) from None
+
+
+def by_update(records: list[dict[str, float]]) -> list[dict[str, float]]:
+    """One record for each update that has any, with all its values."""
+    rows: dict[float, dict[str, float]] = {}
+    for record in records:
+        rows.setdefault(record["step"], {}).update(record)
+    return list(rows.values())
+
+
+def _write_table(folder: Path, records: list[dict[str, float]]) -> None:
+    """Write the records as metrics.csv, for spreadsheets."""
+    file = io.StringIO()
+    table = csv.DictWriter(
+        file, list(dict.fromkeys(name for record in records for name in record)), lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows(by_update(records))
+    write_whole(folder / TABLE, lambda path: path.write_text(file.getvalue(), encoding="utf-8"))
+
+
+def show(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
+    """Write the table of the records, and draw the learning curve and samples, into the folder."""
+    from pixelrnn import figures  # matplotlib is slow to import
+
+    records = read(folder)
+    _write_table(folder, records)
+    curves = figures.curves(records, name)
+    figures.save_figure(curves, folder / f"curves.{settings.figures}")
+    if settings.samples:
+        generator = torch.Generator(model.order.device).manual_seed(seed)
+        samples = figures.grid(sample(model, settings.samples, generator=generator), model.levels)
+        figures.save_figure(samples, folder / f"samples.{settings.figures}")
+
+
+def tensorboard(folder: Path) -> Any:
+    """A writer of TensorBoard's files, if TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
