@@ -29,6 +29,13 @@ def to_images(sequence: Tensor, order: Tensor, height: int, width: int) -> Tenso
     return raster.transpose(1, 2).unflatten(2, (height, width))
 
 
+def send(values: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a tensor to a device; one of the CPU without waiting for a GPU."""
+    # From other memory than this, CUDA copies once it is done with all that it was given before.
+    pinned = values.pin_memory() if values.device.type == "cpu" and torch.device(device).type == "cuda" else values
+    return pinned.to(device, non_blocking=True)
+
+
 def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Tensor:
     """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white: uint8 of the same shape.
 

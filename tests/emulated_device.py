@@ -281,9 +281,16 @@ def to(func: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return tensor if device is None else func(plain(tensor), device)
     if (card := card_of(device)) == getattr(tensor, "card", None):
         return tensor
-    if card is None or not non_blocking:
+    if card is None or not (non_blocking and getattr(tensor, "pinned", False)):
         _device.wait()
     return Moved.apply(tensor, card)
+
+
+def pin(func: Any, tensor: Tensor) -> Tensor:
+    """A copy in pinned memory."""
+    tensor = tensor.clone()
+    tensor.pinned = True  # type: ignore[attr-defined]
+    return tensor
 
 
 class Moved(torch.autograd.Function):
@@ -410,6 +417,7 @@ def flatten(func: Any, weights: list[Tensor], *args: Any, **kwargs: Any) -> Tens
 HANDLERS: dict[Any, Callable[..., Any]] = {
     Tensor.to: to,
     Tensor.cpu: lambda func, tensor: to(Tensor.to, tensor, "cpu"),
+    Tensor.pin_memory: pin,
     Tensor.tolist: read,
     Tensor.numpy: numpy,
     Tensor.__array__: numpy,

@@ -1,5 +1,7 @@
 """Images in a NumPy file: shapes, parts, levels and refusals."""
 
+import json
+import os
 import zipfile
 
 import numpy as np
@@ -107,13 +109,22 @@ def test_a_damaged_or_hostile_file_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
         header = huge.ljust(117) + b"\n"
         archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with zipfile.ZipFile(tmp_path / "together.npz", "w") as archive:
+        for key in ("x_train", "x_test"):  # each is small enough
+            header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999, 999, 999), }".ljust(117) + b"\n"
+            archive.writestr(f"{key}.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     (tmp_path / "folder.npz").mkdir()
+    os.mkfifo(tmp_path / "pipe.npz")
+    os.mkfifo(tmp_path / "pipe.npy")
     for name, says in (
         ("cut.npz", "cannot be read"),
         ("text.npy", "cannot be read"),
         ("huge.npz", "GiB of memory"),
-        ("folder.npz", "cannot be read"),
-        ("none.npz", "cannot be read"),
+        ("together.npz", "take 19 GiB of memory, more than the 16"),
+        ("folder.npz", "is not a regular file"),
+        ("pipe.npz", "is not a regular file"),
+        ("pipe.npy", "is not a regular file"),
+        ("none.npz", "is not there"),
     ):
         with pytest.raises(UserError, match=says) as caught:
             read(tmp_path / name)
@@ -126,3 +137,10 @@ def test_a_model_is_trained_on_an_array_and_evaluated_on_it_again(call, tmp_path
     assert code == 0, err
     code, out, err = call("evaluate", "checkpoint=run", "completions=0", "occlusion=half")
     assert code == 0 and "array x 4x4, 2 levels (train 24 / valid 3 / test 3)" in out, err
+    code, _, err = call("complete", "checkpoint=run", "occlusion=half", "count=1", "limit=1", "hydra.run.dir=done")
+    assert code == 0, err
+    saved = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
+    saved["trained_on"]["data"]["root"] = None
+    (tmp_path / "run" / "best" / "config.json").write_text(json.dumps(saved))
+    code, _, err = call("evaluate", "checkpoint=run", "completions=0", "occlusion=half")
+    assert code == 2 and "was trained on a file of arrays: give root=<such a file>" in err

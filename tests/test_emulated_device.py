@@ -17,7 +17,7 @@ from conftest import SMALL, TINY, generator, random_images, randomise, run, stri
 from emulated_device import Calls, emulated
 
 from benchmarks import speed
-from pixelrnn import checkpoint, complete, complete_picture, sample
+from pixelrnn import checkpoint, complete, complete_picture, pixels, sample
 from pixelrnn.cell import CELLS, cells
 from pixelrnn.completion import cuda_graph as graphs
 from pixelrnn.completion import fill, windows
@@ -29,6 +29,7 @@ from pixelrnn.model.orders import OrderCursor
 from pixelrnn.model.paper import raster
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTMLayer
 from pixelrnn.model.paper.raster import RasterModel
+from pixelrnn.occlusion import draw as draw_masks
 from pixelrnn.training import Settings, loop, recorded
 from pixelrnn.training import update as updates
 from pixelrnn.training.update import make_objective, make_optimizer, update
@@ -321,6 +322,13 @@ def test_a_recorded_update_is_that_without_a_graph(device, case):
     check_recorded(device, case)
 
 
+@pytest.mark.parametrize("occlusion", ["mixed", "damage", "half"])
+def test_masks_are_those_of_the_cpu_without_a_wait(device, occlusion):
+    on_cpu, on_card = (draw_masks(occlusion, 40, 6, 5, generator(1), device=at) for at in ("cpu", "cuda:1"))
+    assert on_card.device == torch.device("cuda:1") and not device.waits
+    assert torch.equal(on_card.cpu(), on_cpu)
+
+
 @pytest.mark.parametrize("reason", ["memory", "capture", "many"])
 def test_an_update_that_cannot_be_recorded_goes_on(device, reason):
     check_refused(device, reason)
@@ -445,7 +453,10 @@ def test_the_device_refuses_what_a_card_does(device):
 
 
 def test_the_device_counts_waits(device):
-    x, mask = torch.arange(4, device="cuda"), torch.tensor([True, False, True, True]).to("cuda", non_blocking=True)
+    x, mask = (
+        torch.arange(4, device="cuda"),
+        torch.tensor([True, False, True, True]).pin_memory().to("cuda", non_blocking=True),
+    )
     allowed = [
         lambda: x.sum() + x[1:] * 2,
         lambda: x.masked_fill(mask, 0),
@@ -561,7 +572,15 @@ MUTANTS = {  # name: the function, a part of its text, what stands there instead
     "offsets stay": (Categorical.channel_logits, ", device=values.device", "", UPDATE, "categorical", "found two, cpu"),
     "rows stay": (InpaintingRNN.begin, ", device=canvas.device", "", UPDATE, "InpaintingRNN", "found two, cpu, cuda:1"),
     "windows stay": (windows.complete_windows, ".to(device) for x", " for x", "check_picture", None, "found two, cpu"),
-    "masks are waited for": (updates.update, ", non_blocking=True", "", UPDATE, "encoder", "waits.*update.py:update"),
+    "masks are waited for": (pixels.send, ", non_blocking=True", "", UPDATE, "encoder", "waits.*pixels.py:send"),
+    "masks in pageable memory": (
+        pixels.send,
+        "values.pin_memory()",
+        "values",
+        UPDATE,
+        "encoder",
+        "waits.*pixels.py:send",
+    ),
     "the loss is read": (
         updates._back_propagate,
         "return loss",

@@ -5,11 +5,12 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from conftest import generator
 from PIL import Image
 
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import to_picture
-from pixelrnn.occlusion import OCCLUSIONS, build, draw
+from pixelrnn.occlusion import OCCLUSIONS, batch, build, draw
 
 SIZES = [(4, 4), (5, 8), (8, 5), (13, 16), (28, 28)]
 SEEDED = [name for name, function in OCCLUSIONS.items() if "seed" in inspect.signature(function).parameters]
@@ -125,6 +126,7 @@ def test_invalid_mask_files_are_refused(tmp_path):
         ({"name": "random_pixels", "fraction": -0.5}, "fraction=-0.5"),
         ({"name": "random_boxes", "count": 0}, "count=0"),
         ({"name": "strokes", "count": 0}, "count=0"),
+        ({"name": "mixed", "everything_share": 1.5}, "everything_share=1.5"),
         ({"name": "strokes", "thickness": 0}, "thickness=0"),
     ],
 )
@@ -141,16 +143,62 @@ def test_masks_are_drawn_each_with_its_seed():
     assert torch.equal(draw("half", 3, 4, 4), build("half", 4, 4).expand(3, 4, 4))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (8, 8)], ids=str)
+def test_a_batch_of_one_is_the_single_mask(size):
+    for seed in range(20):
+        drawn = draw("mixed", 1, *size, torch.Generator().manual_seed(seed))
+        assert torch.equal(drawn[0], build({"name": "mixed", "seed": seed}, *size))
+
+
 def test_mixed_masks_are_of_all_kinds():
-    drawn = [build({"name": "mixed", "seed": seed}, 8, 8) for seed in range(400)]
-    everything = sum(bool(hidden.all()) for hidden in drawn)
-    assert 60 < everything < 160
-    halves = [build({"name": "half", "side": side}, 8, 8) for side in ("top", "bottom", "left", "right")]
-    assert all(any(torch.equal(hidden, half) for hidden in drawn) for half in halves)
-    assert all(
-        bool(hidden.all())
-        for hidden in (build({"name": "mixed", "everything_share": 1.0, "seed": s}, 8, 8) for s in range(20))
-    )
+    drawn = draw("mixed", 2000, 8, 8, torch.Generator().manual_seed(1))
+    assert abs(drawn.flatten(1).all(1).float().mean() - 0.25) < 0.03
+    sides = [build({"name": "half", "side": side}, 8, 8) for side in ("top", "bottom", "left", "right")]
+    for hidden in sides:
+        assert abs((drawn == hidden).flatten(1).all(1).float().mean() - 0.75 * 0.3 / 4) < 0.02
+    always = torch.Generator().manual_seed(1)
+    assert bool(batch.draw_mixed(50, 8, 8, everything_share=1.0, generator=always).all())
+    assert not bool(batch.draw_mixed(50, 8, 8, everything_share=0.0, generator=always).flatten(1).all(1).all())
+
+
+def uniform_of(count, seed=0):
+    """Numbers as each kind of mixed takes them; those that decide if a mask is inverted, the last, say no."""
+    state = generator(seed)
+
+    def uniform(*size):
+        numbers = torch.rand(count, *size, generator=state)
+        if size[1:] == (1, 1) and size[0] > 1:
+            numbers[:, -1] = 1
+        return numbers
+
+    return uniform
+
+
+def test_random_pixels_of_mixed_are_of_any_density():
+    drawn = batch._pixels(uniform_of(2000), 28, 28).flatten(1).float().mean(1)
+    quantiles = drawn.quantile(torch.linspace(0, 1, 5))
+    assert torch.allclose(quantiles, torch.linspace(0.05, 1, 5), atol=0.04)
+    assert bool(batch._pixels(uniform_of(500), 2, 2).flatten(1).any(1).all()), "a pixel at least"
+
+
+@pytest.mark.parametrize(
+    ("kind", "alone", "options"),
+    [
+        (batch._boxes, "random_boxes", lambda k: {"count": 1 + k % 3}),
+        (batch._strokes, "strokes", lambda k: {"count": 1 + k % 4, "thickness": 0.05 + 0.25 * (k // 4 % 100) / 99}),
+    ],
+    ids=["boxes", "strokes"],
+)
+@pytest.mark.parametrize("size", [(12, 20), (28, 28)], ids=str)
+def test_boxes_and_strokes_of_mixed_are_like_those_alone(kind, alone, options, size):
+    """As large, and in the same places. The ends of strokes are round here, and flat there."""
+    together = kind(uniform_of(1200), *size).float()
+    singly = torch.stack([build({"name": alone, "seed": k, **options(k)}, *size) for k in range(1200)]).float()
+    shares = [masks.flatten(1).mean(1).quantile(torch.tensor([0.1, 0.5, 0.9])) for masks in (together, singly)]
+    assert torch.allclose(*shares, atol=0.03 if kind is batch._boxes else 0.09)
+    assert float((together.mean(0) - singly.mean(0)).abs().max()) < (0.07 if kind is batch._boxes else 0.15)
+    inverted = kind(lambda *n: torch.rand(400, *n, generator=generator(1)), *size).flatten(1).float().mean(1)
+    assert abs(float(inverted.mean()) - 0.5) < 0.05
 
 
 def test_hiding_nothing_is_refused():

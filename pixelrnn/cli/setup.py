@@ -101,9 +101,10 @@ def _own_data(cfg: DictConfig, model: Model) -> dict[str, Any]:
             f"checkpoint {checkpoint_name(cfg)} does not say what it was trained on; choose data=digits, data=mnist, …"
         )
     spec = {**spec, "root": cfg.root or spec.get("root")}
-    if spec["name"] in ("folder", "photos") and not spec["root"]:
+    own = {"folder": "folder of pictures", "photos": "folder of pictures", "array": "file of arrays"}.get(spec["name"])
+    if own and not spec["root"]:
         raise DataMissing(
-            f"checkpoint {checkpoint_name(cfg)} was trained on a folder of pictures: give root=<such a folder>, or data=…"
+            f"checkpoint {checkpoint_name(cfg)} was trained on a {own}: give root=<such a {own.split()[0]}>, or data=…"
         )
     return spec
 

@@ -42,10 +42,13 @@ def array(options: Options) -> Dataset:
 
 def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     """By part, the name of its array and its values."""
+    if not path.is_file():  # a pipe might never end
+        problem = "is not a regular file" if path.exists() else "is not there"
+        raise UserError(f"data.root={printable(path)} {problem}; set it to a .npz or .npy file")
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                _check_header(file, path.name)
+                _check_size(_size(file, path.name), path)
             return {"train": ("the array", np.load(path, allow_pickle=False))}
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -55,9 +58,11 @@ def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
                     f"{printable(path)} holds {printable(', '.join(names) or 'nothing', 200)}; it needs the array images, or "
                     "x_train, with x_valid and x_test if there are such"
                 )
+            size = 0
             for key in filter(None, chosen.values()):
                 with archive.open(f"{key}.npy") as member:
-                    _check_header(member, key)
+                    size += _size(member, key)
+            _check_size(size, path)
         with np.load(path, allow_pickle=False) as arrays:
             found = {part: (key, arrays[key]) for part, key in chosen.items() if key}
     except UserError:
@@ -71,8 +76,8 @@ def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     return found
 
 
-def _check_header(file: IO[bytes], name: str) -> None:
-    """UserError for an array that takes too much memory or holds no bytes, before it is read."""
+def _size(file: IO[bytes], name: str) -> int:
+    """The bytes that an array will take, from its header; UserError if it does not hold bytes."""
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise UserError(f"{name} has version {version} of NumPy's format; save it with a plain dtype")
@@ -80,10 +85,15 @@ def _check_header(file: IO[bytes], name: str) -> None:
     if dtype not in (np.uint8, np.bool_):
         way = "multiply values in [0, 1] by 255, round, and convert" if dtype.kind == "f" else "convert"
         raise UserError(f"{name} holds {dtype}; images are uint8, from 0 to 255: {way} them with .astype(np.uint8)")
-    if math.prod(shape) > MAX_BYTES:
+    return math.prod(shape)
+
+
+def _check_size(size: int, path: Path) -> None:
+    """UserError for arrays that take too much memory together, before they are read."""
+    if size > MAX_BYTES:
         raise UserError(
-            f"{name} takes {math.prod(shape) / 2**30:,.0f} GiB of memory, more than the {MAX_BYTES // 2**30} allowed: "
-            "save fewer or smaller images"
+            f"the images of {printable(path)} take {size / 2**30:,.0f} GiB of memory, more than the {MAX_BYTES // 2**30} "
+            "allowed: save fewer or smaller images"
         )
 
 

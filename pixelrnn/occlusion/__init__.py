@@ -1,4 +1,7 @@
-"""Occlusions: functions (height, width) -> hidden, bool (height, width), True where a pixel is hidden, in occlusions.py.
+"""Occlusions: functions (height, width) -> hidden, bool (height, width), True where a pixel is hidden.
+
+occlusions.py  one mask at a time
+batch.py       the masks of a training batch
 
 OCCLUSIONS is the only registry: a new occlusion is one function, one name here and one file in conf/occlusion/.
 """
@@ -12,7 +15,9 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError
 from pixelrnn.occlusion import occlusions
+from pixelrnn.occlusion.batch import draw_mixed, mixed
 from pixelrnn.options import configure, lookup, option_defaults
+from pixelrnn.pixels import send
 
 OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "half": occlusions.half,
@@ -21,7 +26,7 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "random_pixels": occlusions.random_pixels,
     "random_boxes": occlusions.random_boxes,
     "strokes": occlusions.strokes,
-    "mixed": occlusions.mixed,
+    "mixed": mixed,
     "damage": occlusions.damage,
     "mask": occlusions.mask_file,
     "all": occlusions.everything,
@@ -59,16 +64,25 @@ def takes_seed(name: str) -> bool:
 
 
 def draw(
-    occlusion: str, count: int, height: int, width: int, generator: torch.Generator | None = None, alike: bool = False
+    occlusion: str,
+    count: int,
+    height: int,
+    width: int,
+    generator: torch.Generator | None = None,
+    alike: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Draw `count` masks of an occlusion, bool (count, height, width), each with its own seed if it has that option.
+    """Draw `count` masks of an occlusion, bool (count, height, width) on the device, another for each image if it is random.
 
-    alike: those of damage are all of one kind, so that about as many pixels are hidden in each.
+    generator: one of the CPU; None: torch's. alike: those of damage are all of one kind, so that about as many pixels are
+    hidden in each. Those of mixed are computed together on the device, those of other random occlusions one by one on the CPU.
     """
     if not takes_seed(occlusion):
-        return build(occlusion, height, width).expand(count, -1, -1)
+        return send(build(occlusion, height, width), device).expand(count, -1, -1)
+    if occlusion == "mixed":
+        return draw_mixed(count, height, width, generator=generator, device=device)
     seeds = torch.randint(2**31, (count,), generator=generator).tolist()
     spec: dict[str, Any] = {"name": occlusion}
     if alike and occlusion == "damage":
         spec["kind"] = Random(seeds[0]).choices(list(occlusions.DAMAGE), list(occlusions.DAMAGE.values()))[0]
-    return torch.stack([build({**spec, "seed": seed}, height, width) for seed in seeds])
+    return send(torch.stack([build({**spec, "seed": seed}, height, width) for seed in seeds]), device)

@@ -97,31 +97,6 @@ def strokes(height: int, width: int, count: int = 3, thickness: float = 0.1, see
     return _to_mask(canvas)
 
 
-def mixed(height: int, width: int, everything_share: float = 0.25, seed: int = 0) -> Tensor:
-    """One of the other kinds, drawn at random, as a bidirectional model is trained on.
-
-    Everything with probability `everything_share`; else a half (3 of 10 times), random pixels of any density (3), boxes
-    (2) or strokes (2). Half of the boxes and strokes are inverted: the pixels outside are hidden.
-    """
-    if not 0 <= everything_share <= 1:
-        raise UserError(f"occlusion.everything_share={everything_share}: it is in [0, 1]")
-    draw = Random(seed)
-    if draw.random() < everything_share:
-        return everything(height, width)
-    kind = draw.choices(("half", "pixels", "boxes", "strokes"), (3, 3, 2, 2))[0]
-    if kind == "half":
-        hidden = half(height, width, draw.choice(("top", "bottom", "left", "right")))
-    elif kind == "pixels":
-        hidden = random_pixels(height, width, draw.uniform(0.05, 1), seed)
-    elif kind == "boxes":
-        hidden = random_boxes(height, width, draw.randint(1, 3), seed)
-    else:
-        hidden = strokes(height, width, draw.randint(1, 4), draw.uniform(0.05, 0.3), seed)
-    if kind in ("boxes", "strokes") and draw.random() < 0.5:
-        hidden = ~hidden
-    return hidden if bool(hidden.any()) else everything(height, width)
-
-
 DAMAGE = {
     "pixels": 28,
     "scratches": 27,

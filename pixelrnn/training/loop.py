@@ -26,7 +26,7 @@ from pixelrnn.files.atomic import append, expanded, only_writer
 from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
-from pixelrnn.pixels import MAX_LEVELS, check_images
+from pixelrnn.pixels import MAX_LEVELS, check_images, send
 from pixelrnn.training import records, state
 from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
@@ -168,8 +168,8 @@ class Run:
             group["lr"] = self.learning_rate
         # A resumed run draws the same, on any number of processes. Each adds its rank.
         torch.manual_seed((self.seed * 1_000_003 + step) * 4096 % 2**63)
-        batch_images = self.data.training_batch(index.to(self.data.train.device, non_blocking=True))
-        images = batch_images.to(self.model.order.device, non_blocking=True)
+        batch_images = self.data.training_batch(send(index, self.data.train.device))
+        images = send(batch_images, self.model.order.device)
         loss, self.norm = update(self.objective, self.optimizer, images, self.settings, self.occlusion)
         self.losses.append(loss)
         self.progress.step += 1

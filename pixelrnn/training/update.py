@@ -118,8 +118,7 @@ def update(
     with tf32_allowed(), model.along(_draw_order(len(model.orders), settings.first_order)):
         hidden, values = None, torch.full((), model.dimensions * len(images), device=images.device)
         if occlusion:
-            masks = occlusions.draw(occlusion, len(images), *model.shape[1:], alike=True)
-            masks = masks.to(images.device, non_blocking=True)
+            masks = occlusions.draw(occlusion, len(images), *model.shape[1:], alike=True, device=images.device)
             hidden = match_to_order(masks, model.orders, model.order)
             values = model.shape[0] * hidden.sum()
         if is_parallel:
