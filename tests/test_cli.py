@@ -189,13 +189,15 @@ def test_multirun_sweeps(call, tmp_path):
     orders = [pixelrnn.load(tmp_path / "sweep" / str(i)).arguments["ordering"]["name"] for i in range(4)]
     assert orders == ["raster", "raster", "spiral", "spiral"]
     table = re.findall(r"^(\d) +\d+ +\d+\.\d +([\d.]+) +\d\.\d+  (.*)$", out, re.M)
-    assert {row[2] for row in table} == {f"ordering={o} seed={s}" for o in ("raster", "spiral") for s in (0, 1)}
+    assert {row[2] for row in table} == {
+        f"seed={s} model.ordering.name={o}" for o in ("raster", "spiral") for s in (0, 1)
+    }
     assert [row[1] for row in table] == sorted(re.findall(r"^best +([\d.]+)", out, re.M), key=float)
     assert Path("sweep/comparison.png").stat().st_size
 
 
 def test_compare_ranks_runs_and_says_what_differs(call):
-    for name, more in {"a": ["seed=1"], "b c": [], "data": ["data.limit=40"]}.items():
+    for name, more in {"a": ["seed=1"], "b c": [], "data": ["training.valid_limit=5"]}.items():
         assert call("train", *SMALL, *more, f"hydra.run.dir=runs/{name}")[0] == 0
     code, out, err = call("compare", "runs/a", "runs/b c", "hydra.run.dir=out")
     assert code == 0, err
@@ -206,7 +208,12 @@ def test_compare_ranks_runs_and_says_what_differs(call):
     assert log.startswith("data ") and f"\nbest       {min(re.findall(r'best +([0-9.]+)', log))} nats" in log
 
     _, out, _ = call("compare", "runs/a", "runs/data")
-    assert "different data, so their figures cannot be compared" in out
+    assert "different images or masks, so their figures cannot be compared" in out
+    Path("runs/picture.png").write_bytes(b"")
+    code, out, err = call("compare", "runs/a", "runs/picture.png")
+    assert code == 0 and "picture.png is left out, because it is a file" in out, err
+    code, _, err = call("compare", "runs/a", "runs=[runs/data]")
+    assert code == 2 and "give one or the other" in err
     Path("none").mkdir()
     for words, says in ((["none"], "none/metrics.jsonl cannot be read"), ([], "which runs? name their folders")):
         code, _, err = call("compare", *words)
@@ -725,10 +732,10 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "training.samples=null"], "training.samples=null: it is a whole number from 0"),
         (["train", "training=3"], "training=3: it is a group of options"),
         (["complete", "data=folder"], "data=folder needs data.root"),
-        (["complete", "data.root=/x"], "data.root needs data=binarized_mnist or cifar10"),
+        (["complete", "data.root=/x"], "data.root needs data=array or binarized_mnist or cifar10"),
         (["complete", "data.root=/x"], "of the checkpoint's own data it is root="),
         (["complete", "data.limit=5"], "of the checkpoint's own data it is limit="),
-        (["complete", "data.binarization=fixed"], "needs data=binarized_mnist or cifar10 or digits"),
+        (["complete", "data.binarization=fixed"], "needs data=array or binarized_mnist or cifar10 or digits"),
         (["complete", "+data.root=/x"], "data.root needs data=<a name>"),
         (["evaluate", "checkpoint=CHECKPOINT", "occlusion.side=top"], "occlusion.side needs occlusion=half"),
         (["evaluate", "checkpoint=CHECKPOINT", "occlusion.sdie=top"], "unknown option 'occlusion'"),

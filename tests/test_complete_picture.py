@@ -146,6 +146,16 @@ def test_several_occlusions_have_files_of_their_own(completing, tmp_path):
     assert len(json.loads((folder / "completions.json").read_text())["completions"]) == 2
 
 
+def test_an_animation_of_a_large_picture_shows_a_thin_scratch(completing, tmp_path):
+    hidden = np.zeros((700, 30), bool)
+    hidden[1:9, 3] = True
+    save(tmp_path / "photo.png", 700, 30, 3)
+    mask = save_mask(tmp_path / "mask.png", hidden)
+    folder = completing(f"image={tmp_path}/photo.png", f"mask={mask}", "count=1", "animation=true")
+    animation = Image.open(folder / "completions.gif")
+    assert animation.n_frames > 1 and animation.height <= 480
+
+
 def test_a_folder_of_pictures_is_completed_each_with_its_mask(call, saved, tmp_path):
     for folder in ("scans", "masks"):
         (tmp_path / folder).mkdir()
@@ -155,7 +165,7 @@ def test_a_folder_of_pictures_is_completed_each_with_its_mask(call, saved, tmp_p
     (tmp_path / "scans" / "notes.txt").write_text("no picture")
     words = ["complete", f"checkpoint={saved}", "count=1", "mask=masks"]
     code, out, err = call(*words, "image=scans", "hydra.run.dir=out")
-    assert code == 0 and "1 other files and folders in scans are left out" in out, err
+    assert code == 0 and "left out of image=scans: 1 that is no picture file" in out, err
     for i, name in enumerate(("a", "b", "c")):
         picture, mean = read(tmp_path / "scans" / f"{name}.png"), read(tmp_path / "out" / f"{name}.png" / "mean.png")
         changed = (picture != mean).any(-1)
@@ -166,6 +176,12 @@ def test_a_folder_of_pictures_is_completed_each_with_its_mask(call, saved, tmp_p
     assert code == 2 and "1 of the 3 pictures could not be completed" in err and len(err.splitlines()) == 1
     assert re.search(r"^note .*b\.png is left out: ", out, re.M)
     assert {path.name for path in (tmp_path / "pattern").iterdir()} >= {"a.png", "c.png"}
+
+    assert (tmp_path / "pattern" / ".hydra").exists(), "the others are recorded"
+    code, out, err = call(*words, "image=scans", "limit=3", "hydra.run.dir=wrong")
+    assert code == 2 and "limit=3" in err and out.count("is left out") == 1, "a mistake in an option is told once"
+    code, _, err = call("complete", f"checkpoint={saved}", "image=scans", "mask=scans")
+    assert code == 2 and "a folder of their own" in err
 
     (tmp_path / "masks" / "c.bmp").unlink()
     code, out, err = call(*words, "image=scans", "hydra.run.dir=none")

@@ -60,9 +60,11 @@ def test_missing_parts_are_taken_from_the_images_always_the_same(tmp_path):
     [
         (2, {}, 2, 1, "taken for levels from 0 to 1"),
         (17, {"levels": 17}, 17, 16, "taken for levels from 0 to 16"),
-        (17, {}, 256, 16, ""),
+        (17, {}, 256, 16, "if the values are levels and not 8-bit greys, set data.levels=17"),
         (256, {"levels": 4}, 4, 3, ""),
-        (2, {"levels": 256}, 256, 1, ""),
+        (2, {"levels": 256}, 256, 1, "if the values are levels and not 8-bit greys, set data.levels=2"),
+        (2, {"binarization": "threshold"}, 2, 1, "taken for levels from 0 to 1"),
+        (12, {"levels": 8}, 8, 0, "set data.levels=12"),
         (256, {"binarization": "dynamic"}, 2, 255, ""),
     ],
 )
@@ -74,6 +76,11 @@ def test_the_values_are_greys_or_levels(tmp_path, high, options, levels, largest
     assert any(said in note for note in notes) if said else not any("levels" in note for note in notes)
 
 
+def test_images_of_0_and_1_have_no_greys_to_draw_from(tmp_path):
+    with pytest.raises(UserError, match="leave it out for images of 0 and 1"):
+        read(save(tmp_path / "x.npz", images=noise(30, 4, 4, high=2)), binarization="dynamic")
+
+
 def test_truth_values_are_two_levels(tmp_path):
     data, _ = read(save(tmp_path / "x.npz", images=noise(30, 4, 4, high=2).astype(bool)))
     assert data.levels == 2 and data.train.dtype == torch.uint8
@@ -82,8 +89,9 @@ def test_truth_values_are_two_levels(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"images": np.random.rand(9, 4, 4)}, "holds float64; .* multiply values .* by 255"),
+        ({"images": np.random.rand(9, 4, 4)}, "holds float64; .*: multiply values .* by 255"),
         ({"images": np.zeros((9, 4, 4), np.int64)}, r"holds int64; .*astype\(np.uint8\)"),
+        ({"images": np.zeros((9, 4, 4), np.uint16)}, "holds uint16; .* by 257"),
         ({"images": np.array([None] * 3)}, "holds object; images are uint8"),
         ({"images": noise(28, 28, 3)}, "is it one picture"),
         ({"images": noise(9, 4, 4, 4)}, r"has the shape \(9, 4, 4, 4\); images are N×H×W"),

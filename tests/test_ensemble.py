@@ -55,7 +55,7 @@ def test_each_strategy_keeps_the_observed_pixels(members):
     model = single("Ensemble", members=members, bidirectional="InpaintingRNN" in members)
     images, hidden = random_images(2, SHAPE, 3), occlude({"name": "half", "side": "top"}, 4, 4)
     for strategy in ("auto", "ancestral", "particles"):
-        drawn = complete(model, images, hidden, 2, strategy, particles=4, generator=generator())
+        drawn = complete(model, images, hidden, 2, strategy=strategy, particles=4, generator=generator())
         assert torch.equal(drawn[..., ~hidden], images[:, None].expand_as(drawn)[..., ~hidden])
         assert not torch.equal(drawn, images[:, None].expand_as(drawn))
 
@@ -87,7 +87,7 @@ def test_members_are_copied_and_move_together():
 
 def test_a_graph_can_record_its_step_if_it_can_each_members():
     assert single("Ensemble", members=("SequenceRNN", "SequenceRNN")).position_as_tensor
-    assert not pair().position_as_tensor
+    assert not single("Ensemble", members=("SequenceRNN", "InpaintingRNN"), bidirectional=True).position_as_tensor
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_loaded_ensemble_is_the_saved_one(options, half, tmp_path):
     model = single("Ensemble", **options)
     model.trained_on = {"data": {"name": "digits"}}
     model.remember(digests(random_images(5, SHAPE, 3)))
-    pixelrnn.save(model, tmp_path, half)
+    pixelrnn.save(model, tmp_path, half=half)
     loaded, images = pixelrnn.load(tmp_path), random_images(4, SHAPE, 3)
     assert loaded.arguments == model.arguments and loaded.trained_on == model.trained_on
     assert [m.arguments for m in loaded.members] == [m.arguments for m in model.members]

@@ -417,7 +417,7 @@ def test_a_member_of_a_huge_model_is_refused(option, ensemble):
     ("members", "says"),
     [
         (lambda first, second: None, "do not fit together"),
-        (lambda first, second: [], "without members"),
+        (lambda first, second: [], "at least one; got"),
         (lambda first, second: [first], "members.1.* in model.safetensors, and missing in"),
         (lambda first, second: [first, second, second], "needs 'arguments'"),
         (lambda first, second: [first] * 1000, "do not fit together"),

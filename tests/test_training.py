@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import FAST, new_model, random_images, records, run, stripes, tiny_model
+from conftest import FAST, failing, new_model, random_images, records, run, stripes, tiny_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pixelrnn
@@ -20,7 +20,7 @@ from pixelrnn.cell import CELLS
 from pixelrnn.data import Dataset
 from pixelrnn.data.patches import Patches
 from pixelrnn.errors import TrainingDiverged, notes_to
-from pixelrnn.evaluation import evaluate
+from pixelrnn.evaluation import Likelihoods, evaluate
 from pixelrnn.files.pictures import to_picture
 from pixelrnn.model import MODELS, inpainting
 from pixelrnn.occlusion import build as occlude
@@ -54,7 +54,7 @@ def test_a_run_keeps_models_metrics_and_pictures(tmp_path):
     at = run(tmp_path, drawn=True, validate_every=3, samples=4)
     assert at.step == 20
     models = {f"{kind}/{file}" for kind in ("best", "last") for file in ("config.json", "model.safetensors")}
-    written = {"metrics.jsonl", "metrics.csv", "curves.png", "samples.png"}
+    written = {"run.json", "metrics.jsonl", "metrics.csv", "curves.png", "samples.png"}
     assert tree(tmp_path).keys() == models | {"last/training.pt", *written}
     valid = [record["step"] for record in records(tmp_path) if "valid_nats" in record]
     assert valid == [3, 6, 9, 12, 15, 18, 20]
@@ -72,6 +72,21 @@ def test_without_a_terminal_a_line_tells_the_progress_at_times(tmp_path, monkeyp
     assert re.fullmatch(
         r"update     20 of 20: [\d,.]+ images/s, 0 min left; bits/dim train [\d.]+, valid [\d.]+, best .*", lines[-1]
     )
+
+
+def test_after_a_recovery_the_progress_is_told_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "REPORT_EVERY", 0)
+    with pytest.warns(UserWarning, match="half the learning rate"):
+        run(tmp_path, failing(at=15), progress=True, recoveries=1, validate_every=10)
+    rates = re.findall(r"^update .*: ([-\d,.]+) images/s", capsys.readouterr().out, re.M)
+    assert len(rates) > 20 and not any(rate.startswith("-") for rate in rates)
+
+
+def test_a_validation_that_is_not_finite_is_a_divergence(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_validate", lambda *_: Likelihoods.of(torch.tensor([torch.nan]), 16))
+    with pytest.raises(TrainingDiverged, match="validation nan nats"):
+        run(tmp_path)
+    assert not (tmp_path / "best").exists() and not any("valid_nats" in record for record in records(tmp_path))
 
 
 def test_a_state_is_saved_at_times_between_validations(tmp_path, monkeypatch):

@@ -56,7 +56,8 @@ def _compare(sweep: Path) -> None:
     from pixelrnn.training.records import RECORDS
 
     if distributed.is_main() and (runs := [path.parent for path in sorted(sweep.glob(f"*/{RECORDS}"))]):
-        compare.show(runs, sweep / "comparison.png")
+        with notes_to(lambda text: print(f"note       {text}", flush=True)):
+            compare.show(runs, sweep / "comparison.png")
 
 
 def _jobs(command: str, words: list[str]) -> list[Job]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
+from pixelrnn.cli.app import record
 from pixelrnn.cli.compose import Job
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.atomic import expanded
@@ -16,12 +17,13 @@ def pictures(image: str) -> list[Path] | None:
     path = expanded(image)
     if path.is_dir():
         found = _pictures_in(path)
-        if left := sum(1 for _ in path.iterdir()) - len(found):
-            note(f"{left} other files and folders in {printable(path)} are left out")
+        _note_left_out(sum(1 for _ in path.iterdir()) - len(found), image)
     elif path.exists():
         return None
     else:
-        found = sorted(Path(name) for name in glob(str(path)))
+        matching = [Path(name) for name in glob(str(path))]
+        found = sorted(name for name in matching if name.suffix.lower() in SUFFIXES and name.is_file())
+        _note_left_out(len(matching) - len(found), image)
     if not found:
         raise UserError(f"image={printable(image)}: no picture there ({', '.join(sorted(SUFFIXES))})")
     return found
@@ -34,21 +36,26 @@ def run(job: Job, found: list[Path], complete: Callable[[Job], None]) -> None:
     """
     masks = _masks(job.cfg.mask, found) if job.cfg.mask else {}
     names = [path.name for path in found]
-    failed = []
+    failed: dict[Path, str] = {}
     for i, path in enumerate(found):
         name = path.name if names.count(path.name) == 1 else f"{i:03d}-{path.name}"
         cfg = job.cfg.copy()
         cfg.image, cfg.mask = str(path), str(masks[path]) if masks else None
-        print(f"{'' if i == 0 else chr(10)}{i + 1} of {len(found)}", flush=True)
+        print(f"picture    {i + 1} of {len(found)}: {printable(path)}", flush=True)
         try:
             complete(replace(job, cfg=cfg, folder=job.folder / name))
         except UserError as error:
+            if str(error) in failed.values():  # a mistake in the options, and not in a picture
+                raise
             note(f"{printable(path)} is left out: {error}")
-            failed.append(path.name)
+            failed[path] = str(error)
+    if len(failed) == len(found):
+        raise UserError(f"no picture could be completed: {failed[found[0]]}")
     if failed:
+        record(job)
         raise UserError(
             f"{len(failed)} of the {len(found)} pictures could not be completed, as the notes above say: "
-            f"{printable(', '.join(failed), 200)}; the others are in {job.folder}"
+            f"{printable(', '.join(path.name for path in failed), 200)}; the others are in {job.folder}"
         )
 
 
@@ -57,6 +64,8 @@ def _masks(mask: str, found: list[Path]) -> dict[Path, Path]:
     folder = expanded(mask)
     if not folder.is_dir():
         return dict.fromkeys(found, folder)
+    if any(path.parent.resolve() == folder.resolve() for path in found):
+        raise UserError(f"mask={printable(mask)} is the folder of the pictures; give the masks a folder of their own")
     by_stem: dict[str, list[Path]] = {}
     for path in _pictures_in(folder):
         by_stem.setdefault(path.stem, []).append(path)
@@ -67,6 +76,11 @@ def _masks(mask: str, found: list[Path]) -> dict[Path, Path]:
                 f"mask={printable(mask)} has {what} for {picture.name}; give each picture one of the name {picture.stem}.png"
             )
     return {picture: by_stem[picture.stem][0] for picture in found}
+
+
+def _note_left_out(count: int, place: str) -> None:
+    if count:
+        note(f"left out of image={printable(place)}: {count} that {'is' if count == 1 else 'are'} no picture file")
 
 
 def _pictures_in(folder: Path) -> list[Path]:

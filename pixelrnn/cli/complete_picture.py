@@ -17,7 +17,7 @@ from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, interval_caveat
 from pixelrnn.errors import UserError, note
-from pixelrnn.figures.animation import LARGE
+from pixelrnn.figures.animation import LARGE, reduced
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN
@@ -55,17 +55,17 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
         tell_hidden(name, hidden)
         note_if_all(name, hidden)
         rounds = list[Tensor]()  # the first completion after each batch of windows
-        every = math.ceil(max(hidden.shape) / LARGE)  # rows and columns of a picture that an animation shows
+        every = math.ceil(max(hidden.shape) / LARGE)  # an animation shows one pixel for so many rows and columns
         with pixel_bar("completing") as bar:
 
             def progress(done: int, total: int, images: Tensor) -> None:
                 bar(done, total, images)
                 if cfg.animation:
-                    rounds.append(images[0, :, ::every, ::every].cpu())
+                    rounds.append(reduced(images[0].cpu(), every))
 
             found = complete_windows(model, picture, hidden, cfg.count, cfg.temperature, generator, progress)
         if cfg.animation:
-            times = figures.times_of_rounds(rounds, hidden[::every, ::every])
+            times = figures.times_of_rounds(rounds, reduced(hidden, every))
             path = folder / f"{stem}completions.gif"
             figures.save_animation(rounds[-1][None, None], times[None], model.levels, path)
             print(f"animation  {path}: the first completion")

@@ -275,17 +275,19 @@ def parse(words: list[str], command: str) -> Arguments:
     rest = iter(enumerate(words))
     for i, word in rest:
         name, equals, value = word.partition("=")
-        if name in ("-c", "--cfg", "-cd", "--config-dir"):
+        if command == "compare" and not word.startswith("-") and (not equals or exists(expanduser(word))):
+            found.runs.append(in_quotes(expanduser(word)))
+        elif name in ("-c", "--cfg", "-cd", "--config-dir"):
             if not (value := value or next(rest, (0, ""))[1]):
                 raise UserError(f"{word} needs a value: --cfg job, or --config-dir <folder> {help_hint}")
             setattr(found, "cfg" if name in ("-c", "--cfg") else "config_dir", value)
         elif (equals and not word.startswith("-")) or word.startswith("~"):  # with ~, Hydra deletes an option
             found.overrides.append(quoted(word, found.sweep))
-        elif command == "compare" and not word.startswith("-"):
-            found.runs.append(in_quotes(expanduser(word)))
         elif word not in ("-m", "--multirun"):
             raise UserError(f"{_not_an_option(command, *words[i:])} {help_hint}")
     if found.runs:
+        if any(name_of(override) == "runs" for override in found.overrides):
+            raise UserError("runs= and folders that stand alone: give one or the other")
         found.overrides.append(f"runs=[{','.join(found.runs)}]")
     if found.cfg not in ("", "job"):
         raise UserError(f"--cfg {found.cfg}: it is --cfg job {help_hint}")

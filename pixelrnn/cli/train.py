@@ -15,7 +15,7 @@ from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats
-from pixelrnn.errors import ProcessLost, UserError, note
+from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
 from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
@@ -33,7 +33,11 @@ def run(job: Job) -> float:
         log.open()
 
     with redirect_stdout(log):
-        return _train(job, begins)
+        try:
+            return _train(job, begins)
+        except (UserError, TrainingDiverged, ProcessLost) as error:
+            log.close_with(f"pixelrnn: {error}\n")
+            raise
 
 
 class Log(TextIOBase):
@@ -52,6 +56,11 @@ class Log(TextIOBase):
         else:
             self.before += text
         return self.terminal.write(text)
+
+    def close_with(self, text: str) -> None:
+        """Add the line that ends the run, which goes to standard error."""
+        if self.is_open:
+            append(self.path, text)
 
     def flush(self) -> None:
         self.terminal.flush()

@@ -83,8 +83,9 @@ def _size(file: IO[bytes], name: str) -> int:
         raise UserError(f"{name} has version {version} of NumPy's format; save it with a plain dtype")
     shape, _, dtype = HEADERS[version](file)
     if dtype not in (np.uint8, np.bool_):
-        way = "multiply values in [0, 1] by 255, round, and convert" if dtype.kind == "f" else "convert"
-        raise UserError(f"{name} holds {dtype}; images are uint8, from 0 to 255: {way} them with .astype(np.uint8)")
+        ways = {"f": "multiply values in [0, 1] by 255 and round", "u": "divide values up to 65,535 by 257 and round"}
+        way = f"{ways.get(dtype.kind, 'bring them to this range')}, then .astype(np.uint8)"
+        raise UserError(f"{name} holds {dtype}; images are uint8, from 0 to 255: {way}")
     return math.prod(shape)
 
 
@@ -117,15 +118,21 @@ def _as_images(values: np.ndarray, name: str) -> Tensor:
 
 def _native_levels(largest: dict[str, int], options: Options, path: Path) -> int:
     """The number of levels that the values stand for."""
-    most = max(largest.values())
-    levels = 2 if options.levels is None and most <= 1 else options.levels
-    if options.binarization or levels is None or most >= levels or levels == 256:
-        return 256
-    note(
-        f"the largest value in {printable(path)} is {most}, so its values are taken for levels from 0 to {levels - 1}; if they "
-        "are 8-bit greys, set data.levels=256"
-    )
-    return levels
+    most, what = max(largest.values()), f"the largest value in {printable(path)}"
+    if options.binarization == "dynamic" and most <= 1:
+        raise UserError(
+            f"data.binarization=dynamic draws from 8-bit greys, and {what} is {most}: leave it out for images of 0 and 1"
+        )
+    levels = 2 if (options.levels is None or options.binarization) and most <= 1 else options.levels
+    if levels and most < levels < 256:
+        note(
+            f"{what} is {most}, so its values are taken for levels from 0 to {levels - 1}; if they are 8-bit greys, set "
+            "data.levels=256"
+        )
+        return levels
+    if most < 64:
+        note(f"{what} is {most}: if the values are levels and not 8-bit greys, set data.levels={most + 1}, or more")
+    return 256
 
 
 def _fill(missing: list[str], train: Tensor, path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -36,6 +37,14 @@ def times_of_rounds(rounds: Sequence[Tensor], hidden: Tensor) -> Tensor:
         unlike = (picture != rounds[-1]).any(0) & hidden
         times[unlike] = (number + 2) / len(rounds)
     return times.clamp_min(1 / len(rounds)) * hidden
+
+
+def reduced(picture: Tensor, every: int) -> Tensor:
+    """The mean of each square of every × every pixels, uint8 (channels, height, width); of a mask, bool (height, width), whether
+    any of its pixels is hidden."""
+    if picture.dtype == torch.bool:
+        return F.max_pool2d(picture[None].float(), every, ceil_mode=True)[0] > 0
+    return F.avg_pool2d(picture.float(), every, ceil_mode=True).round().to(torch.uint8)
 
 
 def save_animation(completed: Tensor, times: Tensor, levels: int, path: str | Path) -> None:

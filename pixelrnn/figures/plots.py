@@ -39,20 +39,25 @@ def curves(records: Sequence[Mapping[str, float]], title: str = "") -> Figure:
     return figure
 
 
-def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "") -> Figure:
-    """Plot validation nats against updates and minutes, one curve for each run: {its name: records of metrics.jsonl}."""
+def compare(runs: Mapping[str, Sequence[Mapping[str, float]]], title: str = "", *, part: str = "valid") -> Figure:
+    """Plot validation nats against updates and minutes, one curve for each run: {its name: records of metrics.jsonl}.
+
+    part: "valid" for nats of an image, "valid_hidden" for those of the hidden pixels.
+    """
+    key = f"{part}_nats"
     figure = Figure(figsize=(9, 3.4), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    validated = {name: [record for record in records if "valid_nats" in record] for name, records in runs.items()}
+    validated = {name: [record for record in records if key in record] for name, records in runs.items()}
     for name, records in validated.items():
-        nats = [record["valid_nats"] for record in records]
-        for axes, key, unit in ((left, "step", 1), (right, "seconds", 60)):
-            places = [record[key] / unit for record in records]
+        nats = [record[key] for record in records]
+        for axes, place, unit in ((left, "step", 1), (right, "seconds", 60)):
+            places = [record[place] / unit for record in records]
             axes.plot(places, nats, label=name, marker="o", markersize=2.5, linewidth=1)
-    nats = [record["valid_nats"] for records in validated.values() for record in records]
+    nats = [record[key] for records in validated.values() for record in records]
     if nats:  # the first validations would flatten the rest
         left.set_ylim(min(nats) * 0.98, float(np.quantile(nats, 0.95)) * 1.02)
-    left.set(xlabel="updates", ylabel="nats per validation image")
+    of = "hidden pixels of a validation image" if part == "valid_hidden" else "validation image"
+    left.set(xlabel="updates", ylabel=f"nats per {of}" if part == "valid" else f"nats of the {of}")
     right.set(xlabel="minutes")
     for axes in (left, right):
         axes.set_xlim(left=0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.data import Dataset, shuffled
-from pixelrnn.errors import UserError, note
+from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.files.arrays import Images
 from pixelrnn.files.atomic import expanded
 from pixelrnn.model import Model
@@ -41,7 +41,7 @@ def train(
     ends it after the current update, with result.stopped_by "SIGINT".
 
     Raises UserError for images that do not fit the model, an unknown setting, and a folder that holds another run;
-    TrainingDiverged if the loss is no longer finite.
+    TrainingDiverged if the loss is no longer finite; the model then has the best weights so far, if there was a validation.
     """
     if not isinstance(model, Model):
         raise UserError(f"model is a {type(model).__name__}; give a model, such as pixelrnn.SequenceRNN(…) or load(…)")
@@ -54,8 +54,14 @@ def train(
         if folder is None:
             folder = until_done.enter_context(TemporaryDirectory(prefix="pixelrnn-"))
             settings = {"samples": 0, **settings}  # pictures that nobody would see
-        at = loop.train(model, data, Settings(**settings), folder, seed, progress)
-        _take_best(model, expanded(folder))
+        place = expanded(folder)
+        try:
+            at = loop.train(model, data, Settings(**settings), place, seed, progress)
+        except TrainingDiverged as error:
+            if (place / "best").is_dir():
+                _take_best(model, place)
+            raise TrainingDiverged(f"{error}".replace(f"; the last good checkpoint is in {place}", "")) from None
+        _take_best(model, place)
     return at
 
 

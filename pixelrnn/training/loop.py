@@ -22,7 +22,7 @@ from pixelrnn.cell.cells import flatten
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
-from pixelrnn.files.atomic import append, expanded, only_writer
+from pixelrnn.files.atomic import append, expanded, only_writer, write_json
 from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
 from pixelrnn.own_picture.typical import Typical
@@ -47,7 +47,7 @@ def train(
     begins: Callable[[], object] = lambda: None,
 ) -> state.Progress:
     """Train `model` on its device, and keep in `folder`: best/ and last/ (models with averaged weights, and the state to
-    resume from), metrics.jsonl, metrics.csv, curves.png and samples.png.
+    resume from), run.json, metrics.jsonl, metrics.csv, curves.png and samples.png.
 
     A run that the folder holds goes on; notes say from where and which settings differ. begins() is called before anything
     in the folder changes, and only if something is left to do. SIGINT and SIGTERM finish the update, save the state, and
@@ -131,6 +131,7 @@ class Run:
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         flatten(self.average)
         self.progress = state.Progress()
+        self.reported = 0, 0.0  # updates and seconds at the last line about the progress
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
     def resume(self) -> bool:
@@ -149,11 +150,10 @@ class Run:
         self.progress.run = self.description
         if self.is_main:
             begins()
+            write_json(self.folder / records.RUN, self.description)
         self.tensorboard: Any = records.tensorboard(self.folder) if self.is_main else None
         self._restart()
         self.started = time.monotonic() - self.progress.seconds
-        self.saved_at = self.progress.seconds
-        self.reported = self.progress.step, self.progress.seconds
         options = {"desc": "training", "unit": "update", "dynamic_ncols": True}
         hide = None if self.is_shown else True  # None: if there is no terminal
         self.bar = tqdm(total=self.total, initial=self.progress.step, disable=hide, **options)
@@ -202,7 +202,7 @@ class Run:
     def report(self) -> None:
         """Where no terminal shows the bar, print a line at times: the speed, and the time that is left."""
         at, (step, seconds), limit = self.progress, self.reported, self.settings.max_minutes
-        if not self.bar.disable or not self.is_shown or at.seconds < seconds + REPORT_EVERY:
+        if not self.bar.disable or not self.is_shown or at.seconds < seconds + REPORT_EVERY or at.step == step:
             return
         rate = (at.step - step) / (at.seconds - seconds)
         left = min((self.total - at.step) / rate, 60 * limit - at.seconds if limit else math.inf) / 60
@@ -222,12 +222,12 @@ class Run:
         """Evaluate the averaged model, keep it in best/ if it is the best so far, save the state, and draw the figures."""
         self._check_weights()
         at = self.progress
-        found = _validate(self.average, self.valid, self.settings.batch_size)
+        found = _finite(_validate(self.average, self.valid, self.settings.batch_size))
         self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats)
         if self.occlusion:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
-            found = evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size)
+            found = _finite(evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size))
             self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
         at.validations_without_gain += 1
         if found.nats < at.best_nats:
@@ -249,6 +249,7 @@ class Run:
         self.saved_at = self.progress.seconds
         if self.is_main:
             state.save(self.folder, self.model, self.average, self.optimizer, self.progress)
+            records.write_table(self.folder)
 
     def recover(self, problem: str) -> None:
         """Go back to the last saved state with half the learning rate; TrainingDiverged if the recoveries are used up."""
@@ -268,6 +269,8 @@ class Run:
     def _restart(self) -> None:
         """Drop the records after the loaded state, and save it as the one to go back to."""
         self.losses: list[Tensor] = []  # since the last record
+        self.saved_at = self.progress.seconds
+        self.reported = self.progress.step, self.progress.seconds
         if self.is_main:
             records.keep(self.folder, self.progress.records)
         if self.settings.recoveries:
@@ -286,6 +289,12 @@ class Run:
             append(self.folder / records.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
                 self.tensorboard.add_scalar(name, value, at.step)
+
+
+def _finite(found: Likelihoods) -> Likelihoods:
+    if not math.isfinite(found.nats):
+        raise FloatingPointError(f"validation {found.nats} nats")
+    return found
 
 
 def _check_data(data: Dataset, model: Model) -> None:

@@ -14,7 +14,7 @@ from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
 from pixelrnn.training.state import Settings
 
-RECORDS, TABLE = "metrics.jsonl", "metrics.csv"
+RUN, RECORDS, TABLE = "run.json", "metrics.jsonl", "metrics.csv"  # RUN: what the run depends on, from describe_run()
 
 
 def keep(folder: Path, count: int) -> None:
@@ -22,16 +22,17 @@ def keep(folder: Path, count: int) -> None:
     if (path := folder / RECORDS).exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))
+        write_table(folder)
 
 
 def read(folder: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl. Raise UserError if there are none, or they are damaged."""
+    """The lines of metrics.jsonl. Raise UserError if the file is missing or damaged."""
     path = folder / RECORDS
     try:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if records and all(isinstance(record, dict) and "step" in record for record in records):
+        if all(isinstance(record, dict) and "step" in record for record in records):
             return records
-        raise ValueError("it has no records")
+        raise ValueError("a line has no step")
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({in_one_line(error, 200)}); give the folder of a training run"
@@ -46,8 +47,10 @@ def by_update(records: list[dict[str, float]]) -> list[dict[str, float]]:
     return list(rows.values())
 
 
-def _write_table(folder: Path, records: list[dict[str, float]]) -> None:
-    """Write the records as metrics.csv, for spreadsheets."""
+def write_table(folder: Path) -> None:
+    """Write the records as metrics.csv, for spreadsheets, if there are any."""
+    if not (folder / RECORDS).exists() or not (records := read(folder)):
+        return
     file = io.StringIO()
     table = csv.DictWriter(
         file, list(dict.fromkeys(name for record in records for name in record)), lineterminator="\n"
@@ -58,12 +61,10 @@ def _write_table(folder: Path, records: list[dict[str, float]]) -> None:
 
 
 def show(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:
-    """Write the table of the records, and draw the learning curve and samples, into the folder."""
+    """Draw the learning curve and samples, into the folder."""
     from pixelrnn import figures  # matplotlib is slow to import
 
-    records = read(folder)
-    _write_table(folder, records)
-    curves = figures.curves(records, name)
+    curves = figures.curves(read(folder), name)
     figures.save_figure(curves, folder / f"curves.{settings.figures}")
     if settings.samples:
         generator = torch.Generator(model.order.device).manual_seed(seed)

@@ -208,16 +208,16 @@ def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batch
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     """By name, such as "model.width", the values that differ between a saved run and this one, in words."""
-    old, new = dict(_leaves(then)), dict(_leaves(now))
+    old, new = dict(leaves(then)), dict(leaves(now))
     differing = [name for name in old | new if old.get(name) != new.get(name)]
     words = {name: [printable(values.get(name, "null"), LONGEST) for values in (old, new)] for name in differing}
     return {name: f"{printable(name, LONGEST)} {a} in the run, {b} now" for name, (a, b) in words.items()}
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """The values in nested dicts, in words, with names such as "model.ordering.name"."""
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _leaves(below, f"{name}.{key}" if name else str(key))
+            yield from leaves(below, f"{name}.{key}" if name else str(key))
     else:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
