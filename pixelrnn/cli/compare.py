@@ -10,7 +10,6 @@ from pixelrnn import figures
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.atomic import expanded
-from pixelrnn.options import LONGEST
 from pixelrnn.training import records
 from pixelrnn.training.state import leaves
 
@@ -31,11 +30,11 @@ def show(folders: Sequence[Path], picture: Path) -> None:
     runs = {}
     for folder in folders:
         if folder.is_file():
-            note(f"{printable(folder, LONGEST)} is left out, because it is a file; a run is a folder")
+            note(f"{printable(folder)} is left out, because it is a file; a run is a folder")
         elif validations := [row for row in records.by_update(records.read(folder)) if _is_validation(row)]:
             runs[folder] = validations
         else:
-            note(f"{printable(folder, LONGEST)} is left out, because it has no validation yet")
+            note(f"{printable(folder)} is left out, because it has no validation yet")
     if not runs:
         return
     # A model that sees ahead is trained on hidden pixels, and its best validation is that of these.
