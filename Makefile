@@ -23,7 +23,7 @@ demo: .venv/installed
 	@echo "Look at outputs/demo/completions.png, outputs/demo/samples.png and outputs/demo/curves.png"
 
 test: .venv/installed
-	$(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests notebooks
+	$(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests $(wildcard notebooks/[125]_*.ipynb)
 
 # Tests the page in Debian's headless Chromium, and installs Chromium if it is missing.
 test-browser: .venv/installed
@@ -41,10 +41,11 @@ soak: .venv/installed
 fuzz: .venv/installed
 	$(BIN)/python -m stress.fuzz minutes=10
 
-# Evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES and
+# Runs all notebooks, and evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES and
 # $$PIXELRNN_PHOTOS for the pictures, to the folders of the data.
 slow-test: .venv/installed
 	$(BIN)/pytest -m slow
+	$(BIN)/pytest --nbmake notebooks
 
 gpu-test: .venv/installed
 	$(BIN)/pytest -m gpu

@@ -147,7 +147,7 @@ def test_the_gradient_is_that_of_one_process_on_the_joined_batch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "parts" else ()) for kind in KINDS]
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ("parts", "any mask") else ()) for kind in KINDS]
 )
 def test_two_processes_train_evaluate_and_sample_as_one(kind, call, tmp_path):
     one, two = ([*TRAIN, *KINDS[kind], f"hydra.run.dir={tmp_path / name}"] for name in ("one", "two"))

@@ -20,6 +20,7 @@ def state(folder):
     return torch.load(folder / "last" / "training.pt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been():
     """make crash-test kills more often."""
     command = [sys.executable, "-m", "stress.crash", "kills=4", "seed=1"]

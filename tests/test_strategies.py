@@ -241,7 +241,11 @@ def test_orders_are_listed_once_and_mistakes_are_named():
 
 PLAIN = every_pair(cell=list(CELLS), window=[0, 3], orders=[None, ["raster", "column"]], size=SMALL)
 PLAIN += every_pair(model=PAPER, orders=[None, ["raster", "column"]], size=SMALL)
-PLAIN = [pytest.param(i, param.values[0], id=param.id) for i, param in enumerate(PLAIN)]
+SLOW = [param.id for param in PLAIN if "model" in param.values[0] and param.values[0]["size"] == (2, 3)]  # 8 s each
+PLAIN = [
+    pytest.param(i, param.values[0], id=param.id, marks=pytest.mark.slow if param.id in SLOW else ())
+    for i, param in enumerate(PLAIN)
+]
 NUMBERS = {size: [param.values[0] for param in PLAIN if param.values[1]["size"] == size] for size in SMALL}
 
 
