@@ -13,7 +13,7 @@ from pixelrnn.files.atomic import expanded
 from pixelrnn.training import records
 from pixelrnn.training.state import leaves
 
-# Of a run's description: what its validation depends on, and what says nothing to a reader.
+# Names in a run's description: those that its validation depends on, and those that say nothing to a reader.
 VALIDATION = ("image_digest", "training.valid_limit", "training.occlusion")
 UNSAID = ("data", "image_digest", "model.order_digest")
 
@@ -48,13 +48,14 @@ def show(folders: Sequence[Path], picture: Path) -> None:
     above = os.path.commonpath([folder.parent for folder in runs])
     names = {folder: os.path.relpath(folder, above) for folder in ranked}
     facts = {folder: _description(folder) for folder in ranked}
+    differing = {name for known in facts.values() for name in known if len({f.get(name) for f in facts.values()}) > 1}
+    differing -= {*UNSAID}
     width = max(len("run"), *map(len, names.values())) + 2
     print(f"{'run':<{width}}{'updates':>9}{'minutes':>9}{'best nats':>11}{'bits/dim':>10}  options that differ")
     for folder in ranked:
         row, last = best[folder], runs[folder][-1]
         figure = f"{row[f'{part}_nats']:>11.2f}{row[f'{part}_bits_per_dim']:>10.4f}"
-        own = [f"{name}={value}" for name, value in facts[folder].items() if name not in UNSAID]
-        options = " ".join(word for word in own if not all(_has(word, others) for others in facts.values()))
+        options = " ".join(f"{name}={value}" for name, value in facts[folder].items() if name in differing)
         print(f"{names[folder]:<{width}}{last['step']:>9,}{last['seconds'] / 60:>9.1f}{figure}  {options}".rstrip())
     print(
         f"           nats of {'the hidden pixels' if part == 'valid_hidden' else 'an image'}, validation part, in {above}"
@@ -76,8 +77,3 @@ def _description(folder: Path) -> dict[str, str]:
         return dict(leaves(json.loads((folder / records.RUN).read_text(encoding="utf-8"))))
     except (OSError, ValueError):
         return {}
-
-
-def _has(word: str, facts: dict[str, str]) -> bool:
-    name, _, value = word.partition("=")
-    return facts.get(name) == value

@@ -1,6 +1,6 @@
 """pixelrnn complete image=<folder or pattern>: picture after picture, each into a folder of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from glob import glob
 from pathlib import Path
@@ -15,15 +15,12 @@ from pixelrnn.files.pictures import SUFFIXES
 def pictures(image: str) -> list[Path] | None:
     """The pictures of a folder or a pattern such as scans/*.png, sorted; None for a single file. UserError if there are none."""
     path = expanded(image)
-    if path.is_dir():
-        found = _pictures_in(path)
-        _note_left_out(sum(1 for _ in path.iterdir()) - len(found), image)
-    elif path.exists():
+    if path.exists() and not path.is_dir():
         return None
-    else:
-        matching = [Path(name) for name in glob(str(path))]
-        found = sorted(name for name in matching if name.suffix.lower() in SUFFIXES and name.is_file())
-        _note_left_out(len(matching) - len(found), image)
+    named = list(path.iterdir()) if path.is_dir() else [Path(name) for name in glob(str(path))]
+    found = _pictures_of(named)
+    if left := len(named) - len(found):
+        note(f"left out of image={printable(image)}: {left} that {'is' if left == 1 else 'are'} no picture file")
     if not found:
         raise UserError(f"image={printable(image)}: no picture there ({', '.join(sorted(SUFFIXES))})")
     return found
@@ -67,7 +64,7 @@ def _masks(mask: str, found: list[Path]) -> dict[Path, Path]:
     if any(path.parent.resolve() == folder.resolve() for path in found):
         raise UserError(f"mask={printable(mask)} is the folder of the pictures; give the masks a folder of their own")
     by_stem: dict[str, list[Path]] = {}
-    for path in _pictures_in(folder):
+    for path in _pictures_of(folder.iterdir()):
         by_stem.setdefault(path.stem, []).append(path)
     for picture in found:
         if len(masks := by_stem.get(picture.stem, [])) != 1:
@@ -78,10 +75,5 @@ def _masks(mask: str, found: list[Path]) -> dict[Path, Path]:
     return {picture: by_stem[picture.stem][0] for picture in found}
 
 
-def _note_left_out(count: int, place: str) -> None:
-    if count:
-        note(f"left out of image={printable(place)}: {count} that {'is' if count == 1 else 'are'} no picture file")
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+def _pictures_of(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -18,7 +18,7 @@ SCHEMES = {  # title: the steps, those with an input, those with an output
     "many to many, read first": (4, (1, 2), (3, 4)),
 }
 
-# Of each cell: (text, column, row, colour) of its nodes, (colour, corner, corner, …) of its lines, (text, column, row) of words.
+# A cell is drawn from nodes (text, column, row, colour), lines (colour, corner, corner, …) and words (text, column, row).
 Node = tuple[str, float, float, str]
 Line = tuple[Any, ...]
 Word = tuple[str, float, float]

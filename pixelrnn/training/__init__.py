@@ -2,7 +2,7 @@
 
 loop.py         the training loop; SIGINT and SIGTERM end it after the current update
 update.py       one update of the weights, with back-propagation through time: full, checkpointed or truncated
-records.py      what a run writes down for its reader: metrics, curves, samples
+records.py      the records for a reader: metrics, curves, samples
 recorded.py     updates recorded as CUDA graphs
 state.py        the settings of a run, and its saved state, from which it resumes
 from_python.py  pixelrnn.train, which takes images in memory

@@ -112,6 +112,8 @@ def signals_received() -> Iterator[list[str]]:
 class Run:
     """A training run: the model and its average, the optimiser, the data, and how far they are."""
 
+    reported: tuple[int, float]  # updates and seconds at the last line about the progress
+
     def __init__(self, model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, show: bool):
         self.model, self.data, self.settings, self.folder, self.seed = model, data, settings, folder, seed
         self.is_main, self.is_shown = distributed.is_main(), show and distributed.is_main()
@@ -131,7 +133,6 @@ class Run:
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         flatten(self.average)
         self.progress = state.Progress()
-        self.reported = 0, 0.0  # updates and seconds at the last line about the progress
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
 
     def resume(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a training run writes down for its reader: metrics.jsonl and metrics.csv, TensorBoard's files, curves and samples."""
+"""The records of a training run that are for its reader: metrics.jsonl and metrics.csv, TensorBoard's files, curves and samples."""
 
 import csv
 import io

@@ -139,7 +139,7 @@ class MultiScale(Model):
         return self.likelihood(features), state
 
     def _reads(self, t: int) -> Reads:
-        """What step t reads: those pixels of the small image that the full image's network has yet to see, then t's."""
+        """Say what step t reads: those pixels of the small image that the full image's network has yet to see, then t's."""
         if t < self.small_pixels:
             return True, (self.small.opens(t),)
         return False, tuple(self.full.opens(place) for place in range(self._reached(t), self._reached(t + 1)))
