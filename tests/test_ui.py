@@ -465,7 +465,6 @@ def test_an_unknown_ordering_is_refused():
 def own_size(monkeypatch, tmp_path):
     """own_size(loaded) -> the tab, for a model of pictures of any size, with files in a temporary folder."""
     import gradio as gr
-
     from pixelrnn.ui.own_size import OwnSize
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
