@@ -22,6 +22,7 @@ from pixelrnn.ui.request import (
     NothingHidden,
     Request,
     Target,
+    check_number,
     standard_mask,
 )
 from pixelrnn.ui.views import url
@@ -81,8 +82,8 @@ class CompleteTab:
 
     def _connect(self) -> None:
         on, panel = partial(answer_at_once, self.panel.line), self.panel
-        self.shown = shown = [self.target, self.painter, *panel.shown]
-        whole = [*shown, self.model, self.examples, self.order, self.ways_group, self.blank]
+        self.shown = shown = [self.target, self.painter, self.examples, *panel.shown]
+        whole = [*shown, self.model, self.order, self.ways_group, self.blank]
         on(self.model.input, self.choose_model, [self.model, self.target, self.painter], whole)
         on(self.examples.input, self.choose_example, [self.examples, self.target], shown)
         on(self.picture.upload, self.choose_picture, [self.picture, self.target], whole)
@@ -112,14 +113,16 @@ class CompleteTab:
         return {
             **self.show(target),
             self.model: loaded.name,
-            self.examples: gr.HTML(0, pictures=example_buttons(loaded)),
+            self.examples: gr.HTML(0 if target.words == "an example" else -1, pictures=example_buttons(loaded)),
             self.order: gr.Dropdown(choices=order_choices(loaded), value="best"),
             self.ways_group: gr.Group(visible=not loaded.any_size),
             self.blank: gr.Button(visible=draws(loaded)),
         }
 
     def choose_example(self, number: Any, target: Target) -> dict[Any, Any]:
-        return self.show(Target.example(self.models[target.model], number))
+        loaded = self.models[target.model]
+        check_number("number of the example", number, 0, len(loaded.examples) - 1)
+        return self.show(Target.example(loaded, number), example=number)
 
     def choose_blank(self, target: Target) -> dict[Any, Any]:
         shown = self.show(Target.blank(self.models[target.model]), tool="2")
@@ -145,8 +148,8 @@ class CompleteTab:
         answer, words = drawn.answers[chosen], f"the completed picture ({drawn.answers[chosen].words})"
         return self.show(drawn.request.target.with_image(answer.image, answer.full_size(), words))
 
-    def show(self, target: Target, tool: str = "1") -> dict[Any, Any]:
-        """Show a new target, its mask if it has one, and no answers."""
+    def show(self, target: Target, tool: str = "1", example: int = -1) -> dict[Any, Any]:
+        """Show a new target, its mask if it has one, and no answers. example: its number if it is one."""
         loaded = self.models[target.model]
         height, width = (target.own.picture if target.own else target.image).shape[1:]
         words = f"{target.words[0].upper()}{target.words[1:]}, {width:,}x{height:,} pixels"
@@ -158,7 +161,10 @@ class CompleteTab:
         hidden = "" if target.mask is None else f" {int(target.mask.sum()):,} pixels are hidden."
         painter = gr.HTML(**painter_props(loaded, target, tool))
         line = f"{words}.{hidden or f' {HINT}'}"
-        return {self.target: target, self.painter: painter, self.panel.line: line, **self.panel.show_nothing()}
+        return {
+            self.target: target, self.painter: painter, self.examples: gr.HTML(example), self.panel.line: line,
+            **self.panel.show_nothing(),
+        }  # fmt: skip
 
     def choose_mask(self, file: dict[str, Any], drawn: Drawn | None, target: Target, *choices: Any) -> dict[Any, Any]:
         target = target.with_mask_file(file["path"])

@@ -86,6 +86,7 @@ class DrawPanel:
                 "command": "",
             }
             self.player = gr.HTML("stop", elem_id=f"{prefix}player", **part("player"), **nothing)
+            self.pasted = gr.HTML(elem_id=f"{prefix}pasted")
             with gr.Row(elem_classes="saves"):
                 self.further = gr.Button(
                     "Go on from this picture", size="sm", elem_id=f"{prefix}further", min_width=120
@@ -116,7 +117,7 @@ class DrawPanel:
 
     @property
     def _of_choice(self) -> list[Any]:
-        return [self.player, self.file, self.chosen]
+        return [self.player, self.pasted, self.file, self.chosen]
 
     def draw(
         self,
@@ -181,9 +182,16 @@ class DrawPanel:
         return self._show_answer(drawn, number)
 
     def _show_answer(self, drawn: Drawn, number: int, play: bool = False) -> dict[Any, Any]:
-        file = save(drawing.png(drawn.answers[number].full_size()), "completion.png")
+        whole = drawing.png(drawn.answers[number].full_size())
+        own = drawn.request.target.own if not drawn.request.loaded.any_size else None
+        pasted = views.figure(whole, "in your picture", below=True) if own and own.resized else ""
         player = gr.HTML(**views.player_props(drawn, number, play))
-        return {self.player: player, self.file: gr.DownloadButton(value=file), self.chosen: number}
+        return {
+            self.player: player,
+            self.pasted: pasted,
+            self.file: gr.DownloadButton(value=save(whole, "completion.png")),
+            self.chosen: number,
+        }
 
     def animate(self, drawn: Drawn, number: int) -> Any:
         """The replay of the chosen answer as a GIF file."""

@@ -172,10 +172,17 @@ class Target:
         return painted.to_text(self.own.reduce(self.mask) if self.own else self.mask)
 
     def after_painting(self, states: Tensor, levels: int) -> tuple["Target", Tensor]:
-        """Return the target with what was painted on it, see painted.from_text, and the hidden pixels, bool (height, width)."""
-        image = self.image.where(states < 2, 0).where(states != painted.STATES.index("w"), levels - 1)
-        changed = self if torch.equal(image, self.image) else replace(self, image=image, own=None, words="your drawing")
-        return changed, states == painted.STATES.index("h")
+        """Return the target with what was painted on it, see painted.from_text, and the hidden pixels, bool (height, width).
+
+        A pixel of which any part is hidden in the visitor's picture is hidden, as for a mask file.
+        """
+        hidden, ink = states == painted.STATES.index("h"), states > 1
+        if self.own and not bool(ink.any()):
+            mask = self.own.refine(hidden, self.mask)
+            return replace(self, mask=mask), self.own.reduce(mask)
+        white = states == painted.STATES.index("w")
+        image = self.image.masked_fill(ink, 0).masked_fill(white, levels - 1)
+        return replace(self, image=image, words="your drawing" if bool(ink.any()) else self.words), hidden
 
     def at_full_size(self, hidden: Tensor) -> Tensor:
         """The hidden pixels at the picture's own size, bool. Where a mask file hides part of a pixel, only that part."""

@@ -159,10 +159,11 @@ def heat_bar(most: str) -> str:
     )
 
 
-def figure(file: bytes, words: str) -> str:
-    """A figure, a PNG file, in the width of the page."""
+def figure(file: bytes, words: str, below: bool = False) -> str:
+    """A picture file in the width of the page, and perhaps the words below it."""
     address = f"data:image/png;base64,{base64.b64encode(file).decode()}"
-    return f'<figure class="drawn"><img src="{address}" alt="{escape(words)}"></figure>'
+    caption = f"<figcaption>{escape(words)}</figcaption>" if below else ""
+    return f'<figure class="drawn"><img src="{address}" alt="{escape(words)}">{caption}</figure>'
 
 
 def given(request: Request) -> list[str]:
