@@ -558,6 +558,11 @@ def test_a_run_that_ends_before_its_first_validation_has_the_last_weights(traini
         (stripes(), {"valid": stripes().valid}, "valid=…: a data set has validation images of its own"),
         (stripes().train, {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
         (stripes().train, {"epochs": 0}, "epochs=0: it is a whole number from 1"),
+        (stripes().train, {"seed": "a"}, "seed=a: it is a whole number from 0"),
+        (stripes().train, {"seed": 1.5}, "seed=1.5: it is a whole number from 0"),
+        (stripes().train, {"folder": 3}, "3 is no path; give a text such as outputs/mine"),
+        (stripes().train, {"folder": __file__}, "test_training.py cannot be written .File exists."),
+        (stripes().train, {"folder": f"{__file__}/run"}, "test_training.py/run cannot be written .Not a directory."),
         ("digits", {}, "images is a str; give a tensor, a NumPy array"),
     ],
 )
@@ -565,8 +570,3 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(training, images, opti
     with pytest.raises(UserError, match=message) as error:
         training(images, **options)
     assert "\n" not in str(error.value)
-
-
-def test_what_is_no_model_is_refused():
-    with pytest.raises(UserError, match="model is a str; give a model, such as"):
-        pixelrnn.train("digits", stripes())

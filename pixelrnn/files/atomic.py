@@ -7,11 +7,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, printable
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is."""
+    """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is.
+
+    Raises UserError for what is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"{printable(repr(path))} is no path; give a text such as outputs/mine, or a pathlib.Path")
     try:
         return Path(os.path.expanduser(path))
     except ValueError:  # no user can have such a name
@@ -78,12 +83,16 @@ def nothing_left(*places: Path) -> Iterator[None]:
 
 @contextmanager
 def only_writer(folder: Path, *below: str) -> Iterator[None]:
-    """Context manager: lock the folder against other processes, and remove the half-written files of a killed one.
+    """Context manager: make the folder, lock it against other processes, and remove the half-written files of a killed one.
 
     They are looked for in the folder and in its subfolders `below`. The system ends the lock with the process, even if
-    it is killed. Raises UserError if another process holds the lock.
+    it is killed. Raises UserError if the folder cannot be made, and if another process holds the lock.
     """
-    lock = _lock(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     try:
         for place in (folder, *(folder / name for name in below)):
             for left in place.glob(".*.pixelrnn-*.tmp"):

@@ -25,6 +25,7 @@ from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import append, expanded, only_writer, write_json
 from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
+from pixelrnn.options import checked
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import MAX_LEVELS, check_images, send
 from pixelrnn.training import records, state
@@ -61,10 +62,8 @@ def train(
     """
     if isinstance(model, Ensemble):
         raise UserError("an ensemble is not trained; train its members one by one")
-    folder = expanded(folder)
+    folder, seed = expanded(folder), checked("seed", seed)
     checkpoint.check(model)
-    if distributed.is_main():
-        folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as lock:
         distributed.by_main(lambda: lock.enter_context(only_writer(folder, "best", "last")))
         run = Run(model, data, settings, folder, seed, progress)

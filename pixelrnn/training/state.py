@@ -19,7 +19,7 @@ from pixelrnn.data import Dataset
 from pixelrnn.errors import ProcessLost, UserError, in_one_line, is_out_of_memory, note, printable
 from pixelrnn.files.atomic import write_whole
 from pixelrnn.model import Model
-from pixelrnn.options import LONGEST, check_rules
+from pixelrnn.options import LONGEST, check_fields
 
 STATE = "training.pt"
 ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
@@ -55,7 +55,7 @@ class Settings:
     resume: str = "auto"
 
     def __post_init__(self) -> None:
-        check_rules(vars(self), "training.")
+        check_fields(self, "training.")
         if self.occlusion == "mask":
             raise UserError("training.occlusion=mask: one file hides the same pixels of all images; use mixed")
         if self.resume not in ("auto", "never"):
