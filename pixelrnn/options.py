@@ -176,12 +176,12 @@ def check_rule(name: str, value: Any, rule: Rule) -> None:
 
 
 def check_fields(options: Any, section: str = "") -> None:
-    """Raise UserError for the first field of a dataclass that breaks its rule; section is their prefix, such as "training.".
+    """Raise UserError for the first field of a dataclass that breaks its rule. A number of NumPy becomes Python's.
 
-    A number of NumPy becomes Python's, which torch and JSON need.
+    section: the prefix of their names in RULES, such as "training.". The message leaves it out, because Python does without it.
     """
     for name, value in vars(options).items():
-        object.__setattr__(options, name, checked(f"{section}{name}", value))
+        object.__setattr__(options, name, checked(name, value, section))
 
 
 def check_size(height: Any, width: Any) -> None:
@@ -190,9 +190,9 @@ def check_size(height: Any, width: Any) -> None:
     check_rule("width", width, AT_LEAST_ONE)
 
 
-def checked(name: str, value: Any) -> Any:
+def checked(name: str, value: Any, section: str = "") -> Any:
     """The value of the option of this name; a number of NumPy as Python's. Raise UserError if it breaks the option's rule."""
-    if rule := RULES.get(name):
+    if rule := RULES.get(f"{section}{name}"):
         check_rule(name, value, rule)
     return as_plain(value)
 

@@ -364,7 +364,7 @@ def test_options_that_make_no_model_are_refused(options, message):
 
 @pytest.mark.parametrize("bptt", ["truncated", "checkpointed"])
 def test_training_that_would_save_no_memory_is_refused(bptt):
-    with pytest.raises(UserError, match=f"training.bptt={bptt}.* InpaintingRNN .*use training.bptt=full"):
+    with pytest.raises(UserError, match=f"^bptt={bptt}.* InpaintingRNN .*use bptt=full"):
         Objective(tiny_model(model="InpaintingRNN"), bptt)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from pixelrnn.errors import UserError, printable
 
+ELSEWHERE = "choose another folder (on the command line by hydra.run.dir=, of a sweep by hydra.sweep.dir=)"
+
 
 def expanded(path: str | Path) -> Path:
     """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is.
@@ -59,8 +61,7 @@ def append(path: Path, text: str) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or choose another "
-        "folder (hydra.run.dir=)"
+        f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or {ELSEWHERE}"
     )
 
 
@@ -114,7 +115,7 @@ def _lock(folder: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise UserError(f"{folder} is being written by another run; choose another folder (hydra.run.dir=)") from None
+        raise UserError(f"{folder} is being written by another run; {ELSEWHERE}") from None
     except OSError:  # a file system without locks
         pass
     return handle

@@ -56,10 +56,10 @@ def train(
         place = expanded(folder)
         try:
             at = loop.train(model, data, Settings(**settings), place, seed, progress)
-        except TrainingDiverged as error:
+        except TrainingDiverged:
             if (place / "best").is_dir():
                 _take_best(model, place)
-            raise TrainingDiverged(f"{error}".replace(f"; the last good checkpoint is in {place}", "")) from None
+            raise
         _take_best(model, place)
     return at
 
