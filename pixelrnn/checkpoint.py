@@ -21,9 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
-from pixelrnn.errors import UserError, in_one_line, printable
+from pixelrnn.errors import UserError, in_one_line, is_out_of_memory, printable
 from pixelrnn.files.atomic import expanded, write_whole
-from pixelrnn.model import MODELS, Ensemble, Model
+from pixelrnn.model import MODELS, Ensemble, Model, check_model
 from pixelrnn.options import LONGEST, check_options, lookup, option_defaults
 
 FORMAT = 2
@@ -48,6 +48,7 @@ def save(model: Model, folder: str | Path, *, half: bool = False) -> None:
 
 def check(model: Model, half: bool = False) -> tuple[str, bytes]:
     """Return the text of config.json and the bytes of the weights' file. Raise UserError if load() would refuse them."""
+    check_model(model)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:
         weights = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
@@ -67,8 +68,8 @@ def check(model: Model, half: bool = False) -> tuple[str, bytes]:
 def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model in evaluation mode from its folder, a run's folder (best/, else last/) or by a bundled model's name.
 
-    Raises UserError, in one line, if the folder is missing or incomplete, or its files are damaged, of another format or do
-    not fit together.
+    Raises UserError, in one line, if the folder is missing or incomplete, its files are damaged, of another format or do not
+    fit together, or the device is not there.
     """
     folder = find(checkpoint)
     try:
@@ -77,7 +78,15 @@ def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
             text = file.read(_longest(data))
     except OSError as error:
         raise _damaged(folder, error) from None
-    return _build(text, data, printable(folder)).to(device).eval()
+    model = _build(text, data, printable(folder))
+    try:
+        return model.to(torch.device(device)).eval()
+    except (RuntimeError, TypeError, AssertionError) as error:  # torch has no error of its own for a device
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"device={printable(device, LONGEST)} cannot be used ({in_one_line(error, 200)}); try device='cpu'"
+        ) from None
 
 
 def find(checkpoint: str | Path) -> Path:

@@ -28,7 +28,7 @@ class OutOfMemory(UserError):
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no longer finite; the last good checkpoint is kept."""
+    """The loss is no longer finite; a checkpoint that was saved before is kept."""
 
 
 class ProcessLost(RuntimeError):

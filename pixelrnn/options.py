@@ -53,7 +53,7 @@ def check_options(family: str, name: str, options: Mapping[str, Any], defaults: 
         if key not in defaults:
             known, key = ", ".join(defaults) or "none", printable(key, LONGEST)
             raise UserError(f"{family} '{name}' has no option '{key}'{nearest(key, defaults)} (options: {known})")
-        _check_type(f"{family}.{key}", value, defaults[key])
+        check_type(f"{family}.{key}", value, defaults[key])
 
 
 def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
 
 
-def _check_type(name: str, value: Any, default: Any) -> None:
+def check_type(name: str, value: Any, default: Any) -> None:
     """Raise UserError if the value's type differs from that of a default that is a number, a word or a truth value.
 
     A null in place of a word is left to the function, whose message is more specific.
@@ -175,8 +175,30 @@ def check_rule(name: str, value: Any, rule: Rule) -> None:
         raise UserError(f"{name}={printable(text, LONGEST)}: it is {rule.words}{nearest(str(value), rule.names)}")
 
 
-def check_rules(options: Mapping[str, Any], section: str = "") -> None:
-    """Raise UserError for the first of these options that breaks its rule; section is their prefix, such as "training."."""
-    for name, value in options.items():
-        if rule := RULES.get(f"{section}{name}"):
-            check_rule(f"{section}{name}", value, rule)
+def check_fields(options: Any, section: str = "") -> None:
+    """Raise UserError for the first field of a dataclass that breaks its rule. A number of NumPy becomes Python's.
+
+    section: the prefix of their names in RULES, such as "training.". The message leaves it out, because Python does without it.
+    """
+    for name, value in vars(options).items():
+        object.__setattr__(options, name, checked(name, value, section))
+
+
+def check_size(height: Any, width: Any) -> None:
+    """Raise UserError unless both are whole numbers of at least 1."""
+    check_rule("height", height, AT_LEAST_ONE)
+    check_rule("width", width, AT_LEAST_ONE)
+
+
+def checked(name: str, value: Any, section: str = "") -> Any:
+    """The value of the option of this name; a number of NumPy as Python's. Raise UserError if it breaks the option's rule."""
+    if rule := RULES.get(f"{section}{name}"):
+        check_rule(name, value, rule)
+    return as_plain(value)
+
+
+def as_plain(value: Any) -> Any:
+    """A number of another library as int or float, which torch and JSON need; anything else as it is."""
+    if isinstance(value, Real) and not isinstance(value, int | float):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value

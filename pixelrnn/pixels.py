@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.arrays import are_pictures, as_images, as_masks, as_tensor
+from pixelrnn.options import as_plain
 
 MAX_LEVELS = 256
 
@@ -40,17 +41,23 @@ def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Ten
     """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white: uint8 of the same shape.
 
     From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture. Raises UserError for
-    images that are not uint8, and for new_levels that no image has.
+    images that are not uint8, and for levels that no image has.
     """
     images = as_tensor("images", images)
+    check_levels(levels)
+    check_levels(new_levels)
     _check_dtype(images, levels)
-    if not 2 <= new_levels <= MAX_LEVELS:
-        raise UserError(f"levels={new_levels}: an image has 2 to {MAX_LEVELS} levels")
     if levels == new_levels:
         return images
     steps = levels - 1
     nearest = (2 * images.long() * (new_levels - 1) + steps) // (2 * steps)  # integer rounding, halves upwards
     return nearest.to(torch.uint8)
+
+
+def check_levels(levels: Any) -> None:
+    """UserError for a number of levels that no image has."""
+    if not isinstance(as_plain(levels), int) or not 2 <= levels <= MAX_LEVELS:
+        raise UserError(f"levels={levels}: an image has 2 to {MAX_LEVELS} levels")
 
 
 def in_8_bits(values: Tensor, white: float) -> Tensor:
@@ -102,7 +109,7 @@ def check_hidden(hidden: Any, images: Tensor) -> Tensor:
     hidden = as_masks(hidden)
     batch, _, height, width = images.shape
     if batch == 0:
-        raise UserError("there are no images to complete; give at least one")
+        raise UserError("there are no images; give at least one")
     if hidden.dtype != torch.bool:
         kind = str(hidden.dtype).removeprefix("torch.")
         raise UserError(f"hidden is {kind}; it must be bool, True where a pixel is to be completed, such as mask > 127")

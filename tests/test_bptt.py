@@ -227,5 +227,5 @@ def test_bfloat16_falls_back_to_float32_where_the_cpu_has_no_such_lstm(tmp_path)
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    said = "note       training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32"
+    said = "note       bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32"
     assert said in run.stdout or platform.machine().lower() not in ("x86_64", "amd64")

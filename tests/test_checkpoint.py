@@ -201,6 +201,21 @@ def test_a_bad_checkpoint_is_refused_in_one_line(saved, damage, says):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("device", ["gpu", None, "cpu:-1"])
+def test_a_device_that_is_not_there_is_refused(saved, device):
+    with pytest.raises(UserError, match=f"device={device} cannot be used .*try device='cpu'") as error:
+        pixelrnn.load(saved[1], device)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", [0, None, b"bytes"])
+def test_what_is_no_path_is_refused(saved, path):
+    with pytest.raises(UserError, match="is no path; give a text such as outputs/mine"):
+        pixelrnn.load(path)
+    with pytest.raises(UserError, match="is no path; give a text such as outputs/mine"):
+        pixelrnn.save(saved[0], path)
+
+
 def test_a_failed_save_keeps_the_model_that_was_there(saved, monkeypatch):
     folder = saved[1]
     before = (folder / WEIGHTS).read_bytes()

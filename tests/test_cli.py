@@ -5,6 +5,7 @@ import pickle
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -897,6 +898,22 @@ def test_an_interrupted_run_exits_with_the_signal(call, monkeypatch):
     assert torch.load("run/last/training.pt")["progress"]["step"] == 1
 
 
+def test_a_run_that_diverges_names_the_folder_of_the_last_good_checkpoint_if_there_is_one(call, monkeypatch):
+    run, validate = ["train", "hydra.run.dir=run", *SMALL], training._validate
+
+    def fails(*given):
+        return replace(validate(*given), nats=float("nan"))
+
+    monkeypatch.setattr(training, "_validate", fails)
+    code, _, err = call(*run)
+    assert code == 1 and "try a smaller learning_rate, or recoveries=3\n" in err
+    monkeypatch.setattr(training, "_validate", validate)
+    assert call(*run)[0] == 0
+    monkeypatch.setattr(training, "_validate", fails)
+    code, _, err = call(*run, "training.epochs=2")
+    assert code == 1 and f"recoveries=3; the last good checkpoint is in {Path.cwd() / 'run'}\n" in err
+
+
 def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_path):
     """With options from the user's own yaml and a relative folder of pictures, in a folder whose name needs quotes."""
     for seed in range(12):
@@ -916,7 +933,7 @@ def test_the_printed_way_to_go_on_works_from_any_folder(call, monkeypatch, tmp_p
     assert " in the run, " not in out and f"folder     {tmp_path}/it's (1)\n" in out
     monkeypatch.chdir(tmp_path / "mine")
     code, out, err = call(*shlex.split(printed)[1:], "training.epochs=2")
-    assert code == 0 and "goes on from update 2 of 4" in out and "training.epochs 1 in the run, 2 now" in out, out + err
+    assert code == 0 and "goes on from update 2 of 4" in out and "epochs 1 in the run, 2 now" in out, out + err
     code, out, err = call(*shlex.split(printed)[1:])
     assert code == 0 and "nothing left to do: all 2 epochs are done" in out, "it knows the option that was given then"
     (tmp_path / "groups").mkdir()

@@ -385,6 +385,8 @@ def test_samples_have_the_models_probabilities():
         ({"temperature": float("inf")}, "temperature=inf"),
         ({"particles": "many"}, "particles=many: it is a whole number from 1, or auto"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"progress": True}, "progress=True is no function; give one that takes .done, total, images."),
+        ({"generator": np.int64(3)}, "is no generator"),
     ],
 )
 def test_mistakes_are_named(options, message):

@@ -83,6 +83,41 @@ def test_a_misspelt_strategy_is_refused():
         )
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None, "a"])
+def test_batches_of_no_size_are_refused(batch_size):
+    model, images, hidden = (
+        tiny_model((1, 4, 4), orders="symmetries"),
+        random_images(2, (1, 4, 4), 2),
+        build("box", 4, 4),
+    )
+    with pytest.raises(UserError, match=r"batch_size=.*: it is a whole number from 1"):
+        evaluation.evaluate(model, images, batch_size=batch_size)
+    with pytest.raises(UserError, match=r"batch_size=.*: it is a whole number from 1"):
+        evaluation.evaluate_ensemble(model, images, batch_size=batch_size)
+    with pytest.raises(UserError, match=r"batch_size=.*: it is a whole number from 1"):
+        evaluation.evaluate_conditional(model, images, hidden, batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda hidden: hidden[1:], r"hidden has shape \(3, 4\); the images need \(4, 4\)"),
+        (lambda hidden: hidden[0], r"hidden has shape \(4,\)"),
+        (lambda hidden: hidden.float(), "hidden is float32; it must be bool"),
+        (lambda hidden: hidden & ~hidden, "a mask hides nothing"),
+        (
+            lambda hidden: hidden.expand(2, 4, 4),
+            r"hidden has shape \(2, 4, 4\); all images have one mask here, \(4, 4\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("strategy", ["ancestral", "particles"])
+def test_a_mask_that_does_not_fit_a_conditional_is_refused(strategy, change, message):
+    model, images, hidden = tiny_model((1, 4, 4)), random_images(2, (1, 4, 4), 2), build("box", 4, 4)
+    with pytest.raises(UserError, match=message):
+        evaluation.evaluate_conditional(model, images, change(hidden), strategy)
+
+
 def test_of_one_image_there_is_no_error_in_the_report():
     result = evaluation.evaluate(tiny_model((1, 4, 4)), random_images(1, (1, 4, 4), 2))
     assert "nan" not in str(result) and "±" not in str(result) and str(result).endswith("over 1 image")

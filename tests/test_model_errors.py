@@ -3,11 +3,13 @@
 import inspect
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_model
 
-from pixelrnn import complete_picture, sample
+import pixelrnn
+from pixelrnn import complete, complete_picture, evaluate, sample, train
 from pixelrnn.errors import UserError
 from pixelrnn.model import InpaintingRNN, PixelCNN, RowLSTM, SequenceRNN
 
@@ -49,6 +51,15 @@ def test_log_prob_checks_its_arguments():
         ({"window": -1}, "window=-1"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"dropout": -0.1}, "dropout=-0.1"),
+        ({"width": 1.5}, "width=1.5: it must be a whole number"),
+        ({"depth": "a"}, "depth=a: it must be a whole number"),
+        ({"embedding": None}, "embedding=null: it must be a whole number"),
+        ({"dropout": "a"}, "dropout=a: it must be a number"),
+        ({"residual": "no"}, "residual=no: it must be true or false"),
+        ({"levels": "a"}, "levels=a.*2 to 256"),
+        ({"shape": 4}, "shape=4: it is .channels, height, width."),
+        ({"shape": (1, 4, 4.5)}, r"shape=\(1, 4, 4.5\): it is .channels, height, width."),
+        ({"shape": (1, None, 4)}, r"shape=\(1, None, 4\): it is .channels, height, width."),
         ({"levels": 1}, "levels=1.*2 to 256"),
         ({"levels": 257}, "levels=257.*2 to 256"),
         ({"shape": (2, 4, 4)}, r"shape=\(2, 4, 4\).*1 or 3 channels"),
@@ -67,6 +78,25 @@ def test_bad_options_are_refused(options, message):
     options = {"shape": (1, 4, 4), "levels": 2, "width": 8, **options}
     with pytest.raises(UserError, match=message):
         SequenceRNN(options.pop("shape"), options.pop("levels"), **options)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    model = SequenceRNN(np.array([1, 4, 4]), np.int64(2), width=np.int64(8), depth=1, dropout=np.float32(0))
+    hidden, two = torch.ones(4, 4, dtype=torch.bool), np.int64(2)
+    drawn = complete(model, torch.zeros(1, 1, 4, 4).byte(), hidden, two, particles=two, batch_size=two)
+    assert drawn.shape == (1, 2, 1, 4, 4) and evaluate(model, drawn[0], batch_size=two).images == 2
+    settings = {"batch_size": two, "epochs": np.int64(1), "learning_rate": np.float32(0.01), "samples": 0}
+    assert train(model, drawn[0], valid=drawn[0], seed=two, folder=tmp_path, **settings, progress=False).step == 1
+
+
+@pytest.mark.parametrize("name", ["complete", "complete_in_detail", "evaluate", "sample", "save", "train", "verify"])
+def test_what_is_no_model_is_refused(name):
+    """The name of a bundled model is given where the model itself is meant."""
+    function = getattr(pixelrnn, name)
+    required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    others = ["run"] * (len([p for p in required if p.kind is p.POSITIONAL_OR_KEYWORD]) - 1)
+    with pytest.raises(UserError, match=r"model is a str; give a model, such as pixelrnn.SequenceRNN"):
+        function("digits", *others)
 
 
 def test_a_signature_shows_each_option_with_its_default():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ordering_spec
 
-from pixelrnn import SequenceRNN
+from pixelrnn import SequenceRNN, occlusion
 from pixelrnn.errors import UserError
 from pixelrnn.ordering import ORDERINGS, TRANSFORMS, build, check_order
 
@@ -150,3 +150,10 @@ def test_mistakes_are_named(spec, message):
 def test_an_order_that_is_no_tensor_is_refused_with_the_way_to_give_it(order):
     with pytest.raises(UserError, match=r"ordering is a \w+; give an order as a tensor, torch.tensor\(.*permutation"):
         SequenceRNN((1, 2, 2), 2, ordering=order)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, -1), (4, 1.5), ("4", 4), (None, 4)])
+def test_a_size_that_no_image_has_is_refused(size):
+    for build_one in (build, occlusion.build):
+        with pytest.raises(UserError, match=r"(height|width)=.*: it is a whole number from 1"):
+            build_one("raster" if build_one is build else "half", *size)

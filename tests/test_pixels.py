@@ -54,10 +54,11 @@ def test_halves_go_up():
     assert requantise(torch.tensor([0, 1, 2], dtype=torch.uint8), 3, 2).tolist() == [0, 1, 1]
 
 
-@pytest.mark.parametrize("new_levels", [-1, 0, 1, 257])
-def test_requantise_refuses_levels_no_image_has(new_levels):
-    with pytest.raises(UserError, match=f"levels={new_levels}.*2 to 256"):
-        requantise(torch.zeros(1, dtype=torch.uint8), 2, new_levels)
+@pytest.mark.parametrize("levels", [-1, 0, 1, 257, 2.5, "a", None])
+def test_requantise_refuses_levels_no_image_has(levels):
+    for given in ((2, levels), (levels, 2)):
+        with pytest.raises(UserError, match=f"levels={levels}.*2 to 256"):
+            requantise(torch.zeros(1, dtype=torch.uint8), *given)
 
 
 @pytest.mark.parametrize(

@@ -158,14 +158,14 @@ def test_a_run_says_from_where_it_goes_on_and_which_settings_differ(tmp_path, no
     assert notes == [
         "goes on from update 10 of 20",
         "seed 0 in the run, 7 now",
-        "training.epochs 2 in the run, 4 now",
-        "training.learning_rate 0.002 in the run, 0.1 now",
-        "training.patience null in the run, 9 now",
+        "epochs 2 in the run, 4 now",
+        "learning_rate 0.002 in the run, 0.1 now",
+        "patience null in the run, 9 now",
         "the learning rate goes on at 0.0505; with the options recorded in the run it would be 2e-05",
     ]
     notes.clear()
     train(new_model(), data, settings, tmp_path, seed=7, progress=False)
-    assert notes == ["nothing left to do: all 4 epochs are done; training.epochs=… for more"]
+    assert notes == ["nothing left to do: all 4 epochs are done; epochs=… for more"]
 
 
 def test_more_epochs_on_a_finished_run_say_what_becomes_of_the_learning_rate(tmp_path, notes):
@@ -217,7 +217,8 @@ def test_a_run_on_other_images_is_refused_before_anything_is_touched(tmp_path, d
 def test_a_refusal_names_only_what_differs(tmp_path):
     run(tmp_path)
     with pytest.raises(
-        UserError, match=r"of another run: model\.width 16 in the run, 8 now; go on with: pixelrnn train tr"
+        UserError,
+        match=r"of another run: model\.width 16 in the run, 8 now; give the options .*go on with: pixelrnn train tr",
     ):
         run(tmp_path, new_model(width=8))
     with pytest.raises(
@@ -232,7 +233,9 @@ def test_a_refusal_names_only_what_differs(tmp_path):
 def test_another_order_tensor_does_not_resume(tmp_path):
     """Their arguments are the same: {"name": "custom"}."""
     run(tmp_path, new_model(ordering=torch.arange(16)), epochs=2)
-    with pytest.raises(UserError, match=r"of another run: model\.order_digest \w+ in the run, \w+ now; go on"):
+    with pytest.raises(
+        UserError, match=r"of another run: model\.order_digest \w+ in the run, \w+ now; give the options"
+    ):
         run(tmp_path, new_model(ordering=torch.arange(16).flip(0)))
     assert run(tmp_path, new_model(ordering=torch.arange(16))).step == 20
 
@@ -254,7 +257,7 @@ def test_a_run_goes_on_with_the_weight_decay_that_is_asked_for_now(tmp_path):
 
 def test_another_optimiser_does_not_resume(tmp_path):
     run(tmp_path, epochs=2)
-    with pytest.raises(UserError, match=r"is of another run: training\.optimizer adamw in the run, rmsprop now"):
+    with pytest.raises(UserError, match=r"is of another run: optimizer adamw in the run, rmsprop now"):
         run(tmp_path, epochs=4, optimizer="rmsprop")
 
 
@@ -557,7 +560,23 @@ def test_a_run_that_ends_before_its_first_validation_has_the_last_weights(traini
         (np.zeros((1, 4, 4), np.uint8), {}, "0 images to train on and 1 for validation"),
         (stripes(), {"valid": stripes().valid}, "valid=…: a data set has validation images of its own"),
         (stripes().train, {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
-        (stripes().train, {"epochs": 0}, "epochs=0: it is a whole number from 1"),
+        (stripes().train, {"epochs": 0}, "^epochs=0: it is a whole number from 1"),
+        (stripes().train, {"occlusion": "mask"}, "^occlusion=mask: one file hides"),
+        (
+            stripes().train,
+            {"occlusion": "half"},
+            "^occlusion=half in training: .*make the model with bidirectional=true",
+        ),
+        (
+            stripes().train,
+            {"resume": "run"},
+            "^resume=run: it is auto or never; in Python, a run's folder is given as folder=",
+        ),
+        (stripes().train, {"seed": "a"}, "seed=a: it is a whole number from 0"),
+        (stripes().train, {"seed": 1.5}, "seed=1.5: it is a whole number from 0"),
+        (stripes().train, {"folder": 3}, "3 is no path; give a text such as outputs/mine"),
+        (stripes().train, {"folder": __file__}, "test_training.py cannot be written .File exists."),
+        (stripes().train, {"folder": f"{__file__}/run"}, "test_training.py/run cannot be written .Not a directory."),
         ("digits", {}, "images is a str; give a tensor, a NumPy array"),
     ],
 )
@@ -567,6 +586,22 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(training, images, opti
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_model_is_refused():
-    with pytest.raises(UserError, match="model is a str; give a model, such as"):
-        pixelrnn.train("digits", stripes())
+def test_messages_name_settings_and_folders_as_python_does(training, tmp_path):
+    data = stripes()
+    training(data.train, valid=data.valid, folder=tmp_path)
+    _, _, notes = training(data.train, valid=data.valid, folder=tmp_path)
+    assert notes == ["nothing left to do: all 2 epochs are done; epochs=… for more"]
+    _, _, notes = training(data.train, valid=data.valid, folder=tmp_path, epochs=3)
+    assert "epochs 2 in the run, 3 now" in notes
+    with pytest.raises(UserError, match=r"batch_size 8 in the run, 4 now; give the options .*choose another folder \("):
+        training(data.train, valid=data.valid, folder=tmp_path, batch_size=4)
+    with pytest.raises(UserError, match=r"choose another folder \(.*\), or resume=auto to go on"):
+        training(data.train, valid=data.valid, folder=tmp_path, resume="never")
+
+
+def test_a_run_that_diverges_names_the_way_out_and_no_folder_that_is_gone(training, monkeypatch):
+    monkeypatch.setattr(loop, "_validate", lambda *_: Likelihoods.of(torch.tensor([torch.nan]), 16))
+    with pytest.raises(
+        TrainingDiverged, match=r"\(validation nan nats\): try a smaller learning_rate, or recoveries=3$"
+    ):
+        training(stripes().train)

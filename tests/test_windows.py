@@ -312,6 +312,8 @@ def test_the_callers_picture_may_change_afterwards(photos):
 def test_what_is_no_generator_is_refused(photos):
     with pytest.raises(UserError, match="generator=3 is no generator"):
         pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), photos, generator=3)
+    with pytest.raises(UserError, match="progress=True is no function"):
+        pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), photos, progress=True)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +344,8 @@ def test_what_is_no_picture_or_no_mask_is_refused(photos, picture, hidden, messa
 def test_a_model_of_images_of_one_size_is_refused():
     with pytest.raises(UserError, match="SequenceRNN completes images of one size"):
         pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), "digits")
+    with pytest.raises(UserError, match="model is a NoneType; give a model"):
+        pixelrnn.complete_picture(np.zeros((5, 5), np.uint8), np.ones((5, 5), bool), None)
 
 
 @pytest.mark.parametrize(
@@ -360,7 +364,7 @@ def test_options_that_make_no_model_are_refused(options, message):
 
 @pytest.mark.parametrize("bptt", ["truncated", "checkpointed"])
 def test_training_that_would_save_no_memory_is_refused(bptt):
-    with pytest.raises(UserError, match=f"training.bptt={bptt}.* InpaintingRNN .*use training.bptt=full"):
+    with pytest.raises(UserError, match=f"^bptt={bptt}.* InpaintingRNN .*use bptt=full"):
         Objective(tiny_model(model="InpaintingRNN"), bptt)
 
 

@@ -107,6 +107,9 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
         at = train(model, data, settings, folder, cfg.seed, begins=begins)
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
+    except TrainingDiverged as error:
+        kept = f"; the last good checkpoint is in {folder}" if (folder / "last").is_dir() else ""
+        raise TrainingDiverged(f"{error}{kept}") from None
 
     reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
     reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")

@@ -15,13 +15,14 @@ from pixelrnn.completion.parts import (
     Part,
     all_parts,
     check_generator,
+    check_progress,
     noises,
     parts,
     spans,
 )
 from pixelrnn.errors import UserError
 from pixelrnn.files.arrays import Images, as_masks
-from pixelrnn.model import Model
+from pixelrnn.model import Model, check_model
 from pixelrnn.model.base import pick
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.pixels import check_hidden, check_images
@@ -90,6 +91,8 @@ def complete_in_detail(
 
     options: count, strategy, temperature, particles, order and batch_size, as in complete().
     """
+    check_model(model)
+    check_progress(progress)
     asked = Options(**options)
     hidden = as_masks(hidden)
     images = check_images(images, model.shape, model.levels, hidden)
@@ -187,6 +190,7 @@ def sample(
     progress: Progress | None = None,
 ) -> Tensor:
     """Draw images from scratch, uint8 (count, channels, height, width): complete() with everything hidden."""
+    check_model(model)
     blank = torch.zeros((1, *model.shape), dtype=torch.uint8, device=model.order.device)
     hidden = torch.ones(model.shape[1:], dtype=torch.bool, device=model.order.device)
     asked: dict[str, Any] = {"strategy": "ancestral", "temperature": temperature, "progress": progress}

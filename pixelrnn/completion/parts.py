@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -13,7 +14,7 @@ from pixelrnn.completion.particles import ENOUGH, Particles
 from pixelrnn.errors import UserError
 from pixelrnn.model import Model
 from pixelrnn.model.orders import hidden_span
-from pixelrnn.options import check_rules
+from pixelrnn.options import check_fields
 
 ROW_STEPS = 1 << 17  # observed pixels that are read in one pass, at most
 NOISE = 1 << 22  # random numbers that are drawn in one call, at most
@@ -31,12 +32,18 @@ class Options:
     batch_size: int = 4096
 
     def __post_init__(self) -> None:
-        check_rules(vars(self))
+        check_fields(self)
+
+
+def check_progress(progress: Any) -> None:
+    """UserError for a progress that cannot be called."""
+    if progress and not callable(progress):
+        raise UserError(f"progress={progress!r} is no function; give one that takes (done, total, images), or None")
 
 
 def check_generator(generator: Generator | None, device: torch.device) -> None:
     """UserError if the generator is on another device than the model. One without an index is on the current one of its kind."""
-    if generator is not None and not hasattr(generator, "device"):
+    if generator is not None and not isinstance(getattr(generator, "device", None), torch.device):
         raise UserError(
             f"generator={generator!r} is no generator; use torch.Generator(model.order.device).manual_seed(0)"
         )

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.parts import Options, check_generator, noises
+from pixelrnn.completion.parts import Options, check_generator, check_progress, noises
 from pixelrnn.errors import UserError
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.base import pick
@@ -107,7 +107,8 @@ def complete_windows(
     hidden pixels that are drawn, and the picture with the first completion. Raises UserError for a picture that does not fit
     the model, and if nothing is hidden.
     """
-    Options(count=count, temperature=temperature)
+    check_progress(progress)
+    count = Options(count=count, temperature=temperature).count
     check_picture(model, picture, hidden)
     pixels, device = int(hidden.sum()), model.order.device
     check_generator(generator, device)

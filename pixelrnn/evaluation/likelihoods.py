@@ -14,7 +14,8 @@ from pixelrnn.completion.fill import complete_in_detail, is_exact
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
 from pixelrnn.files.arrays import Images, as_masks
-from pixelrnn.model import Model
+from pixelrnn.model import Model, check_model
+from pixelrnn.options import checked
 from pixelrnn.pixels import check_hidden, check_images
 
 LN2 = math.log(2)
@@ -85,6 +86,7 @@ def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batc
     hidden bool (height, width) or (N, height, width). Both may be NumPy arrays or PIL pictures: see docs/python.md. Raises
     UserError for images that do not fit the model, and if it has no exact value for the mask.
     """
+    check_model(model)
     hidden = None if hidden is None else as_masks(hidden)
     dimensions = model.dimensions if hidden is None else _hidden_dimensions(model, hidden)
     return Likelihoods.of(log_probs(model, images, hidden, batch_size), dimensions)
@@ -92,6 +94,7 @@ def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batc
 
 def evaluate_ensemble(model: Model, images: Images, *, batch_size: int = 100) -> Likelihoods:
     """-log of the mean of p(x) over the model's orders. A mean of distributions is a distribution."""
+    check_model(model)
     count = len(model.orders)
     if count == 1:
         raise UserError(
@@ -123,8 +126,15 @@ def evaluate_conditional(
       of p(observed) is unbiased for a fixed number of particles. Its logarithm, and so the nats, are too low on average,
       the less so the more particles there are.
     """
-    Options(strategy=strategy)  # raises UserError for an unknown one
-    hidden = as_masks(hidden)
+    check_model(model)
+    Options(strategy=strategy, particles=particles)  # raises UserError for those that are out of range
+    images, hidden = check_images(images, model.shape, model.levels), as_masks(hidden)
+    check_hidden(hidden, images)
+    if hidden.ndim != 2:
+        raise UserError(
+            f"hidden has shape {tuple(hidden.shape)}; all images have one mask here, {tuple(hidden.shape[1:])}: evaluate the "
+            "images of each mask by themselves"
+        )
     if is_exact(model, hidden.to(model.order.device)):
         return evaluate(model, images, hidden, batch_size=batch_size), "exact"
     how, effective = "fill" if strategy == "ancestral" else "particles", torch.zeros(2, dtype=torch.float64)
@@ -159,6 +169,7 @@ def _in_batches(
 
     Several processes share the batches, and each of them gets the whole result.
     """
+    batch_size = checked("batch_size", batch_size)
     device, found = model.order.device, [torch.empty(0, dtype=torch.float64)]
     images = check_images(images, model.shape, model.levels)
     hidden = check_hidden(hidden, images)

@@ -7,8 +7,9 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion.fill import complete
 from pixelrnn.errors import UserError
-from pixelrnn.model import Model
+from pixelrnn.model import Model, check_model
 from pixelrnn.model.orders import hidden_span
+from pixelrnn.options import checked
 from pixelrnn.ordering import check_order
 from pixelrnn.pixels import to_sequence
 from pixelrnn.products import packed
@@ -27,6 +28,8 @@ def verify(model: Model, *, seed: int = 0) -> list[str]:
     depends on a pixel not yet visited, the probabilities of the levels do not sum to 1, a channel depends on a later one,
     a step differs from the parallel pass, a completion changes an observed pixel, or an encoder sees a hidden pixel.
     """
+    check_model(model)
+    seed = checked("seed", seed)
     with model.evaluating():
         for index in reversed(range(len(model.orders))):
             with model.along(index):

@@ -7,11 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, printable
+
+ELSEWHERE = "choose another folder (on the command line by hydra.run.dir=, of a sweep by hydra.sweep.dir=)"
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is."""
+    """The path with a leading ~ or ~user replaced by that home folder; without such a user it stays as it is.
+
+    Raises UserError for what is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"{printable(repr(path))} is no path; give a text such as outputs/mine, or a pathlib.Path")
     try:
         return Path(os.path.expanduser(path))
     except ValueError:  # no user can have such a name
@@ -54,8 +61,7 @@ def append(path: Path, text: str) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or choose another "
-        "folder (hydra.run.dir=)"
+        f"{path} cannot be written ({error.strerror or error}); what was there before is whole: make room, or {ELSEWHERE}"
     )
 
 
@@ -78,12 +84,16 @@ def nothing_left(*places: Path) -> Iterator[None]:
 
 @contextmanager
 def only_writer(folder: Path, *below: str) -> Iterator[None]:
-    """Context manager: lock the folder against other processes, and remove the half-written files of a killed one.
+    """Context manager: make the folder, lock it against other processes, and remove the half-written files of a killed one.
 
     They are looked for in the folder and in its subfolders `below`. The system ends the lock with the process, even if
-    it is killed. Raises UserError if another process holds the lock.
+    it is killed. Raises UserError if the folder cannot be made, and if another process holds the lock.
     """
-    lock = _lock(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     try:
         for place in (folder, *(folder / name for name in below)):
             for left in place.glob(".*.pixelrnn-*.tmp"):
@@ -105,7 +115,7 @@ def _lock(folder: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise UserError(f"{folder} is being written by another run; choose another folder (hydra.run.dir=)") from None
+        raise UserError(f"{folder} is being written by another run; {ELSEWHERE}") from None
     except OSError:  # a file system without locks
         pass
     return handle

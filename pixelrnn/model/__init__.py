@@ -11,7 +11,7 @@ precision.py   full float32 on a GPU
 paper/         the paper's two-dimensional models
 """
 
-from pixelrnn.model.base import Model
+from pixelrnn.model.base import Model, check_model
 from pixelrnn.model.ensemble import Ensemble
 from pixelrnn.model.inpainting import InpaintingRNN
 from pixelrnn.model.paper.diagonal_bilstm import DiagonalBiLSTM
@@ -33,4 +33,5 @@ __all__ = [
     "PixelCNN",
     "RowLSTM",
     "SequenceRNN",
+    "check_model",
 ]

@@ -2,9 +2,10 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -15,19 +16,28 @@ from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError, printable
 from pixelrnn.likelihood import LIKELIHOODS, Likelihood
 from pixelrnn.model.orders import OrderCursor, Path, best_orders, observed_ahead
-from pixelrnn.options import LONGEST, configure
-from pixelrnn.pixels import MAX_LEVELS, check_hidden, check_images, to_sequence
+from pixelrnn.options import LONGEST, as_plain, check_type, configure
+from pixelrnn.pixels import check_hidden, check_images, check_levels, to_sequence
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 
 
-def check_form(shape: Sequence[int], levels: int) -> Shape:
-    """The shape as a tuple; UserError unless a model can be made for images of this shape and number of levels."""
-    if len(shape) != 3 or min(shape) < 1 or shape[0] not in (1, 3):
-        raise UserError(f"shape={tuple(shape)}: it is (channels, height, width) with 1 or 3 channels")
-    if not 2 <= levels <= MAX_LEVELS:
-        raise UserError(f"levels={levels}: an image has 2 to {MAX_LEVELS} levels")
-    return (int(shape[0]), int(shape[1]), int(shape[2]))
+def check_form(shape: Sequence[int], levels: int) -> tuple[Shape, int]:
+    """The shape as a tuple, and the levels; UserError unless a model can be made for images of this shape and number of levels."""
+    sizes = tuple(shape) if isinstance(shape, Iterable) else shape
+    are_whole = isinstance(sizes, tuple) and all(isinstance(size, Integral) and size >= 1 for size in sizes)
+    if not are_whole or len(sizes) != 3 or sizes[0] not in (1, 3):
+        raise UserError(f"shape={sizes}: it is (channels, height, width) with 1 or 3 channels")
+    check_levels(levels)
+    return (int(sizes[0]), int(sizes[1]), int(sizes[2])), int(levels)
+
+
+def check_model(model: Any) -> None:
+    """UserError for what is no model."""
+    if not isinstance(model, Model):
+        raise UserError(
+            f"model is a {type(model).__name__}; give a model, such as pixelrnn.SequenceRNN(…) or pixelrnn.load(…)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,9 @@ class ModelOptions:
     def __post_init__(self) -> None:
         """UserError unless each number of units, layers, … is at least 1, and dropout in [0, 1). A window may be 0: none."""
         for field in fields(self):
+            object.__setattr__(self, field.name, as_plain(getattr(self, field.name)))
+            if not isinstance(field.default, str):  # names are looked up later
+                check_type(field.name, getattr(self, field.name), field.default)
             if field.type is int and getattr(self, field.name) < 1 and field.name != "window":
                 raise UserError(f"{field.name}={getattr(self, field.name)}: it is at least 1")
             if field.name == "dropout" and not 0 <= getattr(self, field.name) < 1:

@@ -76,7 +76,7 @@ class InpaintingRNN(Model, Packable):
     before: Tensor  # (orders, pixels, places): 1 if the neighbour exists and is visited before the step, else 0
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
-        shape, o = check_form(shape, levels), InpaintingOptions(**options)
+        (shape, levels), o = check_form(shape, levels), InpaintingOptions(**options)
         image, orders, make_cell = symmetries(*shape[1:])[0], o.build_orders(shape), lookup("cell", o.cell, CELLS)
         paths = [Path(image, order) for order in orders]
         super().__init__(shape, levels, o, paths)

@@ -102,7 +102,7 @@ class SequenceRNN(Model, Packable):
     fixed_training = True
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
-        shape, o = check_form(shape, levels), SequenceOptions(**options)
+        (shape, levels), o = check_form(shape, levels), SequenceOptions(**options)
         orders, make_cell = o.build_orders(shape), lookup("cell", o.cell, CELLS)
         # If an order is a symmetry of the first one, its frame lets both share all weights.
         image = symmetries(*shape[1:])[0]

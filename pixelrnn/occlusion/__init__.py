@@ -16,7 +16,7 @@ from torch import Tensor
 from pixelrnn.errors import UserError
 from pixelrnn.occlusion import occlusions
 from pixelrnn.occlusion.batch import draw_mixed, mixed
-from pixelrnn.options import configure, lookup, option_defaults
+from pixelrnn.options import check_size, configure, lookup, option_defaults
 from pixelrnn.pixels import send
 
 OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
@@ -52,6 +52,7 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
 
     Raises UserError for an unknown name or option, a value out of range, and an occlusion that hides nothing.
     """
+    check_size(height, width)
     hidden = configure("occlusion", occlusion, OCCLUSIONS)(height, width)
     if not bool(hidden.any()):
         raise UserError(f"occlusion {occlusion} hides nothing of an image of {height}x{width}; hide at least one pixel")

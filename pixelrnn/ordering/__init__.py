@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.options import as_options, configure, lookup
+from pixelrnn.options import as_options, check_size, configure, lookup
 from pixelrnn.ordering import orderings
 from pixelrnn.ordering.orderings import check_order
 
@@ -40,6 +40,7 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     Transforms apply from left to right. Raises UserError for an unknown name or option, with the nearest one, and for an
     ordering that does not fit the size.
     """
+    check_size(height, width)
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
         return ordering

@@ -14,7 +14,7 @@ from pixelrnn.completion.windows import PictureCompletions, complete_windows
 from pixelrnn.errors import UserError
 from pixelrnn.files.arrays import as_masks, as_tensor, opaque
 from pixelrnn.files.pictures import to_tensor
-from pixelrnn.model import InpaintingRNN
+from pixelrnn.model import InpaintingRNN, check_model
 
 
 def complete_picture(
@@ -39,6 +39,7 @@ def complete_picture(
     completion, uint8 (1, channels, height, width). Raises UserError for what does not fit.
     """
     made = checkpoint.load(model) if isinstance(model, str | Path) else model
+    check_model(made)
     if not isinstance(made, InpaintingRNN):
         raise UserError(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"

@@ -11,7 +11,7 @@ from pixelrnn.data import Dataset, shuffled
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.files.arrays import Images
 from pixelrnn.files.atomic import expanded
-from pixelrnn.model import Model
+from pixelrnn.model import Model, check_model
 from pixelrnn.options import lookup
 from pixelrnn.pixels import check_images
 from pixelrnn.training import loop
@@ -43,8 +43,7 @@ def train(
     Raises UserError for images that do not fit the model, an unknown setting, and a folder that holds another run;
     TrainingDiverged if the loss is no longer finite; the model then has the best weights so far, if there was a validation.
     """
-    if not isinstance(model, Model):
-        raise UserError(f"model is a {type(model).__name__}; give a model, such as pixelrnn.SequenceRNN(…) or load(…)")
+    check_model(model)
     for name in settings:
         lookup("setting", name, {field.name: field for field in fields(Settings)})
     data = images if isinstance(images, Dataset) else _dataset(model, images, valid)
@@ -57,10 +56,10 @@ def train(
         place = expanded(folder)
         try:
             at = loop.train(model, data, Settings(**settings), place, seed, progress)
-        except TrainingDiverged as error:
+        except TrainingDiverged:
             if (place / "best").is_dir():
                 _take_best(model, place)
-            raise TrainingDiverged(f"{error}".replace(f"; the last good checkpoint is in {place}", "")) from None
+            raise
         _take_best(model, place)
     return at
 

@@ -22,9 +22,10 @@ from pixelrnn.cell.cells import flatten
 from pixelrnn.data import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
-from pixelrnn.files.atomic import append, expanded, only_writer, write_json
+from pixelrnn.files.atomic import ELSEWHERE, append, expanded, only_writer, write_json
 from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
+from pixelrnn.options import checked
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import MAX_LEVELS, check_images, send
 from pixelrnn.training import records, state
@@ -61,10 +62,8 @@ def train(
     """
     if isinstance(model, Ensemble):
         raise UserError("an ensemble is not trained; train its members one by one")
-    folder = expanded(folder)
+    folder, seed = expanded(folder), checked("seed", seed)
     checkpoint.check(model)
-    if distributed.is_main():
-        folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as lock:
         distributed.by_main(lambda: lock.enter_context(only_writer(folder, "best", "last")))
         run = Run(model, data, settings, folder, seed, progress)
@@ -118,7 +117,7 @@ class Run:
         self.model, self.data, self.settings, self.folder, self.seed = model, data, settings, folder, seed
         self.is_main, self.is_shown = distributed.is_main(), show and distributed.is_main()
         if settings.bf16 and not uses_bf16(model, settings) and self.is_main:
-            note("training.bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
+            note("bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
         self.batches = math.ceil(len(data.train) / settings.batch_size)  # of an epoch
         self.total = settings.epochs * self.batches
         self.validate_every = settings.validate_every or self.batches
@@ -138,9 +137,7 @@ class Run:
     def resume(self) -> bool:
         """Load the state in the folder, if there is one; returns whether something is left to do."""
         if self.settings.resume == "never" and distributed.by_main((self.folder / "last" / state.STATE).exists):
-            raise UserError(
-                f"{self.folder} already holds a training run; {state.ELSEWHERE}, or training.resume=auto to go on"
-            )
+            raise UserError(f"{self.folder} already holds a training run; {ELSEWHERE}, or resume=auto to go on")
         self.progress = state.load(self.folder, self.model, self.average, self.optimizer, self.description)
         if not self.progress.run:
             return True
@@ -257,8 +254,8 @@ class Run:
         failed, recoveries = self.progress.step, self.progress.recoveries
         if recoveries >= self.settings.recoveries:
             raise TrainingDiverged(
-                f"the loss, its gradient or a weight is not finite after {failed} updates ({problem}); the last good checkpoint "
-                f"is in {self.folder}: try a smaller training.learning_rate, or training.recoveries=3"
+                f"the loss, its gradient or a weight is not finite after {failed} updates ({problem}): try a smaller "
+                "learning_rate, or recoveries=3"
             )
         self.progress = state.load(self.folder, self.model, self.average, self.optimizer)
         self.progress.recoveries = recoveries + 1

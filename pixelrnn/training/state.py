@@ -17,19 +17,21 @@ from torch import Tensor
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.data import Dataset
 from pixelrnn.errors import ProcessLost, UserError, in_one_line, is_out_of_memory, note, printable
-from pixelrnn.files.atomic import write_whole
+from pixelrnn.files.atomic import ELSEWHERE, write_whole
 from pixelrnn.model import Model
-from pixelrnn.options import LONGEST, check_rules
+from pixelrnn.options import LONGEST, check_fields
 
 STATE = "training.pt"
-ELSEWHERE = "choose another folder (hydra.run.dir=, of a sweep hydra.sweep.dir=)"
 FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
 LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. conf/train.yaml lists the same names and explains each. Raises UserError for a value out of range."""
+    """How to train. conf/train.yaml lists the same names and explains each. Raises UserError for a value out of range.
+
+    Messages name a setting as Python does; for the command line it has the prefix "training.".
+    """
 
     epochs: int = 20
     max_minutes: float | None = None
@@ -55,14 +57,11 @@ class Settings:
     resume: str = "auto"
 
     def __post_init__(self) -> None:
-        check_rules(vars(self), "training.")
+        check_fields(self, "training.")
         if self.occlusion == "mask":
-            raise UserError("training.occlusion=mask: one file hides the same pixels of all images; use mixed")
+            raise UserError("occlusion=mask: one file hides the same pixels of all images; use mixed")
         if self.resume not in ("auto", "never"):
-            raise UserError(
-                f"training.resume={self.resume}: it is auto or never; give a run's folder on the command line, or in Python "
-                "to train()"
-            )
+            raise UserError(f"resume={self.resume}: it is auto or never; in Python, a run's folder is given as folder=")
 
 
 @dataclass
@@ -157,7 +156,8 @@ def load(
         differing = differences(progress.run, progress.run if run is None else run)
         if any(name.startswith(FIXED) for name in differing):
             texts = "; ".join(text for name, text in differing.items() if name.startswith((*FIXED, "data")))
-            way_out = "give the data it was trained on" if "image_digest" in differing else way_on(folder)
+            way_out = f"give the options it was trained with (on the command line, {way_on(folder)})"
+            way_out = "give the data it was trained on" if "image_digest" in differing else way_out
             raise UserError(f"{path} is of another run: {printable(texts, 400)}; {way_out}, or {ELSEWHERE}")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
@@ -187,9 +187,9 @@ def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batch
     settings, before = (Settings(**description["training"]) for description in (run, progress.run))
     total, over = settings.epochs * batches, ""
     if progress.step >= total:
-        over = f"all {settings.epochs} epochs are done; training.epochs=… for more"
+        over = f"all {settings.epochs} epochs are done; epochs=… for more"
     elif limit := progress.limit_reached(settings):
-        over, progress.stopped_by = f"training.{limit}={getattr(settings, limit):g} is reached", limit
+        over, progress.stopped_by = f"{limit}={getattr(settings, limit):g} is reached", limit
     differing = differences(progress.run, run)
     differing.pop("data", None)  # another name for the same images
     if over and (others := [text for name, text in differing.items() if name not in LIMITS]):
@@ -211,7 +211,10 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     old, new = dict(leaves(then)), dict(leaves(now))
     differing = [name for name in old | new if old.get(name) != new.get(name)]
     words = {name: [printable(values.get(name, "null"), LONGEST) for values in (old, new)] for name in differing}
-    return {name: f"{printable(name, LONGEST)} {a} in the run, {b} now" for name, (a, b) in words.items()}
+    return {
+        name: f"{printable(name.removeprefix('training.'), LONGEST)} {a} in the run, {b} now"
+        for name, (a, b) in words.items()
+    }
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

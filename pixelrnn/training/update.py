@@ -44,13 +44,9 @@ class Objective(nn.Module):
         networks = [module for module in model.modules() if isinstance(module, Network)]
         kind, way_out = type(model).__name__, "checkpointed" if networks else "full"
         if bptt == "truncated" and not self.has_sequence:
-            raise UserError(
-                f"training.bptt=truncated cuts a sequence, and {kind} has none; use training.bptt={way_out}"
-            )
+            raise UserError(f"bptt=truncated cuts a sequence, and {kind} has none; use bptt={way_out}")
         if bptt == "checkpointed" and not self.has_sequence and not networks:
-            raise UserError(
-                f"training.bptt=checkpointed: {kind} cannot be computed in parts; use training.bptt={way_out}"
-            )
+            raise UserError(f"bptt=checkpointed: {kind} cannot be computed in parts; use bptt={way_out}")
         self.model, self.bptt = model, bptt
         self.segment = segment or 4 * math.ceil(math.sqrt(model.pixels))
         for network in networks:
@@ -194,8 +190,8 @@ def occlusion_of(settings: Settings, model: Model) -> str | None:
     """
     if settings.occlusion and not model.sees_ahead:
         raise UserError(
-            f"training.occlusion={settings.occlusion}: this model does not see observed pixels ahead, so it has nothing to "
-            "learn from masks; set model.bidirectional=true, or leave out training.occlusion"
+            f"occlusion={settings.occlusion} in training: this model does not see observed pixels ahead, so it has nothing to "
+            "learn from masks; make the model with bidirectional=true, or leave this out"
         )
     occlusion = settings.occlusion or ("mixed" if model.sees_ahead else None)
     if occlusion:

@@ -60,7 +60,7 @@ class MultiScale(Model):
     rest: Tensor
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
-        shape, o = check_form(shape, levels), MultiScaleOptions(**options)
+        (shape, levels), o = check_form(shape, levels), MultiScaleOptions(**options)
         if not 2 <= o.scale <= max(2, min(shape[1:])):
             raise UserError(f"scale={o.scale}: the small image keeps every scale-th pixel; it is 2 to the image's side")
         make_layer = lookup("layer", o.layer, LAYERS)

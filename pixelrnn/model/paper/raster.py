@@ -268,7 +268,7 @@ class RasterModel(Model):
     fixed_training = True
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
-        shape, o = check_form(shape, levels), self.Options(**options)
+        (shape, levels), o = check_form(shape, levels), self.Options(**options)
         paths = [raster_path(order, shape[1], shape[2]) for order in o.build_orders(shape)]
         super().__init__(shape, levels, o, paths)
         self.network = Network(shape, levels, self.cursor, [path.frame for path in paths], self.make_layer, o)
