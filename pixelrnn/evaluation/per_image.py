@@ -29,14 +29,14 @@ def write_per_image(path: Path, images: Tensor, rows: Mapping[str, Row], **about
     for all images, or all with a mask for each. about: words that say where the numbers come from. Raises UserError if
     the file cannot be written.
     """
-    hidden = torch.stack([row.hidden.cpu() for row in rows.values()])
+    masks = [np.packbits(row.hidden.cpu().flatten(-2).numpy(), axis=-1) for row in rows.values()]
     arrays = {
         **{key: np.array(words) for key, words in about.items()},
         "images_sha256": np.array(sha256(np.ascontiguousarray(images.cpu().numpy()).data).hexdigest()),
         "shape": np.array(images.shape[1:]),
         "names": np.array(list(rows)),
         "how": np.array([row.how for row in rows.values()]),
-        "hidden": np.packbits(hidden.flatten(-2).numpy(), axis=-1),
+        "hidden": np.stack(masks),
         "log_probs": torch.stack([row.likelihoods.log_probs for row in rows.values()]).float().numpy(),
     }
 
