@@ -164,7 +164,16 @@ def refused(ask, *arguments: object) -> str:
     return "refused" if "line wrong" in answer or '"error"' in answer else answer
 
 
-GOOD = [completes, completes, compares_ways, draws_and_goes_on, samples, is_cancelled, shows_an_ordering, sends_a_picture]
+GOOD = [
+    completes,
+    completes,
+    compares_ways,
+    draws_and_goes_on,
+    samples,
+    is_cancelled,
+    shows_an_ordering,
+    sends_a_picture,
+]
 BAD = [sends_no_picture, sends_a_large_picture, sends_a_wrong_mask, names_a_file_of_the_machine, asks_for_nonsense]
 BAD += [asks_for_another_model]
 

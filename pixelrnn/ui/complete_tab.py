@@ -122,7 +122,9 @@ class CompleteTab:
     def choose_example(self, number: Any, target: Target) -> dict[Any, Any]:
         loaded = self.models[target.model]
         check_number("number of the example", number, 0, len(loaded.examples) - 1)
-        return self.show(Target.example(loaded, number), example=number)
+        shown = self.show(Target.example(loaded, number))
+        del shown[self.examples]  # another one may have been clicked meanwhile, and counts
+        return shown
 
     def choose_blank(self, target: Target) -> dict[Any, Any]:
         shown = self.show(Target.blank(self.models[target.model]), tool="2")
@@ -148,8 +150,8 @@ class CompleteTab:
         answer, words = drawn.answers[chosen], f"the completed picture ({drawn.answers[chosen].words})"
         return self.show(drawn.request.target.with_image(answer.image, answer.full_size(), words))
 
-    def show(self, target: Target, tool: str = "1", example: int = -1) -> dict[Any, Any]:
-        """Show a new target, its mask if it has one, and no answers. example: its number if it is one."""
+    def show(self, target: Target, tool: str = "1") -> dict[Any, Any]:
+        """Show a new target, its mask if it has one, and no answers."""
         loaded = self.models[target.model]
         height, width = (target.own.picture if target.own else target.image).shape[1:]
         words = f"{target.words[0].upper()}{target.words[1:]}, {width:,}x{height:,} pixels"
@@ -162,7 +164,7 @@ class CompleteTab:
         painter = gr.HTML(**painter_props(loaded, target, tool))
         line = f"{words}.{hidden or f' {HINT}'}"
         return {
-            self.target: target, self.painter: painter, self.examples: gr.HTML(example), self.panel.line: line,
+            self.target: target, self.painter: painter, self.examples: gr.HTML(-1), self.panel.line: line,
             **self.panel.show_nothing(),
         }  # fmt: skip
 
