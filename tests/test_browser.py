@@ -121,7 +121,7 @@ def says(page, words, line="#line"):
 
 def chosen(page, box, name):
     page.locator(f"{box} input").click()
-    page.get_by_role("option", name=re.compile(rf"^{re.escape(name)}(:|$)")).click()
+    page.get_by_role("option").filter(has_text=re.compile(rf"^\s*✓?\s*{re.escape(name)}(:|\s|$)")).click()
 
 
 def stroke(page, start, end, on="#painter canvas"):

@@ -260,7 +260,8 @@ document.addEventListener("keydown", (event) => {
 
 function receive(files, button) {
   const picture = [...files].find((file) => file.type.startsWith("image/"));
-  const input = document.querySelector(`${button} input[type=file]`) || document.querySelector(button)?.parentElement.querySelector("input[type=file]");
+  let input = document.querySelector(button); // Gradio puts the input for the file before its button
+  while (input && !input.matches("input[type=file]")) input = input.previousElementSibling;
   if (!picture || !input) return false;
   const sent = new DataTransfer();
   sent.items.add(picture);
