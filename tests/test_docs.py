@@ -262,7 +262,7 @@ def test_the_benchmark_page_shows_the_figures_of_its_file(monkeypatch, capsys):
     exec(compile(blocks(page, "python")[0], page.name, "exec"), {})
     assert capsys.readouterr().out == blocks(page, "")[0]
     ours = np.load(path, allow_pickle=False)
-    assert path.stat().st_size < 1.5 * 2**20 and ours["images_sha256"] in text(page)
+    assert path.stat().st_size < 1.5 * 2**20 and str(ours["images_sha256"]) in text(page)
     specs = {"all": {"name": "all"}, **STANDARD}
     assert ours["names"].tolist() == list(specs) and set(ours["how"]) == {"exact"}
     for spec, mask in zip(specs.values(), ours["hidden"], strict=True):
