@@ -192,6 +192,23 @@ def test_a_folder_of_pictures_is_completed_each_with_its_mask(call, saved, tmp_p
         assert code == 2 and len(err.splitlines()) == 1 and ("no picture there" in err or "no such file" in err)
 
 
+def test_a_pattern_below_a_folder_whose_name_has_special_characters(call, saved, tmp_path):
+    for folder in ("sc[1]", "sc1", "sc[1]/a*", "sc[1]/ab"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / f"{tmp_path.joinpath(folder).name}.png", 9, 8, 3)
+    words = ["complete", f"checkpoint={saved}", "count=1", "occlusion=centre"]
+    expected = {
+        "sc[1]/*.png": {"sc[1].png"},
+        f"{tmp_path}/sc[1]/*.png": {"sc[1].png"},
+        "sc[1]/a*/*.png": {"a*.png"},
+        "sc[1]/?b/*.png": {"ab.png"},
+        "sc[0-9]/*.png": {"sc1.png"},
+    }
+    for i, (image, names) in enumerate(expected.items()):
+        code, _, err = call(*words, f"image={image}", f"hydra.run.dir=out{i}")
+        assert code == 0 and {path.name for path in (tmp_path / f"out{i}").glob("*.png")} == names, err
+
+
 def test_an_animation_ends_with_the_first_completion(completing, tmp_path):
     save(tmp_path / "photo.png", 13, 11, 3)
     folder = completing(f"image={tmp_path}/photo.png", "occlusion=centre", "count=1", "animation=true")

@@ -458,6 +458,20 @@ def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):
         assert code == 2 and "examples" not in err
 
 
+def test_without_its_data_an_ensemble_has_the_examples_of_its_bundled_member(call, offline):
+    pixelrnn.save(pixelrnn.load("mnist_binary_raster"), "mine")
+    both = "checkpoint=[mine,mnist_binary_raster]"
+    few = ["limit=1", "threads=1", "hydra.run.dir=out"]
+    code, out, err = call("complete", both, "count=1", "strategy=ancestral", *few)
+    assert code == 0, err
+    says = "the test data of [mine,mnist_binary_raster] are not on this machine and could not be downloaded; the 16 examples"
+    assert f"{says} that ship with mnist_binary_raster are used" in out
+    code, out, err = call("evaluate", both, "occlusion=half", "completions=0", *few)
+    assert code == 0 and "examples of mnist_binary_raster; test part, 1 image" in out, err
+    code, _, err = call("evaluate", "checkpoint=[mine,mine]", *few)
+    assert code == 2 and "could not be downloaded" in err
+
+
 def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):
     line = ["evaluate", "checkpoint=mnist_binary", "occlusion=half", "completions=0", "hydra.run.dir=e"]
     code, out, err = call(*line)

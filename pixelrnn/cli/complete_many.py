@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from glob import glob
 from pathlib import Path
 
 from pixelrnn.cli.app import record
-from pixelrnn.cli.compose import Job
+from pixelrnn.cli.compose import Job, matching
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.atomic import expanded
 from pixelrnn.files.pictures import SUFFIXES
@@ -17,7 +16,7 @@ def pictures(image: str) -> list[Path] | None:
     path = expanded(image)
     if path.exists() and not path.is_dir():
         return None
-    named = list(path.iterdir()) if path.is_dir() else [Path(name) for name in glob(str(path))]
+    named = list(path.iterdir()) if path.is_dir() else matching(path)
     found = _pictures_of(named)
     if left := len(named) - len(found):
         note(f"left out of image={printable(image)}: {left} that {'is' if left == 1 else 'are'} no picture file")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from glob import glob
-from os.path import exists, expanduser
+from os.path import exists, expanduser, isdir
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,8 @@ def check(command: str, options: Mapping[str, Any]) -> None:
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
     for name in ("image", "mask"):
-        if options.get(name) and not exists(path := expanduser(options[name])) and not (name == "image" and glob(path)):
+        path = expanduser(options.get(name) or "")
+        if path and not exists(path) and not (name == "image" and matching(path)):
             raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
     if not options.get("checkpoint", True) and not (command == "complete" and options["checkpoint"] is None):
         raise UserError(
@@ -160,6 +161,12 @@ def check(command: str, options: Mapping[str, Any]) -> None:
     given = [options[name] for name in ("checkpoint", "init") if options.get(name)]
     for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given)):
         pretrained.find(one)
+
+
+def matching(pattern: str | Path) -> list[Path]:
+    """The files and folders of a pattern such as scans/*.png. Leading folders that exist are taken by name, as in sc[1]/*.png."""
+    folder = next((parent for parent in Path(pattern).parents if isdir(parent)), Path())
+    return [folder / name for name in glob(str(Path(pattern).relative_to(folder)), root_dir=folder)]
 
 
 def _defaults_of_member(group: str, spec: Mapping[str, Any]) -> dict[str, Any]:

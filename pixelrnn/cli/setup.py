@@ -70,20 +70,23 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
     """The data of cfg.data, or the checkpoint's own if that is null, from the folder cfg.root if that is given.
 
     any_size: the images may be of another size than the model's.
-    If the test data of a bundled model are missing, the examples that ship with it take their place, with a note.
+    If the test data of a bundled model are missing, or of an ensemble with one, which was trained on the same data, the examples
+    that ship with the bundled model take their place, with a note.
     """
     own = "data" not in cfg
     try:
         data = load(_own_data(cfg, model) if own else {**plain(cfg.data), **({"root": cfg.root} if cfg.root else {})})
     except DataMissing:
-        if not own or cfg.root is not None or part != "test" or cfg.checkpoint not in pretrained.names():
+        given, known = plain(cfg.checkpoint), pretrained.names()
+        bundled = next((name for name in (given if isinstance(given, list) else [given]) if name in known), None)
+        if not own or cfg.root is not None or part != "test" or bundled is None:
             raise
-        images = pretrained.examples(cfg.checkpoint)
+        images = pretrained.examples(bundled)
         note(
-            f"the test data of {cfg.checkpoint} are not on this machine and could not be downloaded; the {len(images)} "
-            f"examples that ship with {cfg.checkpoint} are used instead of its test data (give root=<the folder of the data>)"
+            f"the test data of {checkpoint_name(cfg)} are not on this machine and could not be downloaded; the {len(images)} "
+            f"examples that ship with {bundled} are used instead of its test data (give root=<the folder of the data>)"
         )
-        return Dataset(f"examples of {cfg.checkpoint}", model.levels, images[:0], images[:0], images)
+        return Dataset(f"examples of {bundled}", model.levels, images[:0], images[:0], images)
     shape = (model.shape[0], *data.shape[1:]) if any_size else model.shape
     if data.shape != shape or data.levels != model.levels:
         raise UserError(
