@@ -169,7 +169,7 @@ FAINT = """() => {
   };
   const told = [...document.querySelectorAll("body *")]
     .filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
-    .filter((e) => !e.matches(":disabled, [type=checkbox]"))
+    .filter((e) => !e.matches(":disabled, [type=checkbox], [type=range]"))
     .map((e) => [e, e.value || [...e.childNodes].map((n) => (n.nodeType === 3 ? n.data.trim() : "")).join("")])
     .filter(([, words]) => words);
   if (told.length < 20) return ["no words"];
