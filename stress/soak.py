@@ -122,7 +122,9 @@ def sends_no_picture(visitor: Visitor) -> tuple[str, str]:
 
 
 def sends_a_large_picture(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_picture", visitor.send("a.png", png(1, 24_000_001)), None), "the limit is"
+    file = io.BytesIO()
+    Image.new("L", (6001, 4000)).save(file, format="PNG")
+    return visitor.ask("choose_picture", visitor.send("a.png", file.getvalue()), None), "the limit is"
 
 
 def sends_a_wrong_mask(visitor: Visitor) -> tuple[str, str]:
