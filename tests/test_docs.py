@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 
 import pixelrnn
 from pixelrnn.cli import COMMANDS
-from pixelrnn.cli.models import card
 from pixelrnn.occlusion import STANDARD, build
+from pixelrnn.pretrained import facts as card
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

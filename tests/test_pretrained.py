@@ -9,7 +9,6 @@ from conftest import generator
 import pixelrnn
 from pixelrnn import data, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.cli.models import card
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.completion.describe import describe
 from pixelrnn.data import limited
@@ -17,6 +16,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
 from pixelrnn.occlusion import STANDARD
 from pixelrnn.pixels import check_images
+from pixelrnn.pretrained import facts as card
 
 NAMES = pretrained.names()
 MIB = 2**20

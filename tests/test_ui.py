@@ -25,10 +25,11 @@ from pixelrnn.files.pictures import to_picture, to_tensor
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import session as sessions
 from pixelrnn.ui import views
+from pixelrnn.ui.catalog import LoadedModel, ModelCatalog
 from pixelrnn.ui.drawn import draw
 from pixelrnn.ui.page import step_view
 from pixelrnn.ui.painted import from_text, to_text
-from pixelrnn.ui.request import STANDARD, LoadedModel, ModelCatalog, NothingHidden, Request, Target, standard_mask
+from pixelrnn.ui.request import STANDARD, NothingHidden, Request, Target, standard_mask
 from pixelrnn.ui.session import Cancelled, DrawSession, drawing
 
 
@@ -720,6 +721,7 @@ def test_a_model_keeps_the_picture_that_it_can_complete(tab, picture):
     answer = tab.choose_model("mnist_binary", target, text)
     assert torch.equal(answer[tab.target].image, target.image) and answer[tab.target].model == "mnist_binary"
     assert answer[tab.painter] == text  # of the same form
+    assert "392 pixels are hidden" in answer[tab.panel.line]
     answer = tab.choose_model("digits", target, text)
     assert answer[tab.target].image.shape == (1, 8, 8) and answer[tab.target].words == "an example"
     values = np.random.default_rng(0).integers(0, 256, (30, 40))
@@ -788,6 +790,13 @@ def test_the_ways_to_complete_stand_side_by_side(monkeypatch):
     for answer in drawn.answers:
         assert torch.equal(answer.image[:, 3:], plain.examples[0][:, 3:])
     assert views.view_drawn(drawn).pictures.count('class="way"') == 5
+    with unpacked(drawn) as archive:
+        named = [file for way in json.loads(archive.read("completions.json"))["ways"] for file in way["files"]]
+        assert len(set(named)) == len(drawn.answers) == 8 and {*named, "picture.png", "mask.png"} < {
+            *archive.namelist()
+        }
+        first = to_tensor(Image.open(archive.open(named[2])))
+    assert torch.equal(first, requantise(expected[0][0], 4, 256))  # the first of the particles
     bottom = compare(Request(loaded[0], example(loaded[0]), ~hidden, count=2), models, lambda *_: None)
     first, second, *_ = bottom.rows
     assert first.startswith("a: exact; its order draws the hidden pixels last") and second.startswith("b:")

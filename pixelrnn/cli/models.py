@@ -1,9 +1,5 @@
 """pixelrnn models"""
 
-from typing import Any
-
-import yaml
-
 from pixelrnn import pretrained
 from pixelrnn.checkpoint import WEIGHTS
 from pixelrnn.cli.compose import Job
@@ -14,7 +10,7 @@ def run(job: Job) -> None:
     if job.cfg.name is None:
         indent = max(map(len, names)) + 2
         for name in names:
-            facts = card(name)
+            facts = pretrained.facts(name)
             nats, size = facts["evaluation"]["all"], (pretrained.FOLDER / name / WEIGHTS).stat().st_size
             print(f"{name:<{indent}}{facts['title']}")
             print(f"{'':<{indent}}{facts['form']}; {facts['parameters']:,} parameters, {size / 2**20:.1f} MiB")
@@ -24,8 +20,3 @@ def run(job: Job) -> None:
         print("checkpoint=<name> uses a model in any command; pixelrnn models name=<name> prints its card")
     else:
         print("\n".join(pretrained.card(job.cfg.name)))
-
-
-def card(name: str) -> dict[str, Any]:
-    """The facts of a bundled model's card."""
-    return dict(yaml.safe_load(pretrained.card(name)[0]))

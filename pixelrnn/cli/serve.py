@@ -13,7 +13,7 @@ from pixelrnn.completion.fill import sample
 from pixelrnn.data import limited
 from pixelrnn.errors import UserError
 from pixelrnn.training.loop import signals_received
-from pixelrnn.ui.request import LoadedModel, ModelCatalog
+from pixelrnn.ui.catalog import LoadedModel, ModelCatalog
 from pixelrnn.ui.server import serve
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations  # Tensor is not imported when this module is
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixelrnn.errors import UserError, nearest, printable
 from pixelrnn.files.atomic import expanded
@@ -45,6 +45,13 @@ def card(name: str) -> tuple[str, str]:
     """A bundled model's card: its facts as YAML, and its text."""
     _, facts, text = (_folder(name) / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return facts, text.strip()
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The facts of a bundled model's card, such as its title."""
+    import yaml
+
+    return dict(yaml.safe_load(card(name)[0]))
 
 
 def examples(name: str) -> Tensor:

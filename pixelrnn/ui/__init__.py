@@ -6,6 +6,7 @@ complete_tab.py  the Complete tab
 sample_tab.py    the Sample tab
 events.py        how the tabs answer events, and the panel that draws; the files above and this one know Gradio
 painter, player, choices, each .html and .js: parts in the browser, which paint, replay and choose
+catalog.py       the models
 request.py       what a visitor asks for: model, target, mask and choices
 painted.py       what a visitor paints, as text
 session.py       a draw in a thread, which can be watched and cancelled

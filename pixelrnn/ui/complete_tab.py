@@ -12,19 +12,10 @@ from pixelrnn.figures.strips import as_rgb
 from pixelrnn.files.pictures import open_picture, to_tensor
 from pixelrnn.own_picture.picture import TINT, tint_of
 from pixelrnn.ui import painted
+from pixelrnn.ui.catalog import LoadedModel, ModelCatalog
 from pixelrnn.ui.drawn import Drawn
 from pixelrnn.ui.events import EARLIER, DrawPanel, answer_at_once, part
-from pixelrnn.ui.request import (
-    MAX_PIXELS,
-    STANDARD,
-    LoadedModel,
-    ModelCatalog,
-    NothingHidden,
-    Request,
-    Target,
-    check_number,
-    standard_mask,
-)
+from pixelrnn.ui.request import MAX_PIXELS, STANDARD, NothingHidden, Request, Target, check_number, standard_mask
 from pixelrnn.ui.views import url
 from pixelrnn.ui.ways import compare
 
@@ -69,9 +60,7 @@ class CompleteTab:
         with gr.Accordion("More settings", open=False, elem_id="settings"):
             with gr.Group(visible=not first.any_size) as self.ways_group:
                 strategy = gr.Dropdown(STRATEGIES, value="auto", label="Strategy", elem_id="strategy")
-                self.order = gr.Dropdown(
-                    order_choices(first), value="best", label="Order", elem_id="order", min_width=200
-                )
+                self.order = gr.Dropdown(order_choices(first), value="best", label="Order", elem_id="order")
             with gr.Row():
                 temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
                 seed = gr.Number(0, precision=0, label="Seed", min_width=90)
@@ -97,13 +86,14 @@ class CompleteTab:
         on(panel.further.click, self.go_on, panel.state, shown)
         panel.draw(panel.go, self.request, asked)
         panel.draw(self.compare, self.request, asked, lambda request, progress: compare(request, self.models, progress))
-        panel.connect_cancel()
 
     def choose_model(self, name: str, target: Target, text: object) -> dict[Any, Any]:
         """Show the same picture for another model if it can complete it, else the model's first example."""
         loaded, before = self.models[name], self.models[target.model]
         if loaded.form == before.form and not loaded.any_size:
-            return {**self._show_model(loaded, replace(target, model=name)), self.painter: text}
+            hidden = painted.from_text(text, *target.image.shape[1:]) == painted.STATES.index("h")
+            kept = replace(target, model=name, mask=target.at_full_size(hidden))
+            return {**self._show_model(loaded, kept), self.painter: text}
         if target.path:
             with suppress(UserError):
                 return self._show_model(loaded, Target.upload(loaded, target.path))
@@ -113,7 +103,7 @@ class CompleteTab:
         return {
             **self.show(target),
             self.model: loaded.name,
-            self.examples: gr.HTML(0 if target.words == "an example" else -1, pictures=example_buttons(loaded)),
+            self.examples: gr.HTML(0 if target.is_example else -1, pictures=example_buttons(loaded)),
             self.order: gr.Dropdown(choices=order_choices(loaded), value="best"),
             self.ways_group: gr.Group(visible=not loaded.any_size),
             self.blank: gr.Button(visible=draws(loaded)),
@@ -153,7 +143,7 @@ class CompleteTab:
     def show(self, target: Target, tool: str = "1") -> dict[Any, Any]:
         """Show a new target, its mask if it has one, and no answers."""
         loaded = self.models[target.model]
-        height, width = (target.own.picture if target.own else target.image).shape[1:]
+        height, width = target.size
         words = f"{target.words[0].upper()}{target.words[1:]}, {width:,}x{height:,} pixels"
         if not loaded.any_size and target.own and target.own.changed:
             words += f", brought to the model's {loaded.form}; the completions are pasted back into it"
@@ -202,8 +192,7 @@ class CompleteTab:
 def first_target(loaded: LoadedModel) -> Target:
     """The first example, with its bottom half hidden."""
     target = Target.example(loaded, 0)
-    size = (target.own.picture if target.own else target.image).shape[1:]
-    return replace(target, mask=standard_mask("bottom half", size[0], size[1], 0))
+    return replace(target, mask=standard_mask("bottom half", *target.size, 0))
 
 
 def example_buttons(loaded: LoadedModel) -> str:
@@ -230,5 +219,4 @@ def painter_props(loaded: LoadedModel, target: Target, tool: str = "1") -> dict[
 
 
 def order_choices(loaded: LoadedModel) -> list[tuple[str, Any]]:
-    names = enumerate(loaded.order_names)
-    return [("best for what is hidden", "best"), *((f"{name}", index) for index, name in names)]
+    return [("best for what is hidden", "best"), *((name, index) for index, name in enumerate(loaded.order_names))]

@@ -1,4 +1,4 @@
-"""What is drawn for a request: the answers, everything known about them, and their files."""
+"""Draw the answers to a request, with everything known about them, and pack them as files."""
 
 import io
 import json
@@ -35,6 +35,7 @@ class Answer:
     words: str  # below it
     full_size: Callable[[], Tensor]  # -> the same in 8 bits, at the picture's own size
     steps: Tensor  # int64 (height, width): the step at which each pixel of image is drawn, from 1; 0: it is observed
+    file: str  # its name in the archive
     best: bool = False  # whether it is the most probable of several
     beside: tuple[Tensor, str] | None = None  # an image to compare it with, and words
 
@@ -47,12 +48,10 @@ class Drawn:
     rows: dict[str, list[Answer]]  # by headings, with or without words
     words: list[str]  # sentences that say how they were drawn
     note: str = ""  # what the words below the answers mean
-    maps: list[tuple[np.ndarray, str]] = field(
-        default_factory=list
-    )  # colours (height, width, 3) in [0, 1], and their titles
+    maps: Sequence[tuple[np.ndarray, str]] = ()  # colours (height, width, 3) in [0, 1], and their titles
     most: str = ""  # the value that the brightest colour of the last map stands for
     report: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)  # more files for the archive
+    files: dict[str, Tensor] = field(default_factory=dict)  # more pictures for the archive, in 8 bits
     command: str = ""  # that draws the same from the files of the archive
 
     @property
@@ -63,9 +62,17 @@ class Drawn:
         """Pack a zip file: each answer, what was given, the mask and the maps as PNG files, and a report in JSON."""
         request, settings = self.request, {"model": self.request.loaded.name}
         settings |= {name: getattr(request, name) for name in ("strategy", "order", "count", "temperature", "seed")}
-        files = {"picture.png": png(request.given), "mask.png": png(request.full_size_mask[None].to(torch.uint8) * 255)}
-        report = {"settings": settings, "command": self.command, **self.report}
-        return pack({**files, **self.files}, report)
+        pictures = {"picture.png": request.given, "mask.png": request.full_size_mask[None].to(torch.uint8) * 255}
+        pictures |= self.files
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as packed:
+            for answer in self.answers:  # one at a time: they may be large
+                packed.writestr(answer.file, png(answer.full_size()))
+            for name, picture in pictures.items():
+                packed.writestr(name, png(picture))
+            report = {"settings": settings, "command": self.command, **self.report}
+            packed.writestr("completions.json", json.dumps(report, indent=2) + "\n")
+        return file.getvalue()
 
 
 def draw(request: Request, progress: Progress) -> Drawn:
@@ -85,13 +92,10 @@ def draw_images(request: Request, progress: Progress) -> Drawn:
     hot, most = as_heat(entropy)
     answers = answers_of(request, completions)
     several = ", and its rank; the most probable one has a star, and is often the emptiest" * (len(facts) > 1)
-    names = [f"{k:03d}.png" for k in range(len(facts))]
-    files = {name: png(answer.full_size()) for name, answer in zip(names, answers, strict=False)}
-    files["mean.png"] = png(in_8_bits(mean, levels - 1))
-    files["entropy.png"] = png(in_8_bits(entropy, most)[None])
+    files = {"mean.png": in_8_bits(mean, levels - 1), "entropy.png": in_8_bits(entropy, most)[None]}
     report = {
         **{key: value for key, value in how.items() if key not in ("caption", "lines", "notes")},
-        "completions": [{"file": name, **fact} for name, fact in zip(names, facts, strict=True)],
+        "completions": [{"file": answer.file, **fact} for answer, fact in zip(answers, facts, strict=True)],
         "entropy_bits_at_white": most,
     }
     sentences = [*(entry.split(maxsplit=1)[1] for entry in how["lines"][1:]), *how["notes"]]
@@ -123,11 +127,12 @@ def complete(request: Request, progress: Progress) -> Completions:
 def answers_of(request: Request, completions: Completions) -> list[Answer]:
     """The completions of the only image, with log p and rank in the words below."""
     answers, facts, steps = list[Answer](), of_completions(completions, 0), steps_along(request)
-    for image, fact in zip(completions.images[0].cpu(), facts, strict=True):
+    for k, (image, fact) in enumerate(zip(completions.images[0].cpu(), facts, strict=True)):
         words, best = f"{fact['log_prob_nats']:.1f} nats".replace("-", "\N{MINUS SIGN}"), fact["rank"] == 1
         if len(facts) > 1:
             words += f", rank\N{NO-BREAK SPACE}{fact['rank']}"
-        answers.append(Answer(image, words, partial(request.full_size, image), steps, best and len(facts) > 1))
+        whole = partial(request.full_size, image)
+        answers.append(Answer(image, words, whole, steps, f"{k:03d}.png", best and len(facts) > 1))
     return answers
 
 
@@ -174,22 +179,19 @@ def draw_picture(request: Request, progress: Progress) -> Drawn:
     answers = list[Answer]()
     for k, fact in enumerate([None, *found.facts]):
         below = f"draw {k}: {fact['bits_per_dim']:.2f} bits per value" if fact else "mean of the draws"
-        answers.append(Answer(reduced(full_size(k)), below, partial(full_size, k), shown))
-    names = ["mean.png", *(f"{k:03d}.png" for k in range(request.count))]
-    files = {name: png(answer.full_size()) for name, answer in zip(names, answers, strict=True)}
-    files["interval.png"] = png(found.interval_widths.round().to(torch.uint8)[None])
+        name = f"{k - 1:03d}.png" if fact else "mean.png"
+        answers.append(Answer(reduced(full_size(k)), below, partial(full_size, k), shown, name))
+    files = {"interval.png": found.interval_widths.round().to(torch.uint8)[None]}
     hot, most = as_heat(F.adaptive_max_pool2d(found.interval_widths[None], request.target.image.shape[1:])[0])
-    average, caveat = (
-        float((found.high.float() - found.low).mean()),
-        interval_caveat(request.count, request.temperature),
-    )
+    average = float((found.high.float() - found.low).mean())
+    caveat = interval_caveat(request.count, request.temperature)
     words = [request.forecast, f"Their 90 % intervals are {average:.0f} of 256 levels wide on average."]
     if caveat:
         words.append(f"They do not hold 90 % of the hidden values: {caveat}.")
     report = {
         "hidden_pixels": int(hidden.sum()),
         "interval_share": None if caveat else WITHIN,
-        "completions": [{"file": name, **fact} for name, fact in zip(names[1:], found.facts, strict=True)],
+        "completions": [{"file": answer.file, **f} for answer, f in zip(answers[1:], found.facts, strict=True)],
     }
     note = "The mean is the best single answer. Each draw could be the original."
     title = "width of each 90\N{NO-BREAK SPACE}% interval: where it is bright, the draws differ"
@@ -202,14 +204,4 @@ def png(image: Tensor) -> bytes:
     """8-bit values (channels, height, width) as a PNG file, written quickly rather than small."""
     file = io.BytesIO()
     to_picture(image).save(file, format="PNG", compress_level=1)
-    return file.getvalue()
-
-
-def pack(files: Mapping[str, bytes], report: Mapping[str, Any]) -> bytes:
-    """Pack a zip file: these files, and the report in JSON."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as packed:
-        for name, data in files.items():
-            packed.writestr(name, data)
-        packed.writestr("completions.json", json.dumps(report, indent=2) + "\n")
     return file.getvalue()

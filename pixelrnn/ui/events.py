@@ -63,7 +63,7 @@ class DrawPanel:
     """The part of a tab that draws: the buttons to start and cancel, the line, and what was drawn, to look at and to save."""
 
     def __init__(self, verb: str, hint: str, prefix: str = ""):
-        self.prefix, self.hint = prefix, hint
+        self.prefix = prefix
         self.session, self.drawn, self.chosen = gr.State(DrawSession()), gr.State(), gr.State(0)
         with gr.Row(elem_classes="go"):
             self.go = gr.Button(verb, variant="primary", elem_id=f"{prefix}go", min_width=120)
@@ -76,15 +76,7 @@ class DrawPanel:
         self.earlier = gr.HTML(elem_id=f"{prefix}earlier")
         self.pictures = gr.HTML(0, pictures="", elem_id=f"{prefix}pictures", **part("choices"))
         with gr.Column(visible="hidden", elem_id=f"{prefix}chosen") as self.chosen_column:
-            nothing: dict[str, Any] = {
-                "before": "",
-                "after": "",
-                "steps": "",
-                "words": "",
-                "columns": 1,
-                "rows": 1,
-                "command": "",
-            }
+            nothing: dict[str, Any] = dict.fromkeys(("before", "after", "steps", "words", "command"), "")
             self.player = gr.HTML("stop", elem_id=f"{prefix}player", **part("player"), **nothing)
             self.pasted = gr.HTML(elem_id=f"{prefix}pasted")
             with gr.Row(elem_classes="saves"):
@@ -96,23 +88,16 @@ class DrawPanel:
                 self.gif_file = gr.DownloadButton("GIF", elem_id=f"{prefix}gif-file", elem_classes="unseen")
                 self.files = gr.DownloadButton("Save all (ZIP)", elem_id=f"{prefix}files", size="sm", min_width=120)
         self.maps = gr.HTML(elem_id=f"{prefix}maps")
-        self.shown = [
-            self.maps,
-            self.pictures,
-            self.earlier,
-            self.drawn,
-            *self._of_choice,
-            self.files,
-            self.chosen_column,
-        ]
-        on_choice = [self.pictures, self.drawn]
-        self.pictures.input(self.choose, on_choice, self._of_choice, **QUICK)
-        made = self.gif.click(self.animate, [self.drawn, self.chosen], self.gif_file, **QUICK)
+        around = [self.maps, self.pictures, self.earlier, self.drawn, self.files, self.chosen_column]
+        self.shown = [*around, *self._of_choice]
+        self.cancel.click(self.cancel_draw, self.session, **QUICK)
+        self.pictures.input(self.choose, [self.pictures, self.drawn], self._of_choice, **QUICK)
+        made = self.gif.click(self.animate, self.state, self.gif_file, **QUICK)
         made.then(None, js=f"() => document.querySelector('#{prefix}gif-file').click()")
 
     @property
     def state(self) -> list[Any]:
-        """What was drawn, and the number of the answer that is enlarged."""
+        """The components that hold the last result, and the number of the answer that is enlarged."""
         return [self.drawn, self.chosen]
 
     @property
@@ -136,6 +121,7 @@ class DrawPanel:
             return {**shown, **self.show_nothing()}
 
         def draw(session: DrawSession, *values: Any) -> Iterator[dict[Any, Any]]:
+            yield {self.cancel: gr.Button(interactive=True)}  # the end of a draw before may have come since begin()
             for view in views.watch(lambda: request(*values), how, session):
                 shown: dict[Any, Any] = {self.line: view.line}
                 if view.pictures:
@@ -151,11 +137,8 @@ class DrawPanel:
             None, js=f"() => {{ if (innerWidth < 700) document.querySelector('#{self.prefix}line').scrollIntoView(); }}"
         )
 
-    def connect_cancel(self) -> None:
-        def cancel(session: DrawSession) -> None:
-            session.cancelled = True
-
-        self.cancel.click(cancel, self.session, **QUICK)
+    def cancel_draw(self, session: DrawSession) -> None:
+        session.cancelled = True
 
     def show_nothing(self) -> dict[Any, Any]:
         """Clear what was drawn, which belongs to another picture."""

@@ -13,10 +13,11 @@ from pixelrnn import figures
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.ui import views
+from pixelrnn.ui.catalog import LoadedModel, ModelCatalog
 from pixelrnn.ui.complete_tab import CompleteTab, first_target
 from pixelrnn.ui.drawn import Drawn
 from pixelrnn.ui.events import KEPT, QUICK, QUIET, answer_at_once
-from pixelrnn.ui.request import LoadedModel, ModelCatalog, Target, check_number
+from pixelrnn.ui.request import Target, check_number
 from pixelrnn.ui.sample_tab import SampleTab
 
 # System fonts: the page asks no other host for anything.

@@ -1,4 +1,4 @@
-"""What a visitor paints on an image, as the text that the painter (painter.js) and the page exchange.
+"""The text in which the painter (painter.js) tells the page what a visitor painted on an image, and the other way round.
 
 The text has runs of equal pixels, row by row: a number and a letter, such as "12.3h". The letters are those of STATES.
 """

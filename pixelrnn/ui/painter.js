@@ -119,7 +119,7 @@ function dab(place, values) {
       const [x, y] = [column - left + 0.5 - brush / 2, row - top + 0.5 - brush / 2];
       if (brush > 5 && x * x + y * y > (brush * brush) / 4) continue; // large brushes are round
       painted[row * columns + column] = Number(tool);
-      if (values) values.data.set(COLOURS[Number(tool)], 4 * (row * columns + column));
+      values.data.set(COLOURS[Number(tool)], 4 * (row * columns + column));
     }
 }
 

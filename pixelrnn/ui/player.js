@@ -1,6 +1,6 @@
 // The player: an answer is drawn again, pixel by pixel, at a pace that one can follow.
-// props.before and props.after are addresses of PNGs of props.columns x props.rows pixels; props.steps is one whose red, green and
-// blue are the bytes of the step at which a pixel is drawn, 0 for an observed one, see steps_url in views.py.
+// props.before and props.after are addresses of PNGs of one size; props.steps is one whose red, green and blue are the bytes of
+// the step at which a pixel is drawn, 0 for an observed one, see steps_url in views.py.
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas");
 const pen = canvas.getContext("2d");

@@ -1,97 +1,38 @@
 """A visitor's request: a model, a target image, what is painted on it, and the choices for a draw."""
 
 import shlex
-import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
-from pixelrnn import checkpoint, data, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.completion.describe import ORDINALS, describe, describe_order, in_words, manner
+from pixelrnn.completion.describe import ORDINALS, in_words, manner
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import check_size, read_mask, to_picture, to_tensor, with_channels
-from pixelrnn.model import InpaintingRNN, Model
+from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, from_file, read
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import painted
+from pixelrnn.ui.catalog import LoadedModel
 
 MAX_PIXELS = 24_000_000  # of a picture or a mask that a visitor sends
 MAX_DRAWN = 1_000_000  # hidden pixels times completions, for a model of pictures of any size
 MAX_IMAGES = 64  # of one draw
 SHOWN = 1280  # pixels of the larger side: a larger picture is painted on, and shown, reduced to this
 
+EXAMPLE = "an example"  # the words of a target that is one
 STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
 NOTHING = "Nothing is hidden yet: paint over what is to be completed, or choose one of the occlusions."
 
 
 class NothingHidden(UserError):
     """The visitor has not hidden anything yet, which is no mistake."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model under its name, and examples to complete."""
-
-    name: str
-    model: Model
-    examples: Tensor  # uint8 levels (images, channels, height, width)
-    source: str  # where the examples come from
-
-    @property
-    def any_size(self) -> bool:
-        """Whether it completes pictures of any size at their own size."""
-        return isinstance(self.model, InpaintingRNN)
-
-    @property
-    def form(self) -> str:
-        """The form of its images in words."""
-        return "any size" if self.any_size else describe(self.model.shape, self.model.levels)
-
-    @cached_property
-    def training_images(self) -> Tensor | None:
-        """The images it was trained on, uint8 levels (images, channels, height, width); None if they are not on this machine."""
-        spec = self.model.trained_on.get("data")
-        found = data.at_hand(spec) if spec and not self.any_size else None
-        fits = found is not None and (found.shape, found.levels) == (self.model.shape, self.model.levels)
-        return found.train if found and fits and isinstance(found.train, Tensor) else None
-
-    @property
-    def order_names(self) -> list[str]:
-        return [describe_order(self.model, index) for index in range(len(self.model.orders))]
-
-
-class ModelCatalog:
-    """The bundled models, each loaded when it is first asked for, and perhaps one of the user's own."""
-
-    def __init__(self, own: LoadedModel | None = None, first: str = "mnist_binary", device: str | torch.device = "cpu"):
-        self._loaded = {own.name: own} if own else {}
-        self._device, self._lock = device, threading.Lock()
-        self.names = [*self._loaded, *(name for name in pretrained.names() if name not in self._loaded)]
-        self.first = own.name if own else first
-
-    def __getitem__(self, name: object) -> LoadedModel:
-        """Return the model of this name. Raise UserError for another name, which a browser may send."""
-        if name not in self.names:
-            raise UserError(f"there is no model '{name}' here; choose one of {', '.join(self.names)}")
-        with self._lock:
-            if name not in self._loaded:
-                model = checkpoint.load(name, self._device)
-                self._loaded[name] = LoadedModel(name, model, pretrained.examples(name), "from its test data")
-            return self._loaded[name]
-
-    @property
-    def titles(self) -> list[tuple[str, str]]:
-        """For the menu: the title of each model, which says what it completes, and its name."""
-        known = {name: yaml.safe_load(pretrained.card(name)[0])["title"] for name in pretrained.names()}
-        return [(f"{name}: {known[name]}" if name in known else f"{name}: your own model", name) for name in self.names]
 
 
 def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
@@ -118,7 +59,7 @@ class Target:
     image: Tensor  # uint8 levels (channels, height, width): what is shown and painted on
     own: OwnPicture | None = None
     mask: Tensor | None = None  # bool, at the picture's own size: the pixels that the target came with as hidden
-    words: str = "an example"  # what it is
+    words: str = EXAMPLE  # what it is
     path: str = ""  # the file that a visitor sent
 
     @classmethod
@@ -130,7 +71,8 @@ class Target:
     def blank(cls, loaded: LoadedModel) -> "Target":
         """An empty canvas, all of it hidden."""
         image = torch.zeros(loaded.model.shape, dtype=torch.uint8)
-        return cls(loaded.name, image, None, torch.ones(image.shape[1:], dtype=torch.bool), "your drawing")
+        empty = cls.at_own_size(loaded, image) if loaded.any_size else cls(loaded.name, image)
+        return replace(empty, mask=torch.ones(image.shape[1:], dtype=torch.bool), words="your drawing")
 
     @classmethod
     def at_own_size(cls, loaded: LoadedModel, picture: Tensor, own: OwnPicture | None = None) -> "Target":
@@ -163,6 +105,17 @@ class Target:
         the picture's own size."""
         own = replace(self.own, picture=whole, image=image) if self.own else None
         return replace(self, image=image, own=own, mask=None, words=words, path="")
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is one of the model's examples, so that the original is known."""
+        return self.words == EXAMPLE
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width at the picture's own size."""
+        _, height, width = (self.own.picture if self.own else self.image).shape
+        return height, width
 
     @property
     def painted(self) -> str | None:

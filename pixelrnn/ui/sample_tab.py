@@ -8,9 +8,10 @@ import torch
 
 from pixelrnn.completion.fill import Progress
 from pixelrnn.evaluation.neighbours import nearest
+from pixelrnn.ui.catalog import ModelCatalog
 from pixelrnn.ui.drawn import Answer, Drawn, draw
 from pixelrnn.ui.events import DrawPanel
-from pixelrnn.ui.request import MAX_IMAGES, ModelCatalog, Request, Target
+from pixelrnn.ui.request import MAX_IMAGES, Request, Target
 
 HINT = "Draws images from scratch: everything is hidden."
 
@@ -27,15 +28,13 @@ class SampleTab:
         self.panel = DrawPanel("Sample", HINT, "sample-")
         self.panel.add_results()
         self.panel.draw(self.panel.go, self.request, [target, count, temperature, seed], draw_samples)
-        self.panel.connect_cancel()
 
     def request(self, target: Target, *choices: Any) -> Request:
         """The request for images of the model that is chosen."""
         loaded = self.models[target.model]
-        blank = torch.zeros(loaded.model.shape, dtype=torch.uint8)
-        scratch = Target.at_own_size(loaded, blank) if loaded.any_size else Target(loaded.name, blank)
-        hidden = torch.ones(blank.shape[1:], dtype=torch.bool)
-        return Request(loaded, replace(scratch, words="a sample"), hidden, "auto", "best", *choices)
+        blank = Target.blank(loaded)
+        assert blank.mask is not None
+        return Request(loaded, blank, blank.mask, "auto", "best", *choices)
 
 
 def draw_samples(request: Request, progress: Progress) -> Drawn:

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Callable
 
 from pixelrnn.errors import UserError
-from pixelrnn.ui.request import ModelCatalog
+from pixelrnn.ui.catalog import ModelCatalog
 
 MAX_BYTES = 8 * 2**20  # of a file that a visitor sends
 QUEUE = 20  # draws that wait

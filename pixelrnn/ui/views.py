@@ -1,4 +1,4 @@
-"""What the page shows of requests, draws and answers, as HTML.
+"""Requests, draws and answers as HTML.
 
 Gradio has no component for pixel-sharp pictures with words below them.
 """
@@ -22,7 +22,7 @@ from pixelrnn.completion.fill import Progress
 from pixelrnn.errors import UserError, is_out_of_memory
 from pixelrnn.figures.strips import as_rgb, heat, occluded
 from pixelrnn.ui.drawn import Answer, Drawn
-from pixelrnn.ui.request import NothingHidden, Request, Target
+from pixelrnn.ui.request import NothingHidden, Request, reduced
 from pixelrnn.ui.session import Cancelled, DrawSession, Frame, drawing
 
 TILE = 240  # pixels of the larger side of a tile; larger pictures are reduced
@@ -106,30 +106,29 @@ def explained(words: str) -> str:
     return text
 
 
-def url(picture: np.ndarray) -> str:
-    """An address that contains a picture, colours (height, width, 3) in [0, 1], so that the page asks no server for it."""
-    return png_url(np.rint(picture * 255).astype(np.uint8))
+def address(png: bytes) -> str:
+    """An address that contains a picture file, so that the page asks no server for it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def png_url(values: np.ndarray, side: int = 0) -> str:
-    """The same of 8-bit colours, reduced to at most `side` pixels if that is given."""
+def url(picture: np.ndarray, side: int = 0) -> str:
+    """The address of colours (height, width, 3), 8-bit or floats in [0, 1]; side: reduced to so many pixels at most."""
+    values = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     image, file = Image.fromarray(values), io.BytesIO()
     if side:
         image.thumbnail((side, side))
     image.save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return address(file.getvalue())
 
 
-def tile(picture: np.ndarray, words: str, kind: str = "") -> str:
+def tile(picture: np.ndarray, words: str) -> str:
     """One picture and the words below it."""
-    return f'<figure class="{kind}">{thumbnail(picture, words)}<figcaption>{explained(words)}</figcaption></figure>'
+    return f"<figure>{thumbnail(picture, words)}<figcaption>{explained(words)}</figcaption></figure>"
 
 
 def thumbnail(picture: np.ndarray, words: str) -> str:
     smooth = "smooth" if max(picture.shape[:2]) > TILE else ""
-    return (
-        f'<img class="{smooth}" src="{png_url(np.rint(picture * 255).astype(np.uint8), TILE)}" alt="{escape(words)}">'
-    )
+    return f'<img class="{smooth}" src="{url(picture, TILE)}" alt="{escape(words)}">'
 
 
 def answer_tile(answer: Answer, levels: int, number: int) -> str:
@@ -161,9 +160,8 @@ def heat_bar(most: str) -> str:
 
 def figure(file: bytes, words: str, below: bool = False) -> str:
     """A picture file in the width of the page, and perhaps the words below it."""
-    address = f"data:image/png;base64,{base64.b64encode(file).decode()}"
     caption = f"<figcaption>{escape(words)}</figcaption>" if below else ""
-    return f'<figure class="drawn"><img src="{address}" alt="{escape(words)}">{caption}</figure>'
+    return f'<figure class="drawn"><img src="{address(file)}" alt="{escape(words)}">{caption}</figure>'
 
 
 def given(request: Request) -> list[str]:
@@ -176,25 +174,24 @@ def view_frame(request: Request, frame: Frame) -> View:
     """The images as they are so far. Pixels to come are tinted."""
     words, levels = f"Drawing, {frame.done / frame.total:.0%}. {request.forecast}", request.loaded.model.levels
     if request.loaded.any_size:
-        picture = frame.images[0]
-        black = request.full_size_mask & (picture == 0).all(0)  # as pixels to come are
-        shown, hidden = Target.at_own_size(request.loaded, picture), black[None].float()
-        to_come = torch.nn.functional.adaptive_max_pool2d(hidden, shown.image.shape[1:])[0] > 0
-        images = [tile(occluded(shown.image, to_come, levels), "the first draw so far")]
+        picture, own = frame.images[0], request.target.own
+        assert own
+        to_come = own.reduce(request.full_size_mask & (picture == 0).all(0))  # black, as pixels to come are
+        images = [tile(occluded(reduced(picture), to_come, levels), "the first draw so far")]
     else:
         images = [tile(as_rgb(image, levels), f"{k}") for k, image in enumerate(frame.images, 1)]
     return View(progress_line(words, frame), tiles(given(request) + images, request))
 
 
 def view_drawn(drawn: Drawn) -> View:
-    """The answers in rows, the original if it is known, how they were drawn, and the maps."""
+    """How the answers were drawn, and the answers in rows, with the original if it is known."""
     request, levels, html, number = drawn.request, drawn.request.loaded.model.levels, "", 0
     for title, answers in drawn.rows.items():
         row = [] if html else given(request)
         for answer in answers:
             row.append(answer_tile(answer, levels, number))
             number += 1
-        if not html and request.target.words == "an example" and not request.from_scratch:
+        if not html and request.target.is_example and not request.from_scratch:
             row.append(tile(as_rgb(request.target.image, levels), "original"))
         html += (f'<p class="way">{explained(title)}</p>' if title else "") + tiles(row, request)
     note = f'<p class="note">{explained(drawn.note)}</p>' if drawn.note else ""
@@ -211,15 +208,12 @@ def maps(drawn: Drawn) -> str:
 def player_props(drawn: Drawn, number: int, play: bool = False) -> dict[str, Any]:
     """The properties of the player, see player.js, for an answer; play: whether it begins to play at once."""
     answer, request, levels = drawn.answers[number], drawn.request, drawn.request.loaded.model.levels
-    height, width = answer.steps.shape
     return {
         "value": "play" if play else "stop",
         "before": url(as_rgb(request.target.image, levels)),
         "after": url(as_rgb(answer.image, levels)),
         "steps": steps_url(answer),
         "words": answer.words,
-        "columns": width,
-        "rows": height,
         "command": drawn.command,
     }
 
@@ -227,4 +221,4 @@ def player_props(drawn: Drawn, number: int, play: bool = False) -> dict[str, Any
 def steps_url(answer: Answer) -> str:
     """The steps of an answer as a picture, whose red, green and blue are the three bytes of a step."""
     steps: Tensor = answer.steps
-    return png_url(torch.stack([steps >> 16, (steps >> 8) & 255, steps & 255], -1).to(torch.uint8).numpy())
+    return url(torch.stack([steps >> 16, (steps >> 8) & 255, steps & 255], -1).to(torch.uint8).numpy())

@@ -11,8 +11,9 @@ from pixelrnn.completion.fill import Progress
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation.baselines import classical_fills
 from pixelrnn.model.orders import observed_ahead
+from pixelrnn.ui.catalog import ModelCatalog
 from pixelrnn.ui.drawn import Answer, Drawn, answers_of, complete, draw_picture, steps_along
-from pixelrnn.ui.request import ModelCatalog, Request, reduced
+from pixelrnn.ui.request import Request, reduced
 
 CLASSICAL = {"Telea": 1_000_000, "biharmonic": 20_000}  # hidden pixels at most
 
@@ -34,8 +35,11 @@ def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn
             like = likeness(way, [answer.image for answer in answers])
         rows[f"{title}{like}"] = answers
     rows |= classical(request)
+    for number, (title, row) in enumerate(rows.items()):  # the same names come in each row
+        rows[title] = [replace(answer, file=f"{number:02d}-{answer.file}") for answer in row]
     words = [f"{int(request.full_size_mask.sum()):,} pixels are hidden. Each row completes them in another way."]
-    return Drawn(request, rows, words, report={"ways": list(rows)})
+    report = [{"way": title, "files": [answer.file for answer in row]} for title, row in rows.items()]
+    return Drawn(request, rows, words, report={"ways": report})
 
 
 def ways(request: Request, models: ModelCatalog) -> Iterator[tuple[str, Request]]:
@@ -76,14 +80,14 @@ def classical(request: Request) -> dict[str, list[Answer]]:
         image = fills[name](picture, hidden)
         shown, steps = (reduced(image), request.hidden.long()) if any_size else (image, steps_along(request))
         rows[f"{name}: classical inpainting, one answer{likeness(request, [shown])}"] = [
-            Answer(shown, name, partial(request.full_size, image), steps)
+            Answer(shown, name, partial(request.full_size, image), steps, f"{name}.png")
         ]
     return rows
 
 
 def likeness(request: Request, images: list[Tensor]) -> str:
     """How near the images come to the original under the mask, in words; nothing if nobody knows it."""
-    if request.target.words != "an example":
+    if not request.target.is_example:
         return ""
     hidden, levels = request.hidden, request.loaded.model.levels
     drawn, original = (x[..., hidden].float() for x in (torch.stack(images), request.target.image))
