@@ -2,6 +2,7 @@
 
 likelihoods.py  nats and bits/dim of many images, with standard errors; PSNR and SSIM of completions
 per_image.py    the file of log p of each image
+neighbours.py   the training images that are nearest to samples
 pictures.py     PSNR, SSIM, bits and coverage of completions of pictures of any size
 baselines.py    classical inpainting to compare them with
 verify.py       whether a model keeps its contract
