@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from pixelrnn.completion import uncertainty
+from pixelrnn import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
 from pixelrnn.completion.fill import Progress, complete_in_detail
 from pixelrnn.errors import UserError, is_out_of_memory, notes_to
