@@ -27,7 +27,7 @@ from PIL import Image
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 CHOICE = ["auto", "best", 2, 1, 0]  # strategy, order, count, temperature, seed
-HALF = "0" * 32 + "1" * 32
+HALF = "32.32h"
 
 
 class Visitor:
@@ -80,19 +80,36 @@ def completes(visitor: Visitor) -> tuple[str, str]:
     return visitor.watch("draw", None, None, HALF, *CHOICE[:4], visitor.draw.randrange(10**6)), "Done"
 
 
-def samples(visitor: Visitor) -> tuple[str, str]:
+def compares_ways(visitor: Visitor) -> tuple[str, str]:
     visitor.ask("begin_1", None)
-    return visitor.watch("draw_1", None, "digits", 4, 1, visitor.draw.randrange(10**6)), "Done"
+    return visitor.watch("draw_1", None, None, HALF, *CHOICE), "in another way"
+
+
+def draws_and_goes_on(visitor: Visitor) -> tuple[str, str]:
+    visitor.ask("choose_blank", None)
+    visitor.ask("begin", None)
+    visitor.watch("draw", None, None, "20w10b34h", *CHOICE)
+    visitor.ask("choose", 1, None)
+    visitor.ask("animate", None, None)
+    return visitor.ask("go_on", None, None), "The completed picture"
+
+
+def samples(visitor: Visitor) -> tuple[str, str]:
+    visitor.ask("begin_2", None)
+    return visitor.watch("draw_2", None, None, 4, 1, visitor.draw.randrange(10**6)), "Done"
 
 
 def is_cancelled(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("begin_1", None)
+    visitor.ask("choose_model", "mnist_grey", None, HALF)
+    visitor.ask("begin_2", None)
     threading.Timer(0.3, visitor.ask, ["cancel_1", None]).start()
-    return visitor.watch("draw_1", None, "mnist_grey", 64, 1, 0), "Cancelled before it was done"
+    answer = visitor.watch("draw_2", None, None, 64, 1, 0)
+    visitor.ask("choose_model", "digits", None, HALF)
+    return answer, "Cancelled before it was done"
 
 
 def shows_an_ordering(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("show", "digits", 1, "hilbert", ["reverse"], visitor.draw.randrange(65)), "of 64"
+    return visitor.ask("show", None, "hilbert", ["reverse"], visitor.draw.randrange(65)), "of 64"
 
 
 def sends_a_picture(visitor: Visitor) -> tuple[str, str]:
@@ -105,11 +122,13 @@ def sends_no_picture(visitor: Visitor) -> tuple[str, str]:
 
 
 def sends_a_large_picture(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_picture", visitor.send("a.png", png(1, 4_000_001)), None), "the limit is"
+    file = io.BytesIO()
+    Image.new("L", (6001, 4000)).save(file, format="PNG")
+    return visitor.ask("choose_picture", visitor.send("a.png", file.getvalue()), None), "the limit is"
 
 
 def sends_a_wrong_mask(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_mask", visitor.send("a.png", png(5, 5)), None, *CHOICE), "is 5x5 pixels"
+    return visitor.ask("choose_mask", visitor.send("a.png", png(5, 5)), None, None, *CHOICE), "is 5x5 pixels"
 
 
 def names_a_file_of_the_machine(visitor: Visitor) -> tuple[str, str]:
@@ -124,18 +143,18 @@ def asks_for_nonsense(visitor: Visitor) -> tuple[str, str]:
     mask, choice = visitor.draw.choice(
         [
             ("x" * 64, CHOICE),
-            ("1" * 10_000, CHOICE),
+            ("10000h", CHOICE),
             (None, CHOICE),
             (HALF, [*CHOICE[:4], -1]),
             (HALF, ["auto", "best", 2, 0, 0]),
         ]
     )
-    return refused(visitor.ask, "forecast", None, mask, *choice), "refused"
+    return refused(visitor.ask, "forecast", None, None, mask, *choice), "refused"
 
 
 def asks_for_another_model(visitor: Visitor) -> tuple[str, str]:
     name = visitor.draw.choice(["../digits", "<script>", "/etc", "nothing", None, 7])
-    return refused(visitor.ask, "choose_model", name), "refused"
+    return refused(visitor.ask, "choose_model", name, None, HALF), "refused"
 
 
 def refused(ask, *arguments: object) -> str:
@@ -147,7 +166,16 @@ def refused(ask, *arguments: object) -> str:
     return "refused" if "line wrong" in answer or '"error"' in answer else answer
 
 
-GOOD = [completes, completes, samples, is_cancelled, shows_an_ordering, sends_a_picture]
+GOOD = [
+    completes,
+    completes,
+    compares_ways,
+    draws_and_goes_on,
+    samples,
+    is_cancelled,
+    shows_an_ordering,
+    sends_a_picture,
+]
 BAD = [sends_no_picture, sends_a_large_picture, sends_a_wrong_mask, names_a_file_of_the_machine, asks_for_nonsense]
 BAD += [asks_for_another_model]
 

@@ -194,9 +194,9 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match="from 1, or null"):
         Settings(segment=0)
     for model in PAPER["model"]:
-        with pytest.raises(UserError, match=r"use training\.bptt=checkpointed"):
+        with pytest.raises(UserError, match=r"use bptt=checkpointed"):
             Objective(tiny_model(model=model), "truncated")
-    with pytest.raises(UserError, match=r"training\.accumulate"):
+    with pytest.raises(UserError, match=r"^accumulate=0"):
         Settings(accumulate=0)
 
 

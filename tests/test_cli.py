@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -510,6 +511,31 @@ def test_evaluate_says_how_good_its_estimate_by_particles_is(call, checkpoint):
         item for item in json.loads(Path("e/evaluation.json").read_text())["results"].items() if item[0] != "all"
     ]
     assert result["how"] == "particles" and 1 <= result["effective_particles"] <= 4, name
+
+
+def test_evaluate_keeps_log_p_of_each_image_under_each_mask(call):
+    model, spec = tiny_model((1, 4, 4), 3, orders="symmetries").float(), {"name": "digits", "size": 4, "levels": 3}
+    model.trained_on = {"data": spec}
+    pixelrnn.save(model, "saved")
+    estimate = ["ensemble=true", "strategy=particles", "particles=4", "completions=0"]
+    code, _, err = call("evaluate", "checkpoint=saved", "limit=5", *estimate, "hydra.run.dir=e")
+    assert code == 0, err
+    results = json.loads(Path("e/evaluation.json").read_text())["results"]
+    with np.load("e/per_image.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    images = limited(load(spec).test, 5)
+    assert arrays["images_sha256"] == sha256(images.numpy().tobytes()).hexdigest()
+    assert tuple(arrays["shape"]) == (1, 4, 4)
+    assert arrays["names"].tolist() == list(results) and "all, mean of 8 orders" in results
+    assert arrays["how"].tolist() == [result["how"] for result in results.values()]
+    assert set(arrays["how"]) == {"exact", "particles"} and arrays["log_probs"].dtype == np.float32
+    nats = [result["nats"] for result in results.values()]
+    assert (-arrays["log_probs"].mean(1, dtype=float)).tolist() == pytest.approx(nats, rel=1e-6)
+    hidden = np.unpackbits(arrays["hidden"], axis=1, count=16).astype(bool).reshape(-1, 4, 4)
+    for name, how, mask, log_probs in zip(arrays["names"], arrays["how"], hidden, arrays["log_probs"], strict=True):
+        assert mask.sum() == results[name]["dimensions"]
+        if how == "exact" and not name.startswith("all"):  # the mask of the file is the one that the model was given
+            np.testing.assert_allclose(log_probs, pixelrnn.evaluate(model, images, mask).log_probs, rtol=1e-5)
 
 
 def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import random_images, run, tiny_model
@@ -168,6 +169,7 @@ def test_two_processes_train_evaluate_and_sample_as_one(kind, call, tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / name / "e"
         numbers[name] = json.loads((folder / "evaluation.json").read_text())
+        numbers[name]["log_probs"] = np.load(folder / "per_image.npz")["log_probs"].tolist()
         numbers[name]["samples"] = [p.read_bytes() for p in sorted((folder / "samples").iterdir())]
         assert len(numbers[name]["samples"]) == 7
     assert_close(numbers["one"], numbers["two"])

@@ -10,11 +10,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import hydra
+import numpy as np
 import pytest
+import torch
+from conftest import random_images, tiny_model
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+import pixelrnn
 from pixelrnn.cli import COMMANDS
+from pixelrnn.cli.models import card
+from pixelrnn.occlusion import STANDARD, build
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -247,6 +253,55 @@ def test_the_python_of_a_page_runs(page, written, tmp_path, monkeypatch):
     for code in blocks(ROOT / "docs" / page, "python"):
         exec(compile(code, page, "exec"), names)
     assert Path(written).stat().st_size > 100
+
+
+def test_the_benchmark_page_shows_the_figures_of_its_file(monkeypatch, capsys):
+    """And the file has the masks of today and the figures of its model's card."""
+    page, path = ROOT / "docs" / "benchmark.md", ROOT / "docs" / "benchmark.npz"
+    monkeypatch.chdir(ROOT)
+    exec(compile(blocks(page, "python")[0], page.name, "exec"), {})
+    assert capsys.readouterr().out == blocks(page, "")[0]
+    ours = np.load(path, allow_pickle=False)
+    assert path.stat().st_size < 1.5 * 2**20 and str(ours["images_sha256"]) in text(page)
+    specs = {"all": {"name": "all"}, **STANDARD}
+    assert ours["names"].tolist() == list(specs) and set(ours["how"]) == {"exact"}
+    for spec, mask in zip(specs.values(), ours["hidden"], strict=True):
+        assert (np.unpackbits(mask).reshape(28, 28) == build(spec, 28, 28).numpy()).all(), spec
+    told = card(str(ours["checkpoint"]))["evaluation"]
+    for name, log_probs in zip(ours["names"], ours["log_probs"], strict=True):
+        assert told[name]["images"] == len(log_probs)
+        assert told[name]["nats"] == pytest.approx(-log_probs.mean(dtype=float), abs=0.01)
+
+
+def test_the_python_of_the_benchmark_page_compares_two_models(call, capsys, tmp_path):
+    images = random_images(20, (1, 4, 4), 2)
+    np.savez("images.npz", x_train=images, x_valid=images, x_test=images)
+    np.savetxt("binarized_mnist_test.amat", images.flatten(1), fmt="%d")
+    for seed, folder in enumerate(("docs", "other")):
+        pixelrnn.save(tiny_model((1, 4, 4), seed=seed).float(), f"model{seed}")
+        words = ["data=array", "data.root=images.npz", "completions=0", f"hydra.run.dir={folder}"]
+        code, _, err = call("evaluate", f"checkpoint=model{seed}", *words)
+        assert code == 0, err
+    Path("docs/per_image.npz").rename("docs/benchmark.npz")
+    ours, other = (json.loads(Path(f"{folder}/evaluation.json").read_text())["results"] for folder in ("docs", "other"))
+    *codes, comparing = blocks(ROOT / "docs" / "benchmark.md", "python")
+    names = {}
+    for code in codes:
+        exec(compile(code, "benchmark.md", "exec"), names)
+    capsys.readouterr()
+
+    def differences():
+        exec(compile(comparing, "benchmark.md", "exec"), names)
+        found = re.findall(r"^(.*?) +([+-][\d.]+) ± ([\d.]+) nats, (exact|fill)$", capsys.readouterr().out, re.M)
+        return {name: pytest.approx((float(mean), float(error)), abs=0.006) for name, mean, error, _ in found}
+
+    coin = {k: (row["dimensions"] * np.log(2) - row["nats"], row["nats_error"]) for k, row in ours.items()}
+    assert differences() == coin
+    Path("other/per_image.npz").rename("mine.npz")
+    paired = np.load("docs/benchmark.npz")["log_probs"] - np.load("mine.npz")["log_probs"]
+    errors = torch.from_numpy(paired).std(1) / 20**0.5
+    wanted = zip(ours, errors.tolist(), strict=True)
+    assert differences() == {k: (other[k]["nats"] - ours[k]["nats"], error) for k, error in wanted}
 
 
 def test_api_is_up_to_date():

@@ -12,9 +12,10 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn import evaluation
+from pixelrnn.cli.evaluate_pictures import _masks
 from pixelrnn.completion.windows import complete_windows, log_probs
 from pixelrnn.evaluation.baselines import classical_fills
-from pixelrnn.occlusion import build
+from pixelrnn.occlusion import PICTURES, build
 
 SEED, COUNT = 5, 3
 
@@ -108,6 +109,12 @@ def test_images_of_another_size_are_completed_as_pictures(evaluating, tmp_path):
         assert list(found["scores"]) == ["mean of 2", "a draw"]
         assert 0 <= found["coverage"] <= 1 and found["likelihoods"]["bits_per_dim"] > 0
     assert "images: 1, of 10x12 pixels" in out
+    arrays = np.load(tmp_path / "out" / "per_image.npz", allow_pickle=False)
+    hidden = np.unpackbits(arrays["hidden"], axis=2, count=120).reshape(5, 1, 10, 12)
+    wanted = [_masks(spec, torch.zeros(1, 3, 10, 12)).numpy() for spec in PICTURES.values()]
+    np.testing.assert_array_equal(hidden, wanted)
+    nats = [found["likelihoods"]["nats"] for found in report["results"].values()]
+    assert (-arrays["log_probs"][:, 0]).tolist() == pytest.approx(nats)
     with Image.open(tmp_path / "out" / "evaluation_completions.png") as figure:
         assert figure.width > 5 * 24 and figure.height > 5 * 20  # 5 occlusions and 5 columns of tiles twice their size
 
@@ -119,8 +126,6 @@ def test_the_users_occlusion_replaces_the_others_and_16_draws_make_the_mean(eval
 
 
 def test_each_image_has_a_random_mask_of_its_own():
-    from pixelrnn.cli.evaluate_pictures import _masks
-
     masks = _masks({"name": "strokes", "seed": 4}, torch.zeros(2, 3, 20, 30))
     assert all((masks[k] == build({"name": "strokes", "seed": 4 + k}, 20, 30)).all() for k in (0, 1))
 

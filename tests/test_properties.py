@@ -12,7 +12,7 @@ from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.own_picture import OwnPicture
 from pixelrnn.pixels import requantise, to_images, to_sequence
-from pixelrnn.ui.request import mask_from_text, mask_to_text
+from pixelrnn.ui.painted import from_text, to_text
 
 few, some = (settings(derandomize=True, deadline=None, max_examples=count, database=None) for count in (100, 200))
 
@@ -71,9 +71,9 @@ def test_more_levels_and_back_is_the_same_image(few_levels, more_levels, seed):
 
 @some
 @given(heights, widths, seeds)
-def test_a_mask_survives_as_text(height, width, seed):
-    hidden = draw_mask(height, width, seed)
-    assert torch.equal(mask_from_text(mask_to_text(hidden), height, width), hidden)
+def test_what_is_painted_survives_as_text(height, width, seed):
+    states = torch.randint(4, (height, width), generator=generator(seed)).to(torch.uint8)
+    assert torch.equal(from_text(to_text(states), height, width), states)
 
 
 @few

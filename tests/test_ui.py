@@ -1,5 +1,7 @@
 """The page without a browser: masks, uploads, requests, draws that can be watched and cancelled, and the server."""
 
+import base64
+import dataclasses
 import io
 import json
 import os
@@ -19,21 +21,15 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import to_tensor
+from pixelrnn.files.pictures import to_picture, to_tensor
 from pixelrnn.pixels import requantise
+from pixelrnn.ui import session as sessions
 from pixelrnn.ui import views
+from pixelrnn.ui.drawn import draw
 from pixelrnn.ui.page import step_view
-from pixelrnn.ui.request import (
-    STANDARD,
-    LoadedModel,
-    ModelCatalog,
-    Request,
-    Target,
-    mask_from_text,
-    mask_to_text,
-    standard_mask,
-)
-from pixelrnn.ui.views import Cancelled, DrawSession, draw, drawing, watch
+from pixelrnn.ui.painted import from_text, to_text
+from pixelrnn.ui.request import STANDARD, LoadedModel, ModelCatalog, NothingHidden, Request, Target, standard_mask
+from pixelrnn.ui.session import Cancelled, DrawSession, drawing
 
 
 def load(shape=(1, 6, 6), levels=4, name="tiny", **options):
@@ -58,31 +54,50 @@ def picture(tmp_path):
     return write
 
 
-# Masks
+def watch(ask, session, how=draw):
+    return views.watch(ask, how, session)
+
+
+def plain(html):
+    return re.sub("<[^>]*>", "", html)
+
+
+def unpacked(drawn):
+    return zipfile.ZipFile(io.BytesIO(drawn.archive()))
+
+
+# What is painted
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (28, 28), (300, 400)])
 def test_masks_go_to_the_browser_and_back(height, width):
     hidden = torch.rand(height, width) < 0.5
-    text = mask_to_text(hidden)
-    assert len(text) == height * width and text[0] == str(int(hidden[0, 0]))
-    assert torch.equal(mask_from_text(text, height, width), hidden)
+    assert torch.equal(from_text(to_text(hidden), height, width) == 1, hidden)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1" * 37, "0" * 35 + "2", None, 3, ["1"] * 36, "1" * 35 + "１"])
+def test_the_painted_text_has_runs_of_pixels():
+    states = torch.tensor([[0, 0, 1], [1, 1, 2], [3, 0, 0]], dtype=torch.uint8)
+    assert to_text(states) == "2.3h1w1b2." and torch.equal(from_text("2.3h1w1b2.", 3, 3), states)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "36", "36x", "35.", "37h", "0" * 36, "-1h37.", "36.h", "1e1h26.", None, 3, ["36."], "36．", "9999999999h"],
+)
 def test_invalid_masks_are_refused(text):
     with pytest.raises(UserError, match="does not have 6x6 pixels"):
-        mask_from_text(text, 6, 6)
+        from_text(text, 6, 6)
 
 
-@pytest.mark.parametrize("text", ["x" * 36, "0" * 35, "", None])
-def test_an_invalid_mask_is_not_taken_for_an_empty_one(text):
-    from pixelrnn.ui.complete_tab import HINT, CompleteTab
-
-    tab, target = SimpleNamespace(panel=SimpleNamespace(line="line")), Target("digits", torch.zeros(1, 6, 6))
-    assert CompleteTab.forecast(tab, target, "0" * 36) == {"line": HINT}
-    with pytest.raises(UserError, match="does not have 6x6 pixels"):
-        CompleteTab.forecast(tab, target, text)
+def test_white_and_black_are_painted_into_the_image():
+    loaded, target = load(levels=4), Target.blank(load(levels=4))
+    assert target.painted == "36h" and target.words == "your drawing"
+    changed, hidden = target.after_painting(from_text("6w6b6.18h", 6, 6), 4)
+    assert changed.image[0, :3].flatten().tolist() == [3] * 6 + [0] * 12 and not hidden[:3].any() and hidden[3:].all()
+    assert torch.equal(target.after_painting(from_text("36h", 6, 6), 4)[0].image, target.image)
+    request = Request(loaded, changed, hidden, count=2)
+    for answer in draw(request, lambda *_: None).answers:
+        assert torch.equal(answer.image[:, :3], changed.image[:, :3])
 
 
 @pytest.mark.parametrize("title", STANDARD)
@@ -118,7 +133,7 @@ def test_mask_files_of_all_kinds(kind, scale, picture):
     target = Target.upload(load(), picture(np.full((24, 24), 90))) if scale > 1 else example()
     target = target.with_mask_file(picture(MASKS[kind](rows), "mask.png"))
     assert torch.equal(target.mask, torch.from_numpy(rows > 0))
-    assert torch.equal(mask_from_text(target.painted, 6, 6), torch.arange(6)[:, None].expand(6, 6) >= 4)
+    assert torch.equal(from_text(target.painted, 6, 6) == 1, torch.arange(6)[:, None].expand(6, 6) >= 4)
 
 
 def test_a_pixel_is_hidden_if_any_part_of_it_is(picture):
@@ -126,7 +141,7 @@ def test_a_pixel_is_hidden_if_any_part_of_it_is(picture):
     dot[23, 0] = 255
     target = Target.upload(load(), picture(np.full((24, 24), 90)))
     target = target.with_mask_file(picture(dot, "mask.png"))
-    assert mask_from_text(target.painted, 6, 6).nonzero().tolist() == [[5, 0]]
+    assert from_text(target.painted, 6, 6).nonzero().tolist() == [[5, 0]]
 
 
 def test_mask_files_that_do_not_fit_are_refused(picture):
@@ -137,8 +152,8 @@ def test_mask_files_that_do_not_fit_are_refused(picture):
     with pytest.raises(UserError, match="hides nothing"):
         image.with_mask_file(picture(np.zeros((6, 6))))
     for target in (image, own):
-        with pytest.raises(UserError, match="the limit is 4,000,000"):
-            target.with_mask_file(picture(Image.new("L", (2001, 2000))))
+        with pytest.raises(UserError, match="the limit is 24,000,000"):
+            target.with_mask_file(picture(Image.new("L", (6001, 4000))))
 
 
 # Pictures that visitors send
@@ -164,8 +179,8 @@ def test_unusable_pictures_are_refused(picture, tmp_path):
     tiny = load()
     with pytest.raises(UserError, match="is in colour"):
         Target.upload(tiny, picture(np.random.default_rng(0).integers(0, 256, (6, 6, 3))))
-    with pytest.raises(UserError, match="the limit is 4,000,000"):
-        Target.upload(tiny, picture(Image.new("L", (4000, 1001))))
+    with pytest.raises(UserError, match="the limit is 24,000,000"):
+        Target.upload(tiny, picture(Image.new("L", (6001, 4000))))
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match="not a picture"):
         Target.upload(tiny, tmp_path / "text.png")
@@ -186,7 +201,7 @@ def test_a_mask_file_keeps_every_pixel_that_it_does_not_hide(size, picture):
     scratch[np.arange(15), np.arange(15)] = 255
     loaded = load(levels=256)
     target = Target.upload(loaded, picture(values)).with_mask_file(picture(scratch, "mask.png"))
-    hidden = mask_from_text(target.painted, 6, 6)
+    hidden = from_text(target.painted, 6, 6) == 1
     white = torch.full((1, 6, 6), 255, dtype=torch.uint8)
     finished = Request(loaded, target, hidden).full_size(white)[0].numpy()
     assert np.array_equal(finished[scratch == 0], values[scratch == 0]) and (finished[scratch > 0] == 255).all()
@@ -226,22 +241,53 @@ def test_the_forecast_says_what_completion_does():
     top = standard_mask("top half", 6, 6, 0)
     cool, ancestral = {"temperature": 0.5}, {"strategy": "ancestral"}
     for loaded, choice, words in (
-        (raster, {}, "raster: estimated by particles, which take in 18 observed pixels that come later"),
+        (raster, {}, "estimated by particles, which take in 18 observed pixels that come later in the ordering."),
         (raster, cool, "samples at temperature 0.5, not of p(hidden | observed); estimated by particles"),
         (raster, ancestral, "not conditioned on 18 observed pixels that come later in the ordering."),
-        (eight, {}, "flip_rows (the second of 8 orders): exact samples of p(hidden | observed)."),
-        (eight, {"order": 0}, "raster (the first of 8 orders): estimated by particles"),
-        (sees, {}, "with the encoder: exact samples of p(hidden | observed)."),
-        (sees, cool, "with the encoder: samples at temperature 0.5, not of p(hidden | observed)."),
+        (eight, {}, "along the second of 8 orders, exact samples of p(hidden | observed)."),
+        (eight, {"order": 0}, "along the first of 8 orders, estimated by particles"),
+        (sees, {}, "hidden: exact samples of p(hidden | observed)."),
+        (sees, cool, "samples at temperature 0.5, not of p(hidden | observed)."),
     ):
         request = Request(loaded, example(loaded), top, **choice)
-        drawn = draw(request, lambda *_: None)
+        report = draw(request, lambda *_: None).report
         assert words in request.forecast and request.forecast.startswith("18 of 36 pixels are hidden")
-        assert drawn.how["order"] == loaded.order_names[request.order_index]
-        assert drawn.how["exact"] == ("exact samples" in request.forecast) == (drawn.how["how"] == "exact")
-        assert (drawn.how["strategy"] == "particles") == ("particles" in request.forecast)
-    with pytest.raises(UserError, match="nothing is hidden"):
+        assert report["order"] == loaded.order_names[request.order_index]
+        assert report["exact"] == ("exact samples" in request.forecast) == (report["how"] == "exact")
+        assert (report["strategy"] == "particles") == ("particles" in request.forecast)
+    with pytest.raises(NothingHidden, match="Nothing is hidden yet"):
         Request(raster, example(raster), torch.zeros(6, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"strategy": "ancestral", "temperature": 0.5}, {"order": 3}, {"strategy": "particles"}], ids=str
+)
+@pytest.mark.parametrize("source", ["example", "drawing", "upload"])
+def test_the_command_draws_the_same(choice, source, picture, tmp_path, monkeypatch):
+    """The command, typed where the archive is unpacked, gives the pictures of the archive to the bit."""
+    from pixelrnn import cli
+
+    loaded = load((1, 6, 6), 4, orders="symmetries")
+    pixelrnn.save(loaded.model, tmp_path / "model")
+    loaded = LoadedModel(str(tmp_path / "model"), loaded.model, loaded.examples, "made up")
+    target, hidden = example(loaded), standard_mask("centre", 6, 6, 0)
+    if source == "drawing":
+        target, hidden = Target.blank(loaded).after_painting(from_text("6w6b6.18h", 6, 6), 4)
+    if source == "upload":
+        target = Target.upload(loaded, picture(np.random.default_rng(0).integers(0, 256, (13, 19))))
+        target, hidden = target.after_painting(hidden.to(torch.uint8), 4)
+    drawn = draw(Request(loaded, target, hidden, count=2, seed=5, **choice), lambda *_: None)
+    with unpacked(drawn) as archive:
+        archive.extractall(tmp_path / "all")
+    monkeypatch.chdir(tmp_path / "all")
+    monkeypatch.setattr(sys, "argv", [*drawn.command.split(), "hydra.run.dir=again"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    again = sorted((tmp_path / "all/again/completions").iterdir())
+    assert len(again) == 2
+    for number, path in enumerate(again):
+        assert np.array_equal(np.asarray(Image.open(f"{number:03d}.png")), np.asarray(Image.open(path)))
 
 
 # Draws that are watched
@@ -258,7 +304,7 @@ def count_to(total, seconds=0.0):
 
 
 def test_a_draw_is_seen_while_it_goes_on(monkeypatch):
-    monkeypatch.setattr(views, "PERIOD", 0.001)
+    monkeypatch.setattr(sessions, "PERIOD", 0.001)
     seen, canvas = threading.Event(), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
 
     def work(progress):
@@ -310,40 +356,44 @@ def test_a_draw_passes_on_an_error():
 @pytest.mark.parametrize("strategy", ["auto", "ancestral", "particles"])
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 6, 6)])
 def test_the_page_shows_and_packs_what_the_library_draws(strategy, shape, monkeypatch):
-    monkeypatch.setattr(views, "PERIOD", 0.001)
+    monkeypatch.setattr(sessions, "PERIOD", 0.001)
     given = load(shape, orders="symmetries")
     hidden, choice = standard_mask("centre", 6, 6, 0), {"count": 3, "seed": 4, "strategy": strategy}
     target = example(given, 1)
     *frames, last = watch(lambda: Request(given, target, hidden, **choice), DrawSession())
-    assert frames and all("Drawing: " in view.line and view.pictures.count("<img") == 4 for view in frames)
+    assert frames and all("Drawing, " in view.line and view.pictures.count("<img") == 4 for view in frames)
     expected = pixelrnn.complete_in_detail(
         given.model, target.image[None], hidden, generator=generator(4), count=3, strategy=strategy
     )
-    with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
+    with unpacked(last.drawn) as archive:
         names = archive.namelist()
         report = json.loads(archive.read("completions.json"))
         images = [to_tensor(Image.open(archive.open(f"{k:03d}.png"))) for k in range(3)]
-    assert names == ["000.png", "001.png", "002.png", "mask.png", "mean.png", "entropy.png", "completions.json"]
+        assert torch.equal(to_tensor(Image.open(archive.open("picture.png"))), requantise(target.image, 4, 256))
+    assert sorted(names) == sorted(
+        [*(f"{k:03d}.png" for k in range(3)), "picture.png", "mask.png", "mean.png", "entropy.png", "completions.json"]
+    )
     shown = requantise(expected.images[0], given.model.levels, 256)
     assert torch.equal(torch.stack(images), shown)
     assert report["exact"] == expected.exact[0] and report["strategy"] == expected.strategies[0]
     assert sorted(row["rank"] for row in report["completions"]) == [1, 2, 3]
-    assert last.pictures.count("<img") == 7 and "bits" in last.pictures  # given, three, original, mean, entropy
-    assert ", the most probable" in last.pictures and "rank\N{NO-BREAK SPACE}3" in last.pictures
-    assert {"how", "observed_ahead", "order"} <= report.keys()
+    assert last.pictures.count("<img") == 5 and views.maps(last.drawn).count("<img") == 2  # given, three, original
+    assert last.pictures.count("data-number") == 3 and last.pictures.count('class="first"') == 1
+    assert "</abbr>\N{NO-BREAK SPACE}3" in last.pictures  # rank 3
+    assert {"how", "observed_ahead", "order", "command"} <= report.keys()
 
 
 @pytest.mark.parametrize(
     ("title", "choice", "below"),
     [
-        ("bottom half", {}, "log p(hidden | observed), and its rank."),
-        ("bottom half", {"temperature": 0.5}, "log p(hidden | observed), and its rank."),
-        ("top half", {}, "log p(hidden | observed), estimated, and its rank."),
-        ("top half", {"temperature": 0.5}, "the log-probability by the plain fill at temperature 1, and its rank."),
+        ("bottom half", {}, "log p(hidden | observed), and its rank;"),
+        ("bottom half", {"temperature": 0.5}, "log p(hidden | observed), and its rank;"),
+        ("top half", {}, "log p(hidden | observed), estimated, and its rank;"),
+        ("top half", {"temperature": 0.5}, "the log-probability by the plain fill at temperature 1, and its rank;"),
         (
             "top half",
             {"strategy": "ancestral"},
-            "the log-probability by the plain fill at temperature 1, and its rank.",
+            "the log-probability by the plain fill at temperature 1, and its rank;",
         ),
     ],
 )
@@ -351,38 +401,39 @@ def test_the_page_explains_the_numbers_below_the_images(title, choice, below):
     given, hidden = load((1, 4, 4)), standard_mask(title, 4, 4, 0)
     target = example(given)
     *_, last = watch(lambda: Request(given, target, hidden, **choice), DrawSession())
-    assert f"Below each image: {below}" in last.pictures
+    assert last.drawn.note.startswith(f"Below each image: {below}")
     request = Request(given, target, hidden, **choice)
     drawn = draw(request, lambda *_: None)
+    images = torch.stack([answer.image for answer in drawn.answers])
     with given.model.evaluating(), given.model.along(request.order_index):
-        numbers = given.model.fill_log_prob(drawn.images, hidden.expand(len(drawn.images), -1, -1))
-    shown = torch.tensor([fact["log_prob_nats"] for fact in drawn.facts])
+        numbers = given.model.fill_log_prob(images, hidden.expand(len(images), -1, -1))
+    shown = torch.tensor([fact["log_prob_nats"] for fact in drawn.report["completions"]])
     assert torch.allclose(shown, numbers.float(), atol=1e-4) == ("estimated" not in below)
 
 
 def test_samples_are_drawn_from_scratch():
     given, everything = load(), torch.ones(6, 6, dtype=torch.bool)
     *_, last = watch(lambda: Request(given, example(given), everything, count=5, seed=2), DrawSession())
-    with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
+    with unpacked(last.drawn) as archive:
         images = [to_tensor(Image.open(archive.open(f"{k:03d}.png"))) for k in range(5)]
     expected = pixelrnn.sample(given.model, 5, generator=generator(2))
     assert torch.equal(torch.stack(images), requantise(expected, 4, 256))
-    assert "exact samples of p(x)" in last.line and "original" not in last.pictures
+    assert "Everything is drawn: exact samples of p(x)" in plain(last.line) and "original" not in last.pictures
 
 
 def test_completions_are_pasted_into_the_visitors_picture(picture):
     given, hidden = load((3, 6, 6), 256), standard_mask("left half", 6, 6, 0)
     target = Target.upload(given, picture(np.random.default_rng(0).integers(0, 256, (30, 40, 3))))
     *_, last = watch(lambda: Request(given, target, hidden, "ancestral", count=2), DrawSession())
-    assert "in your picture" in last.pictures and "original" not in last.pictures  # nobody knows what a visitor hides
-    with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
+    assert "original" not in last.pictures  # nobody knows what a visitor hides
+    with unpacked(last.drawn) as archive:
         completed = to_tensor(Image.open(archive.open("000.png")))
     assert torch.equal(completed[:, :, 20:], target.own.picture[:, :, 20:])
     assert not torch.equal(completed, target.own.picture)
 
 
 def test_a_draw_can_be_cancelled_before_and_while_it_goes_on(monkeypatch):
-    monkeypatch.setattr(views, "PERIOD", 0.001)
+    monkeypatch.setattr(sessions, "PERIOD", 0.001)
     given, everything = load((1, 12, 12)), torch.ones(12, 12, dtype=torch.bool)
     session = DrawSession(cancelled=True)
     (view,) = watch(lambda: Request(given, example(given), everything), session)
@@ -400,7 +451,9 @@ def test_a_draw_can_be_cancelled_before_and_while_it_goes_on(monkeypatch):
 def test_every_error_becomes_one_line(monkeypatch, caplog):
     given, nothing = load(), torch.zeros(6, 6, dtype=torch.bool)
     (view,) = watch(lambda: Request(given, example(given), nothing), DrawSession())
-    assert 'role="alert"' in view.line and "nothing is hidden" in view.line
+    assert 'role="alert"' not in view.line and "Nothing is hidden yet" in view.line
+    (view,) = watch(lambda: Request(given, example(given), ~nothing, count=0), DrawSession())
+    assert 'role="alert"' in view.line and "the number of images is 0" in view.line
     monkeypatch.setattr(given.model.likelihood, "draw", lambda *_: 1 / 0)
     (view,) = watch(lambda: Request(given, example(given), ~nothing), DrawSession())
     assert "The draw failed" in view.line and "ZeroDivisionError" in caplog.text
@@ -410,7 +463,9 @@ def test_every_error_becomes_one_line(monkeypatch, caplog):
 
 
 def test_markup_in_words_is_escaped():
-    assert "<script>" not in views.line("<script>") + views.tile(np.zeros((1, 1, 3)), "<script>")
+    assert "<script>" not in views.line("<script>") + views.tile(np.zeros((1, 1, 3)), "<script>") + views.explained(
+        "nats <script>"
+    )
     with pytest.raises(UserError) as error:
         ModelCatalog()["<script>"]
     assert "&lt;script&gt;" in views.line(str(error.value), "wrong")
@@ -423,13 +478,15 @@ def test_markup_in_words_is_escaped():
 def test_the_page_shows_what_a_model_has_seen_and_its_next_probability(step):
     given = load(orders="symmetries")
     for index in (0, 3):
-        line, picture = step_view(given, 1, index, [], step)
+        line, picture = step_view(given, given.examples[0], index, [], step)
         assert f"Step {step} of 36" in line and picture.count("<img") == 1
         if step < 36:
             with given.model.evaluating(), given.model.along(index):
                 p = float(given.model.pixel_log_probs(given.examples[:1])[0, step].exp())
             assert f"its true value a probability of {p:.1%}" in line
-    assert "true value" not in step_view(given, 1, "hilbert", ["flip_rows"], step)[0]  # not one of the model's orders
+    assert (
+        "true value" not in step_view(given, given.examples[0], "hilbert", ["flip_rows"], step)[0]
+    )  # not one of the model's orders
 
 
 def test_the_page_does_not_wait_for_a_model_that_draws():
@@ -443,10 +500,10 @@ def test_the_page_does_not_wait_for_a_model_that_draws():
     holder = threading.Thread(target=hold)
     holder.start()
     begun.wait(300)
-    assert "true value" not in step_view(given, 1, 0, [], 3)[0]
+    assert "true value" not in step_view(given, given.examples[0], 0, [], 3)[0]
     done.set()
     holder.join()
-    assert "true value" in step_view(given, 1, 0, [], 3)[0]
+    assert "true value" in step_view(given, given.examples[0], 0, [], 3)[0]
 
 
 def test_an_unknown_ordering_is_refused():
@@ -455,25 +512,26 @@ def test_an_unknown_ordering_is_refused():
         *(("raster", None), ("raster", 3), ("raster", [["reverse"]])),
     ):
         with pytest.raises(UserError):
-            step_view(load(), 1, ordering, transforms, 3)
+            step_view(load(), load().examples[0], ordering, transforms, 3)
 
 
-# Pictures at their own size
+# The first tab: one for models of images of one size, and for models of pictures of any size
 
 
 @pytest.fixture
-def own_size(monkeypatch, tmp_path):
-    """own_size(loaded) -> the tab, for a model of pictures of any size, with files in a temporary folder."""
+def tab(monkeypatch, tmp_path):
+    """tab(loaded) -> the tab for a model, with files in a temporary folder."""
     import gradio as gr
 
-    from pixelrnn.ui.own_size import OwnSize
+    from pixelrnn.ui.complete_tab import CompleteTab, first_target
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(views, "PERIOD", 0.001)
+    monkeypatch.setattr(sessions, "PERIOD", 0.001)
 
     def build(loaded):
         with gr.Blocks():
-            return OwnSize(ModelCatalog(loaded), loaded)
+            models = ModelCatalog(loaded)
+            return CompleteTab(models, gr.Dropdown(models.names), gr.State(first_target(loaded)))
 
     return build
 
@@ -482,51 +540,53 @@ def inpainting(shape=(3, 4, 4), levels=256):
     return load(shape, levels, model="InpaintingRNN")
 
 
-def layer(hidden):
-    """What the editor sends of a painted mask."""
-    return np.where(hidden[..., None], 255, np.zeros(4)).astype(np.uint8)
-
-
-def chosen_picture(tab, path, mask=None):
-    """The target, after the visitor has sent a picture, and perhaps a mask."""
-    answer = tab.choose_picture({"path": path}, Target("tiny", torch.zeros(3, 4, 4)))
+def sent(tab, path, mask=None, before=None):
+    """The target, and the text of the painter, after the visitor has sent a picture, and perhaps a mask."""
+    answer = tab.choose_picture({"path": path}, before or Target("tiny", torch.zeros(3, 4, 4)))
+    target, text = answer[tab.target], answer[tab.painter].value
     if mask:
-        answer = tab.choose_mask({"path": mask}, answer[tab.target])
-    return answer[tab.target]
+        answer = tab.choose_mask({"path": mask}, None, target, "auto", "best", 2, 1.0, 0)
+        target, text = answer[tab.target], answer[tab.painter]
+    return target, text
 
 
 @pytest.mark.parametrize("size", [(1, 7), (9, 5), (5, 12)])
 @pytest.mark.parametrize("kind", ["RGB", "grey"])
 @pytest.mark.parametrize("shown", [1280, 6], ids=["as it is", "reduced"])
-def test_a_picture_of_any_size_keeps_it_and_every_observed_pixel(size, kind, shown, own_size, picture, monkeypatch):
-    from pixelrnn.ui import own_size as module
+def test_a_picture_of_any_size_keeps_it_and_every_observed_pixel(size, kind, shown, tab, picture, monkeypatch):
+    from pixelrnn.ui import request as module
 
     monkeypatch.setattr(module, "SHOWN", shown)
     values = np.random.default_rng(0).integers(0, 256, (*size, 3) if kind == "RGB" else size)
     scratch = np.zeros(size)
     scratch[0, 1:4] = 255
-    tab = own_size(inpainting())
-    target = chosen_picture(tab, picture(values), picture(scratch, "mask.png"))
-    hidden = module.hidden_part(target, module.editor_value(target)["layers"])
+    tab = tab(inpainting())
+    target, text = sent(tab, picture(values), picture(scratch, "mask.png"))
+    request = tab.request(target, text, "auto", "best", 2, 1.0, 3)
+    hidden = request.full_size_mask
     assert max(target.image.shape) <= shown and torch.equal(hidden, torch.from_numpy(scratch > 0))
-    request = module.PictureRequest(tab.models["tiny"], target, hidden, count=2, seed=3)
-    *_, last = watch(lambda: request, DrawSession(), module.WAY)
+    *_, last = watch(lambda: request, DrawSession())
     assert last.drawn.request is request and "3 of " in last.line and "exact samples" in last.line
-    answers = [np.asarray(Image.open(file)) for file in last.drawn.files[:-1]]
-    assert len(answers) == len(last.drawn.words) == 3
-    for answer in answers:
-        assert answer.shape == values.shape and np.array_equal(answer[scratch == 0], values[scratch == 0])
-    before = np.asarray(Image.open(last.drawn.files[-1]))
-    assert (before[scratch > 0] == module.TINT).all() and before.shape == (*size, 3)
+    assert [answer.words.split(":")[0] for answer in last.drawn.answers] == ["mean of the draws", "draw 1", "draw 2"]
+    for answer in last.drawn.answers:
+        whole = to_picture(answer.full_size())
+        assert whole.size == size[::-1] and whole.mode == ("RGB" if kind == "RGB" else "L")
+        assert np.array_equal(np.asarray(whole)[scratch == 0], values[scratch == 0])
+        assert answer.image.shape[1:] == answer.steps.shape == target.image.shape[1:]
+        assert torch.equal(answer.steps > 0, target.own.reduce(hidden))
     expected = pixelrnn.complete_picture(
         torch.from_numpy(values.astype(np.uint8)).movedim(-1, 0) if kind == "RGB" else values.astype(np.uint8),
         hidden, tab.models["tiny"].model, count=2, generator=generator(3),
     )  # fmt: skip
-    assert torch.equal(last.drawn.found.draws, expected.draws)
-    with zipfile.ZipFile(io.BytesIO(last.archive)) as archive:
-        assert archive.namelist() == ["mean.png", "000.png", "001.png", "mask.png", "interval.png", "completions.json"]
+    with unpacked(last.drawn) as archive:
+        names = ["mean.png", "000.png", "001.png", "picture.png", "mask.png", "interval.png", "completions.json"]
+        assert sorted(archive.namelist()) == sorted(names)
         report = json.loads(archive.read("completions.json"))
         assert np.array_equal(np.asarray(Image.open(archive.open("mask.png"))), scratch)
+        assert np.array_equal(np.asarray(Image.open(archive.open("picture.png"))), values)
+        drawn = np.asarray(Image.open(archive.open("001.png")))
+    if kind == "RGB":
+        assert np.array_equal(drawn, expected.draw(1).movedim(0, -1).numpy())
     nats = [fact["log_prob_nats"] for fact in report["completions"]]
     assert nats == expected.log_probs.tolist() and report["hidden_pixels"] == 3
     assert report["completions"][0]["bits_per_dim"] == pytest.approx(-nats[0] / 9 / np.log(2))
@@ -536,97 +596,237 @@ def test_a_picture_of_any_size_keeps_it_and_every_observed_pixel(size, kind, sho
     ("choices", "said"),
     [({"count": 2}, ""), ({"count": 1}, "a single draw"), ({"count": 2, "temperature": 0.5}, "temperature=1")],
 )
-def test_the_page_says_when_intervals_do_not_hold_their_share(choices, said, own_size):
-    from pixelrnn.ui import own_size as module
-
+def test_the_page_says_when_intervals_do_not_hold_their_share(choices, said):
     loaded, hidden = inpainting(), torch.eye(8, dtype=torch.bool)
-    target = module.target_of(loaded, random_images(1, (3, 8, 8), 256)[0])
-    own_size(loaded)
-    view = module.view_result(module.draw(module.PictureRequest(loaded, target, hidden, **choices), lambda *_: None))
+    target = Target.at_own_size(loaded, random_images(1, (3, 8, 8), 256)[0])
+    view = views.view_drawn(draw(Request(loaded, target, hidden, **choices), lambda *_: None))
     assert ("They do not hold 90 % of the hidden values" in view.line) == bool(said) and said in view.line
-    with zipfile.ZipFile(io.BytesIO(view.archive)) as archive:
+    with unpacked(view.drawn) as archive:
         assert json.loads(archive.read("completions.json"))["interval_share"] == (None if said else 0.9)
 
 
-def test_a_hole_is_seen_as_it_fills(own_size):
-    from pixelrnn.ui import own_size as module
-
+def test_a_hole_is_seen_as_it_fills_and_is_replayed_in_this_order():
     loaded, hidden, told = inpainting(), torch.zeros(8, 8, dtype=torch.bool), []
     hidden[::2] = True
-    target = module.target_of(loaded, random_images(1, (3, 8, 8), 256)[0])
-    own_size(loaded)
-    request = module.PictureRequest(loaded, target, hidden, count=2)
-    module.draw(request, lambda *news: told.append(views.Frame(*news)))
+    target = Target.at_own_size(loaded, random_images(1, (3, 8, 8), 256)[0])
+    request = Request(loaded, target, hidden, count=2)
+    drawn = draw(request, lambda *news: told.append(sessions.Frame(*news)))
     assert [frame.total for frame in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
-    view = module.view_frame(request, told[0])
-    assert f"Drawing: {told[0].done} of 32 pixels" in view.line and view.pictures.count("<img") == 1
+    view = views.view_frame(request, told[0])
+    assert (
+        f"Drawing, {told[0].done / 32:.0%}" in view.line and view.pictures.count("<img") == 2
+    )  # given, the draw so far
+    steps = drawn.answers[1].steps
+    assert set(steps[hidden].tolist()) <= {frame.done for frame in told} | {1} and not steps[~hidden].any()
+    first = (told[0].images[0] != 0).any(0) & hidden
+    assert (steps[first] == told[0].done).all() and (steps[hidden & ~first] != told[0].done).any()
 
 
-def test_painted_strokes_and_the_transparent_part_are_hidden(own_size, picture):
-    from pixelrnn.ui import own_size as module
-
+def test_painted_strokes_and_the_transparent_part_are_hidden(tab, picture):
     values = np.random.default_rng(0).integers(0, 256, (6, 9, 4))
     values[..., 3] = 255
     values[:2, :3, 3] = 0
-    tab = own_size(inpainting())
-    target = chosen_picture(tab, picture(values))
-    given = module.editor_value(target)["layers"]
-    assert torch.equal(module.hidden_part(target, given), torch.from_numpy(values[..., 3] == 0))
-    stroke = np.zeros((6, 9), dtype=bool)
-    stroke[5] = True
-    assert int(module.hidden_part(target, [*given, layer(stroke)]).sum()) == 6 + 9
-    assert int(module.hidden_part(target, [layer(stroke)]).sum()) == 9  # the transparent part was erased
-    with pytest.raises(UserError, match="another size than the picture"):
-        module.hidden_part(target, [layer(stroke[:5])])
+    tab = tab(inpainting())
+    target, text = sent(tab, picture(values))
+    hidden = torch.from_numpy(values[..., 3] == 0)
+    assert torch.equal(from_text(text, 6, 9) == 1, hidden)
+    more = hidden.clone()
+    more[5] = True
+    for states in (more, more & ~hidden):  # in the second, the transparent part was revealed
+        request = tab.request(target, to_text(states), "auto", "best", 2, 1.0, 0)
+        assert torch.equal(request.full_size_mask, states)
+    with pytest.raises(UserError, match="does not have 9x6 pixels"):
+        tab.request(target, "45.", "auto", "best", 2, 1.0, 0)
 
 
-def test_an_answer_is_chosen_and_taken_further(own_size, picture):
-    from pixelrnn.ui import own_size as module
-
-    tab = own_size(inpainting())
-    target = chosen_picture(tab, picture(np.random.default_rng(0).integers(0, 256, (6, 9, 3))))
-    request = module.PictureRequest(tab.models["tiny"], target, torch.ones(6, 9, dtype=torch.bool), count=2, first=1)
-    drawn = module.draw(request, lambda *_: None)
-    shown = tab.show(drawn)
+@pytest.mark.parametrize("any_size", [True, False])
+def test_an_answer_is_enlarged_saved_and_gone_on_from(any_size, tab, picture):
+    tab = tab(inpainting() if any_size else load((3, 4, 4), 256))
+    target, _ = sent(tab, picture(np.random.default_rng(0).integers(0, 256, (6, 9, 3))))
+    text = to_text(torch.ones(target.image.shape[1:], dtype=torch.bool))
+    drawn = draw(tab.request(target, text, "auto", "best", 2, 1.0, 0), lambda *_: None)
+    panel = tab.panel
+    shown = panel.show(drawn)
+    assert shown[panel.chosen] == 0 and shown[panel.drawn] is drawn
+    shown = panel.choose(1, drawn)
+    whole = drawn.answers[1].full_size()
+    assert torch.equal(to_tensor(Image.open(shown[panel.file].value["path"])), whole) and whole.shape[1:] == (6, 9)
     assert (
-        shown[tab.chosen] == 1
-        and shown[tab.slider] == (drawn.files[-1], drawn.files[1])
-        and len(shown[tab.gallery]) == 3
+        shown[panel.player].props["words"] == drawn.answers[1].words
+        and ("in your picture" in shown[panel.pasted]) != any_size
     )
-    shown = tab.choose_answer(drawn, SimpleNamespace(index=2))
-    assert shown[tab.file] == drawn.files[2] and shown[tab.chosen] == 2
-    further = tab.take_further(drawn, 2)
-    assert torch.equal(further[tab.target].own.picture, drawn.found.draw(1)) and further[tab.drawn] is None
-    assert not module.hidden_part(further[tab.target], further[tab.editor]["layers"]).any()
-    assert "draw 2" in further[tab.panel.line]
+    gif = Image.open(panel.animate(drawn, 1).value["path"])
+    assert gif.n_frames > 2
+    for number in (-1, 99, None, "1", True):
+        with pytest.raises(UserError, match="number of the picture"):
+            panel.choose(number, drawn)
+    further = tab.go_on(drawn, 1)
+    target = further[tab.target]
+    assert torch.equal(target.own.picture, whole) and torch.equal(target.image, drawn.answers[1].image)
+    assert further[panel.drawn] is None and not from_text(further[tab.painter].value, *target.image.shape[1:]).any()
+    assert drawn.answers[1].words in further[panel.line]
 
 
-def test_what_the_page_does_not_complete_at_its_own_size_is_refused(own_size, picture):
-    from pixelrnn.ui import own_size as module
+def test_the_steps_of_the_replay_survive_as_a_picture():
+    loaded = load((1, 6, 6), 4)
+    hidden = torch.zeros(6, 6, dtype=torch.bool)
+    hidden[2:4, 1:] = True
+    request = Request(loaded, example(loaded), hidden, count=1)
+    answer = draw(request, lambda *_: None).answers[0]
+    assert answer.steps[2, 1:].tolist() == [1, 2, 3, 4, 5] and answer.steps[3, 1:].tolist() == [6, 7, 8, 9, 10]
+    assert int(answer.steps.sum()) == 55
+    large = dataclasses.replace(answer, steps=answer.steps * 70_000)
+    file = io.BytesIO(base64.b64decode(views.steps_url(large).split(",")[1]))
+    red, green, blue = np.asarray(Image.open(file)).astype(int).transpose(2, 0, 1)
+    assert np.array_equal(red * 65536 + green * 256 + blue, large.steps.numpy())
 
-    tab, colour = own_size(inpainting()), np.random.default_rng(0).integers(0, 256, (6, 9, 3))
-    target, hidden = chosen_picture(tab, picture(colour)), torch.zeros(6, 9, dtype=torch.bool)
-    for choice, words in (
-        ({}, "nothing is hidden"),
-        ({"count": 65}, "number of images is 65"),
-        ({"temperature": None}, "temperature is empty"),
-        ({"seed": "x"}, "seed is x"),
-        ({"first": 2}, "answer to show first is 2"),
+
+def test_what_was_drawn_is_cleared_or_called_earlier(tab, picture):
+    from pixelrnn.ui.events import EARLIER
+
+    tab = tab(load((1, 6, 6), 256))
+    target = example(tab.models["tiny"])
+    choices = ["auto", "best", 2, 1.0, 0]
+    drawn = draw(tab.request(target, "18h18.", *choices), lambda *_: None)
+    panel = tab.panel
+    assert tab.forecast(drawn, target, "12h24.", *choices)[panel.earlier] == EARLIER
+    assert tab.forecast(None, target, "12h24.", *choices)[panel.earlier] == ""
+    assert tab.choose_occlusion("centre", drawn, target, "36.", *choices)[panel.earlier] == EARLIER
+    mask = {"path": picture(np.eye(6) * 255, "mask.png")}
+    assert tab.choose_mask(mask, drawn, target, *choices)[panel.earlier] == EARLIER
+    for answer in (
+        tab.choose_example(1, target),
+        tab.choose_blank(target),
+        tab.choose_model("tiny", target, "36."),
+        tab.choose_picture({"path": picture(np.random.default_rng(0).integers(0, 256, (7, 8)))}, target),
     ):
-        with pytest.raises(UserError, match=words):
-            module.PictureRequest(tab.models["tiny"], target, hidden, **choice)
+        assert (
+            answer[panel.drawn] is None
+            and answer[panel.pictures].props["pictures"] == ""
+            and answer[panel.earlier] == ""
+        )
+
+
+def test_an_occlusion_keeps_what_was_drawn_outside_of_it(tab):
+    tab = tab(load((1, 4, 4), 2))
+    target = Target.blank(tab.models["tiny"])
+    answer = tab.choose_occlusion("bottom half", None, target, "4w4h4b4h", "auto", "best", 2, 1.0, 0)
+    assert answer[tab.painter] == "4w4.8h"
+
+
+def test_a_model_keeps_the_picture_that_it_can_complete(tab, picture):
+    tab = tab(load((1, 28, 28), 2))
+    target, text = dataclasses.replace(example(tab.models["tiny"]), words="your drawing"), "392h392."
+    answer = tab.choose_model("mnist_binary", target, text)
+    assert torch.equal(answer[tab.target].image, target.image) and answer[tab.target].model == "mnist_binary"
+    assert answer[tab.painter] == text  # of the same form
+    answer = tab.choose_model("digits", target, text)
+    assert answer[tab.target].image.shape == (1, 8, 8) and answer[tab.target].words == "an example"
+    values = np.random.default_rng(0).integers(0, 256, (30, 40))
+    target, _ = sent(tab, picture(values), before=target)
+    answer = tab.choose_model("photos", target, text)
+    assert torch.equal(answer[tab.target].own.picture[0], torch.from_numpy(values)) and answer[tab.model] == "photos"
+
+
+def test_a_picture_in_colour_goes_to_the_model_of_photographs(tab, picture):
+    tab = tab(load((1, 6, 6), 256))
+    target = example(tab.models["tiny"])
+    values = np.random.default_rng(0).integers(0, 256, (9, 12, 3))
+    answer = tab.choose_picture({"path": picture(values)}, target)
+    assert answer[tab.target].model == answer[tab.model] == "photos"
+    assert "tiny is for grey images, so model photos was chosen" in answer[tab.panel.line]
+    grey = tab.choose_picture({"path": picture(values[..., 0])}, target)
+    assert grey[tab.target].model == "tiny" and "choose model photos" in grey[tab.panel.line]
+
+
+def test_what_the_page_does_not_complete_at_its_own_size_is_refused(tab, picture):
+    made, colour = tab(inpainting()), np.random.default_rng(0).integers(0, 256, (6, 9, 3))
+    target, _ = sent(made, picture(colour))
+    loaded, hidden = made.models["tiny"], torch.ones(500, 500, dtype=torch.bool)
+    large = Target.at_own_size(loaded, torch.zeros(3, 500, 500, dtype=torch.uint8))
     with pytest.raises(
         UserError, match="250,000 hidden pixels, 6 times, would take too long: the page draws up to 1,000,000"
     ):
-        module.PictureRequest(tab.models["tiny"], target, torch.ones(500, 500, dtype=torch.bool))
-    with pytest.raises(UserError, match="nothing is hidden"):
-        tab.request(target, None, 6, 1.0, 0, 0)
+        Request(loaded, large, hidden)
+    with pytest.raises(NothingHidden):
+        made.request(target, "54.", "auto", "best", 6, 1.0, 0)
     with pytest.raises(UserError, match="is in colour"):
-        chosen_picture(own_size(inpainting((1, 4, 4))), picture(colour))
+        sent(tab(inpainting((1, 4, 4))), picture(colour))
     with pytest.raises(UserError, match="the limit is 24,000,000"):
-        chosen_picture(tab, picture(Image.new("L", (6001, 4000))))
+        sent(made, picture(Image.new("L", (6001, 4000))))
     with pytest.raises(UserError, match="is 5x5 pixels and the picture 9x6"):
-        tab.choose_mask({"path": picture(np.full((5, 5), 255), "mask.png")}, target)
+        made.choose_mask({"path": picture(np.full((5, 5), 255), "mask.png")}, None, target, "auto", "best", 6, 1.0, 0)
+    for number in (-1, 4, None, "0"):
+        with pytest.raises(UserError, match="number of the example"):
+            made.choose_example(number, target)
+
+
+# Ways side by side, and the nearest training images
+
+
+def test_the_ways_to_complete_stand_side_by_side(monkeypatch):
+    from pixelrnn.ui.ways import compare
+
+    plain, sees, other = load(), load(bidirectional=True), load((1, 4, 4))
+    loaded = [LoadedModel(name, it.model, it.examples, "") for name, it in (("a", plain), ("b", sees), ("c", other))]
+    models = ModelCatalog(loaded[0])
+    models._loaded, models.names = {it.name: it for it in loaded}, [it.name for it in loaded]
+    hidden, told = standard_mask("top half", 6, 6, 0), []
+    drawn = compare(
+        Request(loaded[0], example(loaded[0]), hidden, count=2, seed=3), models, lambda *news: told.append(news)
+    )
+    titles = list(drawn.rows)
+    for title, words in zip(
+        titles, ("a, plain fill: ignores 18", "a, particles: ", "b: exact", "Telea", "biharmonic"), strict=True
+    ):
+        assert title.startswith(words)
+    assert all("PSNR" in title for title in titles) and [done for done, *_ in told] == sorted(done for done, *_ in told)
+    expected = pixelrnn.complete(
+        plain.model, plain.examples[:1], hidden, 2, strategy="particles", generator=generator(3)
+    )
+    assert torch.equal(torch.stack([answer.image for answer in drawn.rows[titles[1]]]), expected[0])
+    for answer in drawn.answers:
+        assert torch.equal(answer.image[:, 3:], plain.examples[0][:, 3:])
+    assert views.view_drawn(drawn).pictures.count('class="way"') == 5
+    bottom = compare(Request(loaded[0], example(loaded[0]), ~hidden, count=2), models, lambda *_: None)
+    first, second, *_ = bottom.rows
+    assert first.startswith("a: exact; its order draws the hidden pixels last") and second.startswith("b:")
+
+
+def test_ways_for_photographs_and_for_two_levels():
+    from pixelrnn.ui.ways import compare
+
+    loaded, binary = inpainting(), load((1, 4, 4), 2)
+    target = Target.at_own_size(loaded, random_images(1, (3, 8, 8), 256)[0])
+    drawn = compare(
+        Request(loaded, target, torch.eye(8, dtype=torch.bool), count=2), ModelCatalog(loaded), lambda *_: None
+    )
+    assert [title.split(":")[0] for title in drawn.rows] == ["tiny", "Telea", "biharmonic"]
+    assert [len(row) for row in drawn.rows.values()] == [3, 1, 1]
+    request = Request(binary, example(binary), standard_mask("top half", 4, 4, 0), count=2)
+    drawn = compare(request, ModelCatalog(binary), lambda *_: None)
+    first, *_, last = drawn.rows
+    assert "not for images of two levels" in last and "% of the hidden pixels are as in" in first
+
+
+def test_samples_stand_beside_the_nearest_training_images(monkeypatch):
+    from pixelrnn.ui.sample_tab import draw_samples
+
+    loaded = load((1, 8, 8), 17)
+    loaded.model.trained_on = {"data": {"name": "digits"}}
+    blank = Target("tiny", torch.zeros(1, 8, 8, dtype=torch.uint8), words="a sample")
+    request = Request(loaded, blank, torch.ones(8, 8, dtype=torch.bool), count=3)
+    drawn, training = draw_samples(request, lambda *_: None), pixelrnn.datasets.load("digits").train
+    for answer in drawn.answers:
+        squares = (training.int() - answer.image.int()).square().flatten(1).sum(1)
+        image, words = answer.beside
+        assert int((image.int() - answer.image.int()).square().sum()) == int(squares.min())
+        assert f"differs by {(float(squares.min()) / 64) ** 0.5:.1f} levels" in words
+    assert "1,297 training images" in drawn.note and views.view_drawn(drawn).pictures.count("<img") == 6
+    lacking = load((1, 8, 8), 17)
+    lacking.model.trained_on = {"data": {"name": "folder", "root": "nowhere"}}
+    drawn = draw_samples(dataclasses.replace(request, loaded=lacking), lambda *_: None)
+    assert "not on this machine" in views.view_drawn(drawn).line
 
 
 # Models

@@ -21,6 +21,7 @@ from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation import likelihoods
 from pixelrnn.evaluation.baselines import Fill, classical_fills
 from pixelrnn.evaluation.likelihoods import Likelihoods, quality, with_error
+from pixelrnn.evaluation.per_image import Row, write_per_image
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import InpaintingRNN, Model
 from pixelrnn.own_picture.typical import Typical
@@ -53,32 +54,39 @@ def run(job: Job) -> None:
             f"checkpoint {checkpoint_name(cfg)} does not keep which images it was trained on, so repeats cannot be counted"
         )
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
-    report: dict[str, Any] = {}
+    rows: dict[str, Row] = {}
+    everything = occlusions.build("all", *model.shape[1:])
     exact = likelihoods.log_probs(model, images, None, cfg.batch_size)
-    _row(report, "all", Likelihoods.of(exact, model.dimensions), "exact")
+    _add(rows, "all", Row(everything, Likelihoods.of(exact, model.dimensions), "exact"))
     if cfg.ensemble:
         mean = likelihoods.evaluate_ensemble(model, images, batch_size=cfg.batch_size)
-        _row(report, f"all, mean of {len(model.orders)} orders", mean, "exact")
-    for name, mask in {**model.parts, **hidden}.items():
+        _add(rows, f"all, mean of {len(model.orders)} orders", Row(everything, mean, "exact"))
+    parts = {**model.parts, **hidden}
+    for name, mask in parts.items():
         how = {"particles": cfg.particles, "generator": generator, "batch_size": cfg.batch_size}
-        _row(report, name, *likelihoods.evaluate_conditional(model, images, mask, cfg.strategy, **how))
-        report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
+        _add(rows, name, Row(mask, *likelihoods.evaluate_conditional(model, images, mask, cfg.strategy, **how)))
     if not distributed.is_main():
         return
+    report: dict[str, Any] = {name: {**row.likelihoods.as_dict(), "how": row.how} for name, row in rows.items()}
+    for name, mask in parts.items():
+        report[name]["order"] = describe_order(model, int(model.best_orders(mask[None].to(model.order.device))))
     if cfg.completions:
         _complete(model, images[: cfg.completed_images], hidden, job, generator, fills, report)
-    path = folder / "evaluation.json"
+    path, per_image = folder / "evaluation.json", folder / "per_image.npz"
     about = {"checkpoint": checkpoint_name(cfg), "data": data.name, "part": cfg.part, "strategy": cfg.strategy}
     typical = Typical.of(images, model.levels, exact).as_dict()
     write_json(path, {**about, "images_trained_on": repeats, "results": report, "typical": typical})
+    write_per_image(per_image, images, rows, **about)
     picture = folder / f"evaluation.{cfg.figures}"
     figures.save_figure(figures.likelihoods(report, data.name), picture)
     print(f"picture    {picture}")
+    print(f"per image  {per_image}")
     print(f"written    {path}")
 
 
-def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> None:
-    """Print one row of the table, and keep it in the report."""
+def _add(rows: dict[str, Row], name: str, row: Row) -> None:
+    """Print one row of the table, and keep it."""
+    rows[name], result, how = row, row.likelihoods, row.how
     nats = with_error(result.nats, result.nats_error)
     bits = with_error(result.bits_per_dim, result.bits_per_dim_error, 4)
     words = "" if how == "exact" else likelihoods.HOW[how]
@@ -86,7 +94,6 @@ def _row(report: dict[str, Any], name: str, result: Likelihoods, how: str) -> No
         rough = ", a rough approximation" if result.effective_particles < ENOUGH else ""
         words += f": {result.effective_particles:.1f} effective on average{rough}"
     print(f"{name:<28}{nats:>20}{bits:>30}  {words}".rstrip(), flush=True)
-    report[name] = {**result.as_dict(), "how": how}
 
 
 def _complete(

@@ -15,6 +15,7 @@ from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation.baselines import Fill
 from pixelrnn.evaluation.likelihoods import with_error
+from pixelrnn.evaluation.per_image import Row, write_per_image
 from pixelrnn.evaluation.pictures import PictureReport, evaluate_pictures
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import InpaintingRNN
@@ -46,25 +47,28 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
             "the images are of another size than the model's windows, so that it cannot be told if it was trained on them"
         )
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'SSIM':>12}{'seconds an image':>20}")
-    report, shown, rows = {}, [], []
+    report, shown, shown_of, rows = {}, [], [], {}
     for name, hidden in masks.items():
         with pixel_bar(name) as progress:
             found = evaluate_pictures(model, images, hidden, cfg.completions, fills, cfg.seed, progress, KEPT)
         _print(name, found)
         shown += found.shown
-        rows += [name] * len(found.shown)
+        shown_of += [name] * len(found.shown)
+        rows[name] = Row(hidden, found.likelihoods, "exact")
         report[name] = {"occlusion": chosen[name], **found.as_dict()}
     if not distributed.is_main():
         return
     completed, fillings = [each.completions for each in shown], [each.fills for each in shown]
-    figure = figures.beside_others(completed, fillings, model.levels, rows)
+    figure = figures.beside_others(completed, fillings, model.levels, shown_of)
     picture = job.folder / f"evaluation_completions.{cfg.figures}"
     figures.save_figure(figure, picture)
     print(f"picture    {picture}")
-    path = job.folder / "evaluation.json"
-    about: dict[str, Any] = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part}
-    about |= {"count": cfg.completions, "seed": cfg.seed, "images_trained_on": repeats, "settings": job.settings()}
-    write_json(path, {**about, "results": report})
+    path, per_image = job.folder / "evaluation.json", job.folder / "per_image.npz"
+    about = {"checkpoint": str(cfg.checkpoint), "data": data.name, "part": cfg.part}
+    more = {"count": cfg.completions, "seed": cfg.seed, "images_trained_on": repeats, "settings": job.settings()}
+    write_json(path, {**about, **more, "results": report})
+    write_per_image(per_image, images, rows, **about)
+    print(f"per image  {per_image}")
     print(f"written    {path}")
 
 

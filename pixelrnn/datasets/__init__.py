@@ -17,7 +17,8 @@ from pixelrnn.datasets.arrays import array
 from pixelrnn.datasets.folder import folder
 from pixelrnn.datasets.photos import photos
 from pixelrnn.datasets.prepare import Dataset, Options, digests, limited, shuffled
-from pixelrnn.datasets.published import binarized_mnist, cifar10, digits, fashion_mnist, mnist
+from pixelrnn.datasets.published import DOWNLOADS, binarized_mnist, cifar10, digits, fashion_mnist, mnist
+from pixelrnn.errors import UserError
 from pixelrnn.options import as_options, configure
 
 DATASETS: dict[str, Callable[[Options], Dataset]] = {
@@ -43,4 +44,15 @@ def load(data: str | Mapping[str, Any], **options: Any) -> Dataset:
     return DATASETS[spec["name"]](chosen)
 
 
-__all__ = ["DATASETS", "Dataset", "Options", "digests", "limited", "load", "shuffled"]
+def at_hand(data: Mapping[str, Any]) -> Dataset | None:
+    """Do what load() does, without a download; None if the files are not on this machine."""
+    before = DOWNLOADS.set(False)
+    try:
+        return load(data)
+    except UserError:
+        return None
+    finally:
+        DOWNLOADS.reset(before)
+
+
+__all__ = ["DATASETS", "Dataset", "Options", "at_hand", "digests", "limited", "load", "shuffled"]

@@ -11,6 +11,7 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
@@ -32,6 +33,7 @@ SPLITS = {
     "CIFAR10": (45_000, 5_000, 10_000),
 }
 TITLES = {"FashionMNIST": "Fashion-MNIST", "CIFAR10": "CIFAR-10"}  # where they differ from torchvision's names
+DOWNLOADS = ContextVar("downloads", default=True)  # whether missing files are downloaded
 TIMEOUT = 60.0  # seconds without a byte; torchvision itself would wait for ever
 ADDRESS = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 CONTENT = {  # SHA-256 of the images' bits, eight to a byte
@@ -87,7 +89,9 @@ def _torchvision(options: Options, kind: str) -> Dataset:
     try:
         with _downloading(folder / place, folder / archive):
             # Files that are there are only read: the folder may be read-only.
-            rest, test = [source(folder, train=train, download=bool(absent)).data for train in (True, False)]
+            rest, test = [
+                source(folder, train=train, download=bool(absent) and DOWNLOADS.get()).data for train in (True, False)
+            ]
         if (len(rest), len(test)) != (first + second, third):
             raise ValueError(f"they hold {len(rest):,} + {len(test):,} images, not {first + second:,} + {third:,}")
     except Exception as error:  # network, proxy, disk, rights, a truncated archive: each raises its own kind
@@ -161,6 +165,8 @@ def _read_text(part: str, root: Path) -> bytes:
                 f"or get it from {ADDRESS}{name}"
             ) from error
     try:
+        if not DOWNLOADS.get():
+            raise OSError("downloads are off")
         print(f"downloading {ADDRESS}{name}", file=sys.stderr)
         with urllib.request.urlopen(ADDRESS + name, timeout=TIMEOUT) as response:
             return _parse(response.read(), part)

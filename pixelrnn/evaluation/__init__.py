@@ -1,6 +1,7 @@
 """How good a model is.
 
 likelihoods.py  nats and bits/dim of many images, with standard errors; PSNR and SSIM of completions
+per_image.py    the file of log p of each image
 pictures.py     PSNR, SSIM, bits and coverage of completions of pictures of any size
 baselines.py    classical inpainting to compare them with
 verify.py       whether a model keeps its contract

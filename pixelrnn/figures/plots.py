@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from pixelrnn import ordering as orderings
@@ -117,6 +118,7 @@ def seen(image: Tensor, levels: int, order: Tensor, step: int, window: int = 0) 
     figure, axes = _pixel_axes(height, width)
     axes.imshow(occluded(image, to_come.view(height, width), levels), interpolation="nearest")
     places, _ = _draw_path(axes, order[: step + 1], width, 1.0)
+    axes.collections[-1].set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # its beginning is dark
     if step < len(order):
         for reach, colour in {window // 2: "white", 0: "crimson"}.items():
             corner, side = places[step] - reach - 0.5, 2 * reach + 1

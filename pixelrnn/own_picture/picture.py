@@ -178,8 +178,7 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
         own, ink = replace(own, ground=typical.ground), find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
         tone, frame = INVERTED if invert is True else Tone(), None
-        tint = float((own.picture.float() - _grey(own.picture).float()).abs().mean())
-        if channels == 3 or not 0 < tint <= TINT:
+        if channels == 3 or not 0 < tint_of(own.picture) <= TINT:
             own = replace(own, picture=to_tensor(with_channels(to_picture(own.picture), channels, name)))
     else:
         tone = find_tone(own.picture, ink, visible, own.ground < 128, invert, contrast=fit == "auto")
@@ -208,6 +207,11 @@ def _full_strokes(image: Tensor, ink: Tensor, hidden: Tensor, ground: int) -> Te
     strokes = image[:, ink & ~hidden].abs()
     typical = float(strokes.median()) if strokes.numel() else 255.0
     return (image * max(1.0, 224 / max(typical, 1.0)) + ground).clamp(0, 255).round().to(torch.uint8)
+
+
+def tint_of(picture: Tensor) -> float:
+    """How far the channels of an 8-bit picture (channels, height, width) are from grey, on average."""
+    return float((picture.float() - _grey(picture).float()).abs().mean())
 
 
 def _grey(picture: Tensor) -> Tensor:

@@ -1,156 +1,209 @@
-"""The first tab: paint the hidden region, and watch it being completed."""
+"""The first tab: paint the hidden region of an image, or draw one, and watch it being completed."""
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from pixelrnn.completion.describe import describe, describe_model
+from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_rgb
-from pixelrnn.model import InpaintingRNN
-from pixelrnn.ui.events import DrawPanel, answer_at_once
-from pixelrnn.ui.own_size import OwnSize
+from pixelrnn.files.pictures import open_picture, to_tensor
+from pixelrnn.own_picture.picture import TINT, tint_of
+from pixelrnn.ui import painted
+from pixelrnn.ui.drawn import Drawn
+from pixelrnn.ui.events import EARLIER, DrawPanel, answer_at_once, part
 from pixelrnn.ui.request import (
+    MAX_PIXELS,
     STANDARD,
     LoadedModel,
     ModelCatalog,
+    NothingHidden,
     Request,
     Target,
     check_number,
-    mask_from_text,
-    mask_to_text,
     standard_mask,
 )
 from pixelrnn.ui.views import url
+from pixelrnn.ui.ways import compare
 
-HERE = Path(__file__).parent
-STRATEGIES = [("exact, else particles", "auto"), ("particles", "particles"), ("plain fill", "ancestral")]
-HINT = "Paint over the pixels to complete, or choose one of the occlusions."
+PHOTOS = "photos"  # the model for pictures that another one cannot complete
+STRATEGIES = [("exact if possible, else particles", "auto"), ("particles", "particles"), ("plain fill", "ancestral")]
+HINT = "Paint over what is to be completed, or choose one of the occlusions. A picture can be dropped or pasted here."
+DRAW = (
+    "Draw with White: the model keeps your strokes and draws all the rest. Clear mask hides nothing; then hide a part."
+)
 
 
 class CompleteTab:
     """The components of the tab, and the answers to a visitor's events."""
 
-    def __init__(self, models: ModelCatalog):
-        self.models, first = models, models[models.first]
-        target = first_target(first)
-        self.target = gr.State(target)
-        any_size = isinstance(first.model, InpaintingRNN)
-        self.name = gr.Dropdown(models.names, value=first.name, label="Model", elem_id="model")
-        with gr.Row(visible=not any_size) as self.one_size_row:
+    def __init__(self, models: ModelCatalog, model: gr.Dropdown, target: gr.State):
+        """model: the menu of models; target: what is completed. The other tabs use them too."""
+        self.models, self.model, self.target = models, model, target
+        first = models[models.first]
+        with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                self._add_image_column(first, target)
-            with gr.Column(scale=6, min_width=320):
-                self._add_drawing_column(first)
-        with gr.Row(visible=any_size) as self.own_size_row:
-            self.own_size = OwnSize(models, first if any_size else None)
+                self._add_image(first)
+                with gr.Row(elem_classes="occlusions"):
+                    self.occlusions = {title: gr.Button(title.capitalize(), size="sm") for title in STANDARD}
+                self.panel = DrawPanel("Complete", HINT)
+                self._add_choices(first)
+            with gr.Column(scale=6, min_width=320, elem_id="results"):
+                self.panel.add_results()
         self._connect()
 
-    def _add_image_column(self, first: LoadedModel, target: Target) -> None:
-        self.examples = gr.HTML(
-            value="",
-            strip=example_buttons(first),
-            html_template="${strip}",
-            js_on_load=(HERE / "choices.js").read_text(encoding="utf-8"),
-            elem_id="examples",
-        )
-        with gr.Row():
-            self.picture = gr.UploadButton("Your own picture", size="sm", elem_id="own-picture")
-            self.mask_file = gr.UploadButton("Mask file (white is hidden)", size="sm", elem_id="mask-file")
+    def _add_image(self, first: LoadedModel) -> None:
+        self.examples = gr.HTML(0, pictures=example_buttons(first), elem_id="examples", **part("choices"))
+        with gr.Row(elem_classes="sources"):
+            self.picture = gr.UploadButton("Your own picture", size="sm", elem_id="own-picture", min_width=100)
+            self.mask_file = gr.UploadButton("Mask file", size="sm", elem_id="mask-file", min_width=80)
+            self.blank = gr.Button("Draw a digit", size="sm", elem_id="blank", min_width=80, visible=draws(first))
         self.painter = gr.HTML(
-            **painter_props(first, target),
-            html_template=(HERE / "painter.html").read_text(encoding="utf-8"),
-            js_on_load=(HERE / "painter.js").read_text(encoding="utf-8"),
-            elem_id="painter",
+            **painter_props(first, first_target(first)), elem_id="painter", **part("painter"), min_height=320
         )
-        with gr.Row(elem_classes="occlusions"):
-            self.occlusions = {title: gr.Button(title.capitalize(), size="sm") for title in STANDARD}
 
-    def _add_drawing_column(self, first: LoadedModel) -> None:
-        with gr.Row():
-            strategy = gr.Dropdown(STRATEGIES, value="auto", label="Strategy", elem_id="strategy", min_width=220)
-            self.order = gr.Dropdown(order_choices(first), value="best", label="Order", elem_id="order", min_width=220)
-        with gr.Row():
-            count = gr.Slider(1, 16, value=6, step=1, label="Completions", elem_id="count")
-            temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
-            seed = gr.Number(0, precision=0, label="Seed", min_width=90)
+    def _add_choices(self, first: LoadedModel) -> None:
+        count = gr.Slider(1, 16, value=6, step=1, label="Completions", elem_id="count")
+        with gr.Accordion("More settings", open=False, elem_id="settings"):
+            with gr.Group(visible=not first.any_size) as self.ways_group:
+                strategy = gr.Dropdown(STRATEGIES, value="auto", label="Strategy", elem_id="strategy")
+                self.order = gr.Dropdown(
+                    order_choices(first), value="best", label="Order", elem_id="order", min_width=200
+                )
+            with gr.Row():
+                temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
+                seed = gr.Number(0, precision=0, label="Seed", min_width=90)
+            self.compare = gr.Button("Compare all ways to complete it", size="sm", elem_id="compare")
         self.choices = [strategy, self.order, count, temperature, seed]
         # A slider takes a value in its range when its box is left: a change event, and no input event.
         self.choice_events = [strategy.input, self.order.input, count.change, temperature.change, seed.input]
-        self.panel = DrawPanel("Complete", HINT)
 
     def _connect(self) -> None:
-        on = partial(answer_at_once, self.panel.line)
-        shown = [self.target, self.painter, self.panel.pictures]
-        rows = [self.one_size_row, self.own_size_row, *self.own_size.outputs]
-        on(self.name.input, self.choose_model, [self.name], [*shown, self.examples, self.order, *rows])
+        on, panel = partial(answer_at_once, self.panel.line), self.panel
+        self.shown = shown = [self.target, self.painter, self.examples, *panel.shown]
+        whole = [*shown, self.model, self.order, self.ways_group, self.blank]
+        on(self.model.input, self.choose_model, [self.model, self.target, self.painter], whole)
         on(self.examples.input, self.choose_example, [self.examples, self.target], shown)
-        on(self.picture.upload, self.choose_picture, [self.picture, self.target], shown)
-        on(self.mask_file.upload, self.choose_mask, [self.mask_file, self.target, *self.choices], shown[:2])
+        on(self.picture.upload, self.choose_picture, [self.picture, self.target], whole)
+        on(self.blank.click, self.choose_blank, [self.target], shown)
+        asked, masked = [self.target, self.painter, *self.choices], [self.target, self.painter, panel.earlier]
+        sent = [self.mask_file, panel.drawn, self.target, *self.choices]
+        on(self.mask_file.upload, self.choose_mask, sent, masked)
         for title, button in self.occlusions.items():
-            on(button.click, partial(self.choose_occlusion, title), [self.target, *self.choices], [self.painter])
-        asked = [self.target, self.painter, *self.choices]
-        on([self.painter.input, *self.choice_events], self.forecast, asked, [])
-        self.panel.draw(self.request, asked)
+            on(button.click, partial(self.choose_occlusion, title), [panel.drawn, *asked], masked)
+        on([self.painter.input, *self.choice_events], self.forecast, [panel.drawn, *asked], [panel.earlier])
+        on(panel.further.click, self.go_on, panel.state, shown)
+        panel.draw(panel.go, self.request, asked)
+        panel.draw(self.compare, self.request, asked, lambda request, progress: compare(request, self.models, progress))
+        panel.connect_cancel()
 
-    def choose_model(self, name: str) -> dict[Any, Any]:
-        loaded = self.models[name]
-        any_size = isinstance(loaded.model, InpaintingRNN)
-        rows = {self.one_size_row: gr.Row(visible=not any_size), self.own_size_row: gr.Row(visible=any_size)}
-        if any_size:
-            return {**rows, **self.own_size.begin(loaded), self.panel.line: ""}
+    def choose_model(self, name: str, target: Target, text: object) -> dict[Any, Any]:
+        """Show the same picture for another model if it can complete it, else the model's first example."""
+        loaded, before = self.models[name], self.models[target.model]
+        if loaded.form == before.form and not loaded.any_size:
+            return {**self._show_model(loaded, replace(target, model=name)), self.painter: text}
+        if target.path:
+            with suppress(UserError):
+                return self._show_model(loaded, Target.upload(loaded, target.path))
+        return self._show_model(loaded, first_target(loaded))
+
+    def _show_model(self, loaded: LoadedModel, target: Target) -> dict[Any, Any]:
         return {
-            **rows,
-            **self._show(loaded, first_target(loaded)),
-            self.examples: gr.HTML(strip=example_buttons(loaded)),
+            **self.show(target),
+            self.model: loaded.name,
+            self.examples: gr.HTML(0 if target.words == "an example" else -1, pictures=example_buttons(loaded)),
             self.order: gr.Dropdown(choices=order_choices(loaded), value="best"),
+            self.ways_group: gr.Group(visible=not loaded.any_size),
+            self.blank: gr.Button(visible=draws(loaded)),
         }
 
     def choose_example(self, number: Any, target: Target) -> dict[Any, Any]:
         loaded = self.models[target.model]
         check_number("number of the example", number, 0, len(loaded.examples) - 1)
-        return self._show(loaded, Target(loaded.name, loaded.examples[number]))
+        shown = self.show(Target.example(loaded, number))
+        del shown[self.examples]  # another one may have been clicked meanwhile, and counts
+        return shown
+
+    def choose_blank(self, target: Target) -> dict[Any, Any]:
+        shown = self.show(Target.blank(self.models[target.model]), tool="2")
+        return {**shown, self.panel.line: DRAW}
 
     def choose_picture(self, file: dict[str, Any], target: Target) -> dict[Any, Any]:
+        """Show a visitor's picture. One in colour, for a model of grey images, goes to the model of photographs."""
+        loaded, path = self.models[target.model], file["path"]
+        other = None if loaded.any_size or PHOTOS not in self.models.names else self.models[PHOTOS]
+        if other and loaded.model.shape[0] == 1 and tint_of(to_tensor(open_picture(path, MAX_PIXELS))) > TINT:
+            shown = self._show_model(other, Target.upload(other, path))
+            words = (
+                f"{loaded.name} is for grey images, so model {PHOTOS} was chosen for your picture, which is in colour. "
+            )
+            return {**shown, self.panel.line: words + shown[self.panel.line]}
+        shown = self.show(Target.upload(loaded, path))
+        if other:
+            shown[self.panel.line] += f" If it is a photograph, choose model {PHOTOS} above."
+        return shown
+
+    def go_on(self, drawn: Drawn, chosen: int) -> dict[Any, Any]:
+        """Take an answer as the picture, of which nothing is hidden."""
+        answer, words = drawn.answers[chosen], f"the completed picture ({drawn.answers[chosen].words})"
+        return self.show(drawn.request.target.with_image(answer.image, answer.full_size(), words))
+
+    def show(self, target: Target, tool: str = "1") -> dict[Any, Any]:
+        """Show a new target, its mask if it has one, and no answers."""
         loaded = self.models[target.model]
-        return self._show(loaded, Target.upload(loaded, file["path"]))
+        height, width = (target.own.picture if target.own else target.image).shape[1:]
+        words = f"{target.words[0].upper()}{target.words[1:]}, {width:,}x{height:,} pixels"
+        if not loaded.any_size and target.own and target.own.changed:
+            words += f", brought to the model's {loaded.form}; the completions are pasted back into it"
+        elif loaded.any_size and target.own:
+            grey = "" if len(target.own.picture) == loaded.model.shape[0] else ", in colour, and saved as grey"
+            words += f", completed at its own size{grey}"
+        hidden = "" if target.mask is None else f" {int(target.mask.sum()):,} pixels are hidden."
+        painter = gr.HTML(**painter_props(loaded, target, tool))
+        line = f"{words}.{hidden or f' {HINT}'}"
+        return {
+            self.target: target, self.painter: painter, self.examples: gr.HTML(-1), self.panel.line: line,
+            **self.panel.show_nothing(),
+        }  # fmt: skip
 
-    def _show(self, loaded: LoadedModel, target: Target) -> dict[Any, Any]:
-        """Show a new target, and its mask if it has one."""
-        size = describe(loaded.model.shape, loaded.model.levels)
-        words = f"{loaded.name}: {describe_model(loaded.model)}; {size}."
-        if target.own and target.own.changed:
-            height, width = target.own.picture.shape[1:]
-            words = f"Your picture of {width}x{height} pixels is brought to the model's {size}; "
-            words += "the completions are pasted back into it."
-        painter = gr.HTML(**painter_props(loaded, target))
-        return {self.target: target, self.painter: painter, self.panel.line: words, self.panel.pictures: ""}
-
-    def choose_mask(self, file: dict[str, Any], target: Target, *choices: Any) -> dict[Any, Any]:
+    def choose_mask(self, file: dict[str, Any], drawn: Drawn | None, target: Target, *choices: Any) -> dict[Any, Any]:
         target = target.with_mask_file(file["path"])
-        answer = self.forecast(target, target.painted, *choices)
-        return {self.target: target, self.painter: target.painted, **answer}
+        answer = self.forecast(drawn, target, target.painted, *choices)
+        return {**answer, self.target: target, self.painter: target.painted}
 
-    def choose_occlusion(self, title: str, target: Target, *choices: Any) -> dict[Any, Any]:
-        mask = mask_to_text(standard_mask(title, *self.models[target.model].model.shape[1:], choices[-1]))
-        return {self.painter: mask, **self.forecast(target, mask, *choices)}
+    def choose_occlusion(
+        self, title: str, drawn: Drawn | None, target: Target, text: object, *choices: Any
+    ) -> dict[Any, Any]:
+        """Hide what an occlusion hides; what was drawn in white and black outside of it stays."""
+        states = painted.from_text(text, *target.image.shape[1:])
+        hidden = standard_mask(title, states.shape[0], states.shape[1], choices[-1])
+        text = painted.to_text(states.where(states > 1, 0).masked_fill(hidden, painted.STATES.index("h")))
+        target = replace(target, mask=None)  # of which parts of pixels a mask file had hidden
+        return {self.target: target, self.painter: text, **self.forecast(drawn, target, text, *choices)}
 
-    def forecast(self, target: Target, mask: object, *choices: Any) -> dict[Any, Any]:
-        """Say how the painted mask will be completed."""
-        hidden = mask_from_text(mask, *target.image.shape[1:])
-        painted = bool(hidden.any())
-        return {self.panel.line: self.request(target, mask, *choices).forecast if painted else HINT}
+    def forecast(self, drawn: Drawn | None, *asked: Any) -> dict[Any, Any]:
+        """Say how what is painted will be completed, and that what was drawn is of an earlier choice."""
+        try:
+            words = self.request(*asked).forecast
+        except NothingHidden:
+            words = HINT
+        return {self.panel.line: words, self.panel.earlier: EARLIER if drawn else ""}
 
-    def request(self, target: Target, mask: object, *choices: Any) -> Request:
-        """The request to complete the target under a mask of the painter."""
-        hidden = mask_from_text(mask, *target.image.shape[1:])
-        return Request(self.models[target.model], target, hidden, *choices)
+    def request(self, target: Target, text: object, *choices: Any) -> Request:
+        """The request to complete the target under what is painted."""
+        loaded = self.models[target.model]
+        states = painted.from_text(text, *target.image.shape[1:])
+        target, hidden = target.after_painting(states, loaded.model.levels)
+        return Request(loaded, target, hidden, *choices)
 
 
 def first_target(loaded: LoadedModel) -> Target:
     """The first example, with its bottom half hidden."""
-    return Target(loaded.name, loaded.examples[0], mask=standard_mask("bottom half", *loaded.model.shape[1:], seed=0))
+    target = Target.example(loaded, 0)
+    size = (target.own.picture if target.own else target.image).shape[1:]
+    return replace(target, mask=standard_mask("bottom half", size[0], size[1], 0))
 
 
 def example_buttons(loaded: LoadedModel) -> str:
@@ -163,12 +216,19 @@ def example_buttons(loaded: LoadedModel) -> str:
     return f'<div class="choices" role="group" aria-label="examples {loaded.source}">{"".join(buttons)}</div>'
 
 
-def painter_props(loaded: LoadedModel, target: Target) -> dict[str, Any]:
-    """The properties of the painter, see painter.js. Its mask does not change if the target has none."""
-    rows, columns = loaded.model.shape[1:]
+def draws(loaded: LoadedModel) -> bool:
+    """Whether one can draw in white and black on the model's images."""
+    return not loaded.any_size and loaded.model.shape[0] == 1
+
+
+def painter_props(loaded: LoadedModel, target: Target, tool: str = "1") -> dict[str, Any]:
+    """The properties of the painter, see painter.js."""
+    rows, columns = target.image.shape[1:]
     props = {"picture": url(as_rgb(target.image, loaded.model.levels)), "rows": rows, "columns": columns}
-    return props if target.mask is None else {**props, "value": target.painted}
+    value = target.painted or f"{rows * columns}."
+    return {**props, "value": value, "draws": draws(loaded) and target.own is None, "tool": tool}
 
 
 def order_choices(loaded: LoadedModel) -> list[tuple[str, Any]]:
-    return [("best for the mask", "best"), *((name, index) for index, name in enumerate(loaded.order_names))]
+    names = enumerate(loaded.order_names)
+    return [("best for what is hidden", "best"), *((f"{name}", index) for index, name in names)]

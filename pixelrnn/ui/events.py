@@ -4,15 +4,23 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from pixelrnn.completion.fill import Progress
 from pixelrnn.errors import UserError, notes_to
+from pixelrnn.figures.animation import save_animation
+from pixelrnn.ui import drawn as drawing
 from pixelrnn.ui import views
-from pixelrnn.ui.views import IMAGES, DrawSession, Way
+from pixelrnn.ui.drawn import Drawn
+from pixelrnn.ui.request import Request, check_number
+from pixelrnn.ui.session import DrawSession
 
+HERE = Path(__file__).parent
 KEPT = 600  # seconds that a file stays in the temporary folder, about
+EARLIER = '<p class="note earlier">These are of what was hidden and chosen before.</p>'
 
 # Of events that come while one is answered, the last one counts. The tabs check what a browser sends: Gradio's own check
 # (preprocess) fails if a box is empty.
@@ -24,6 +32,12 @@ QUIET: dict[str, Any] = {
 }
 QUICK: dict[str, Any] = {"queue": False, **QUIET}
 ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1, **QUIET}
+
+
+def part(name: str) -> dict[str, Any]:
+    """The template of a component of ours, and its program: name.html and name.js."""
+    html, program = ((HERE / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "js"))
+    return {"html_template": html, "js_on_load": program}
 
 
 def answer_at_once(
@@ -39,67 +53,160 @@ def answer_at_once(
             with notes_to(lambda text: notes.append(f"{text}.")):
                 answer = function(*values)
         except UserError as error:
-            return {line: views.line(str(error), "wrong")}
+            return {line: views.mistake(error)}
         return {**answer, line: views.line(" ".join([answer[line], *notes]))}
 
     gr.on(events, answer, [*inputs], [line, *outputs], **QUICK)
 
 
 class DrawPanel:
-    """The part of a tab that draws: the buttons to start and cancel, the line, the pictures and the files."""
+    """The part of a tab that draws: the buttons to start and cancel, the line, and what was drawn, to look at and to save."""
 
     def __init__(self, verb: str, hint: str, prefix: str = ""):
-        self.session = gr.State(DrawSession())
-        with gr.Row():
-            self.go = gr.Button(verb, variant="primary", elem_id=f"{prefix}go")
-            self.cancel = gr.Button("Cancel", elem_id=f"{prefix}cancel")
+        self.prefix, self.hint = prefix, hint
+        self.session, self.drawn, self.chosen = gr.State(DrawSession()), gr.State(), gr.State(0)
+        with gr.Row(elem_classes="go"):
+            self.go = gr.Button(verb, variant="primary", elem_id=f"{prefix}go", min_width=120)
+            self.cancel = gr.Button("Cancel", elem_id=f"{prefix}cancel", min_width=80, interactive=False)
         self.line = gr.HTML(views.line(hint), elem_id=f"{prefix}line")
-        self.pictures = gr.HTML(elem_id=f"{prefix}pictures")
-        self.files = gr.DownloadButton(
-            "Download the PNGs and the JSON", interactive=False, size="sm", elem_id=f"{prefix}files"
-        )
+
+    def add_results(self) -> None:
+        """Add the components that show what was drawn."""
+        prefix = self.prefix
+        self.earlier = gr.HTML(elem_id=f"{prefix}earlier")
+        self.pictures = gr.HTML(0, pictures="", elem_id=f"{prefix}pictures", **part("choices"))
+        with gr.Column(visible="hidden", elem_id=f"{prefix}chosen") as self.chosen_column:
+            nothing: dict[str, Any] = {
+                "before": "",
+                "after": "",
+                "steps": "",
+                "words": "",
+                "columns": 1,
+                "rows": 1,
+                "command": "",
+            }
+            self.player = gr.HTML("stop", elem_id=f"{prefix}player", **part("player"), **nothing)
+            self.pasted = gr.HTML(elem_id=f"{prefix}pasted")
+            with gr.Row(elem_classes="saves"):
+                self.further = gr.Button(
+                    "Go on from this picture", size="sm", elem_id=f"{prefix}further", min_width=120
+                )
+                self.file = gr.DownloadButton("Save it (PNG)", elem_id=f"{prefix}file", size="sm", min_width=120)
+                self.gif = gr.Button("Save the replay (GIF)", size="sm", elem_id=f"{prefix}gif", min_width=120)
+                self.gif_file = gr.DownloadButton("GIF", elem_id=f"{prefix}gif-file", elem_classes="unseen")
+                self.files = gr.DownloadButton("Save all (ZIP)", elem_id=f"{prefix}files", size="sm", min_width=120)
+        self.maps = gr.HTML(elem_id=f"{prefix}maps")
+        self.shown = [
+            self.maps,
+            self.pictures,
+            self.earlier,
+            self.drawn,
+            *self._of_choice,
+            self.files,
+            self.chosen_column,
+        ]
+        on_choice = [self.pictures, self.drawn]
+        self.pictures.input(self.choose, on_choice, self._of_choice, **QUICK)
+        made = self.gif.click(self.animate, [self.drawn, self.chosen], self.gif_file, **QUICK)
+        made.then(None, js=f"() => document.querySelector('#{prefix}gif-file').click()")
+
+    @property
+    def state(self) -> list[Any]:
+        """What was drawn, and the number of the answer that is enlarged."""
+        return [self.drawn, self.chosen]
+
+    @property
+    def _of_choice(self) -> list[Any]:
+        return [self.player, self.pasted, self.file, self.chosen]
 
     def draw(
         self,
-        request: Callable[..., Any],
+        button: gr.Button,
+        request: Callable[..., Request],
         inputs: Sequence[Any],
-        way: Way = IMAGES,
-        show: Callable[[Any], dict[Any, Any]] = lambda drawn: {},
-        more: Sequence[Any] = (),
+        how: Callable[[Request, Progress], Drawn] = drawing.draw,
     ) -> None:
-        """Draw what request() returns for the inputs' values, each time the visitor clicks the first button.
-
-        show() returns new values of the components `more` for what is drawn, and for None when a draw begins."""
-        outputs = [self.line, self.pictures, self.files, *more]
+        """Draw what request() returns for the inputs' values, each time the visitor clicks the button."""
+        outputs = [self.line, self.cancel, *self.shown]
 
         def begin(session: DrawSession) -> dict[Any, Any]:
             session.cancelled = True  # the draw before
             line = views.line("Waiting for its turn.", "working")
-            files = gr.DownloadButton(value=None, interactive=False)
-            return {self.line: line, self.pictures: "", self.files: files, self.session: DrawSession(), **show(None)}
+            shown = {self.line: line, self.cancel: gr.Button(interactive=True), self.session: DrawSession()}
+            return {**shown, **self.show_nothing()}
 
         def draw(session: DrawSession, *values: Any) -> Iterator[dict[Any, Any]]:
-            for view in views.watch(lambda: request(*values), session, way):
+            for view in views.watch(lambda: request(*values), how, session):
                 shown: dict[Any, Any] = {self.line: view.line}
                 if view.pictures:
-                    shown[self.pictures] = view.pictures
-                if view.archive:
-                    shown[self.files] = gr.DownloadButton(value=save(view.archive, ".zip"), interactive=True)
+                    shown[self.pictures] = gr.HTML(0, pictures=view.pictures)
                 if view.drawn:
-                    shown |= show(view.drawn)
+                    shown |= self.show(view.drawn)
                 yield shown
+            yield {self.cancel: gr.Button(interactive=False)}
 
+        begun = button.click(begin, self.session, [*outputs, self.session], **QUICK)
+        begun.then(draw, [self.session, *inputs], outputs, **ONE_BY_ONE)
+        button.click(
+            None, js=f"() => {{ if (innerWidth < 700) document.querySelector('#{self.prefix}line').scrollIntoView(); }}"
+        )
+
+    def connect_cancel(self) -> None:
         def cancel(session: DrawSession) -> None:
             session.cancelled = True
 
-        begun = self.go.click(begin, self.session, [*outputs, self.session], **QUICK)
-        begun.then(draw, [self.session, *inputs], outputs, **ONE_BY_ONE)
         self.cancel.click(cancel, self.session, **QUICK)
 
+    def show_nothing(self) -> dict[Any, Any]:
+        """Clear what was drawn, which belongs to another picture."""
+        return {
+            self.pictures: gr.HTML(pictures=""), self.maps: "", self.earlier: "", self.drawn: None, self.chosen: 0,
+            self.files: gr.DownloadButton(value=None), self.chosen_column: gr.Column(visible="hidden"),
+        }  # fmt: skip
 
-def save(data: bytes, suffix: str) -> str:
-    """Save a file in Gradio's own folder, where it makes no copy and removes the file after KEPT seconds."""
-    folder = os.environ["GRADIO_TEMP_DIR"]
-    with tempfile.NamedTemporaryFile(prefix="pixelrnn-", suffix=suffix, dir=folder, delete=False) as file:
-        file.write(data)
-    return file.name
+    def show(self, drawn: Drawn) -> dict[Any, Any]:
+        """Show what was drawn, and its first answer enlarged."""
+        return {
+            self.drawn: drawn,
+            self.maps: views.maps(drawn),
+            self.files: gr.DownloadButton(value=save(drawn.archive(), "completions.zip")),
+            self.chosen_column: gr.Column(visible=True),
+            **self._show_answer(drawn, 0, play=True),
+        }
+
+    def choose(self, number: Any, drawn: Drawn | None) -> dict[Any, Any]:
+        """Show the answer that was clicked."""
+        if drawn is None:
+            return {self.chosen: 0}
+        check_number("number of the picture", number, 0, len(drawn.answers) - 1)
+        return self._show_answer(drawn, number)
+
+    def _show_answer(self, drawn: Drawn, number: int, play: bool = False) -> dict[Any, Any]:
+        whole = drawing.png(drawn.answers[number].full_size())
+        own = drawn.request.target.own if not drawn.request.loaded.any_size else None
+        pasted = views.figure(whole, "in your picture", below=True) if own and own.resized else ""
+        player = gr.HTML(**views.player_props(drawn, number, play))
+        return {
+            self.player: player,
+            self.pasted: pasted,
+            self.file: gr.DownloadButton(value=save(whole, "completion.png")),
+            self.chosen: number,
+        }
+
+    def animate(self, drawn: Drawn, number: int) -> Any:
+        """The replay of the chosen answer as a GIF file."""
+        answer, path = drawn.answers[number], place("completion.gif")
+        times = answer.steps / answer.steps.max()
+        save_animation(answer.image[None, None], times[None], drawn.request.loaded.model.levels, path)
+        return gr.DownloadButton(value=str(path))
+
+
+def place(name: str) -> Path:
+    """A place for a file of this name in Gradio's own folder, where it makes no copy and removes the file after KEPT seconds."""
+    return Path(tempfile.mkdtemp(prefix="pixelrnn-", dir=os.environ["GRADIO_TEMP_DIR"])) / name
+
+
+def save(data: bytes, name: str) -> str:
+    """Save a file at such a place."""
+    (path := place(name)).write_bytes(data)
+    return str(path)

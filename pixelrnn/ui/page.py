@@ -1,4 +1,4 @@
-"""The page and its three tabs, of which two are here: draw images from scratch, and follow an ordering."""
+"""The page and its three tabs, of which one is here: follow an ordering."""
 
 import math
 import time
@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from torch import Tensor
 
 from pixelrnn import figures
 from pixelrnn import ordering as orderings
 from pixelrnn.errors import UserError
 from pixelrnn.ui import views
-from pixelrnn.ui.complete_tab import CompleteTab
-from pixelrnn.ui.events import KEPT, QUICK, QUIET, DrawPanel, answer_at_once
-from pixelrnn.ui.request import MAX_IMAGES, LoadedModel, ModelCatalog, Request, Target, check_number
+from pixelrnn.ui.complete_tab import CompleteTab, first_target
+from pixelrnn.ui.drawn import Drawn
+from pixelrnn.ui.events import KEPT, QUICK, QUIET, answer_at_once
+from pixelrnn.ui.request import LoadedModel, ModelCatalog, Target, check_number
+from pixelrnn.ui.sample_tab import SampleTab
 
 # System fonts: the page asks no other host for anything.
 THEME = gr.themes.Base(
@@ -35,49 +36,43 @@ CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 def build(models: ModelCatalog) -> gr.Blocks:
-    """Build the page for these models."""
+    """Build the page for these models. The tabs share the model and the picture."""
+    first = models[models.first]
     with gr.Blocks(title="pixelrnn", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.Markdown(
             "# pixelrnn\nPaint over a part of an image. The network draws it again, pixel by pixel, from the pixels that it "
             "can see. Nothing leaves this machine.",
             elem_classes="intro",
         )
-        with gr.Tab("Complete", id="complete"):
-            CompleteTab(models)
-        with gr.Tab("Sample", id="sample"):
-            sample_tab(models)
-        with gr.Tab("Orderings", id="orderings"):
-            OrderingsTab(models)
+        model = gr.Dropdown(models.titles, value=first.name, label="Model", elem_id="model")
+        target = gr.State(first_target(first))
+        with gr.Tabs() as tabs:
+            with gr.Tab("Complete", id="complete"):
+                complete = CompleteTab(models, model, target)
+            with gr.Tab("Sample", id="sample"):
+                sample = SampleTab(models, target)
+            with gr.Tab("Orderings", id="orderings") as tab:
+                orderings_tab = OrderingsTab(models, target)
+
+        def take(drawn: Drawn, chosen: int) -> dict[Any, Any]:
+            return {**complete.go_on(drawn, chosen), tabs: gr.Tabs(selected="complete")}
+
+        taken = [*complete.shown, tabs]
+        answer_at_once(complete.panel.line, sample.panel.further.click, take, sample.panel.state, taken)
+        model.change(sample.panel.show_nothing, None, sample.panel.shown, **QUICK)
+        answer_at_once(orderings_tab.line, tab.select, orderings_tab.choose, [target], orderings_tab.outputs)
+        answer_at_once(orderings_tab.line, model.change, orderings_tab.choose, [target], orderings_tab.outputs)
     return page
-
-
-def sample_tab(models: ModelCatalog) -> None:
-    with gr.Row():
-        name = gr.Dropdown(models.names, value=models.first, label="Model", elem_id="sample-model")
-        count = gr.Slider(1, MAX_IMAGES, value=16, step=1, label="Images", elem_id="sample-count")
-        temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
-        seed = gr.Number(0, precision=0, label="Seed", min_width=90)
-    panel = DrawPanel("Sample", "Draws images from scratch: everything is hidden.", "sample-")
-
-    def request(name: str, *choices: Any) -> Request:
-        blank = Target(name, torch.zeros(models[name].model.shape, dtype=torch.uint8))
-        return Request(
-            models[name], blank, torch.ones(blank.image.shape[1:], dtype=torch.bool), "auto", "best", *choices
-        )
-
-    panel.draw(request, [name, count, temperature, seed])
 
 
 class OrderingsTab:
     """The third tab: the path of an ordering through an image, and what a model has seen at a step."""
 
-    def __init__(self, models: ModelCatalog):
+    def __init__(self, models: ModelCatalog, target: gr.State):
         self.models, first = models, models[models.first]
         pixels = first.model.pixels
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
-                self.name = gr.Dropdown(models.names, value=first.name, label="Model", elem_id="ordering-model")
-                self.number = gr.Slider(1, len(first.examples), value=1, step=1, label="Example")
                 self.ordering = gr.Dropdown(ordering_choices(first), value=0, label="Ordering", elem_id="ordering")
                 self.transforms = gr.CheckboxGroup(
                     list(orderings.TRANSFORMS), label="Transforms (not for the model's own orderings)"
@@ -87,39 +82,49 @@ class OrderingsTab:
                     play = gr.Button("Play", variant="primary", elem_id="play")
                     pause = gr.Button("Pause", elem_id="pause")
             with gr.Column(scale=6, min_width=320):
-                words, picture = step_view(first, 1, 0, [], pixels // 2)
+                words, picture = step_view(first, first.examples[0], 0, [], pixels // 2)
                 self.line = gr.HTML(views.line(words), elem_id="ordering-line")
                 self.picture = gr.HTML(picture, elem_id="step-picture")
-        chosen: list[Any] = [self.name, self.number, self.ordering, self.transforms, self.step]
-        outputs = [self.picture, self.number, self.ordering, self.step]
-        answer_at_once(self.line, self.name.input, self.choose_model, [self.name], outputs)
+        chosen: list[Any] = [target, self.ordering, self.transforms, self.step]
+        self.outputs = [self.picture, self.ordering, self.step]
         inputs = [component.input for component in chosen[1:]]
         answer_at_once(self.line, inputs, self.show, chosen, [self.picture])
         options = {**QUIET, "trigger_mode": "once", "concurrency_limit": 4}
         playing = play.click(self.play, chosen, [self.step, self.line, self.picture], **options)
         pause.click(None, cancels=[playing], **QUICK)
 
-    def show(self, name: str, *chosen: Any) -> dict[Any, Any]:
-        words, picture = step_view(self.models[name], *chosen)
+    def show(self, target: Target, *chosen: Any) -> dict[Any, Any]:
+        words, picture = step_view(*self._seen(target), *chosen)
         return {self.line: words, self.picture: picture}
 
-    def choose_model(self, name: str) -> dict[Any, Any]:
-        loaded = self.models[name]
+    def _seen(self, target: Target) -> tuple[LoadedModel, Tensor]:
+        """The target's model, and the target in the size of the model's images: of a larger picture the middle, of a smaller one
+        the model's first example in its place."""
+        loaded = self.models[target.model]
+        (_, height, width), image = loaded.model.shape, target.image
+        top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+        if top < 0 or left < 0 or len(image) != loaded.model.shape[0]:
+            return loaded, loaded.examples[0]
+        return loaded, image[:, top : top + height, left : left + width]
+
+    def choose(self, target: Target) -> dict[Any, Any]:
+        """Show the target that was chosen in the first tab."""
+        loaded = self.models[target.model]
         pixels = loaded.model.pixels
         return {
-            **self.show(name, 1, 0, [], pixels // 2),
-            self.number: gr.Slider(maximum=len(loaded.examples), value=1),
+            **self.show(target, 0, [], pixels // 2),
             self.ordering: gr.Dropdown(choices=ordering_choices(loaded), value=0),
             self.step: gr.Slider(maximum=pixels, value=pixels // 2),
         }
 
-    def play(self, name: str, number: Any, ordering: Any, transforms: Any, at: Any) -> Iterator[dict[Any, Any]]:
+    def play(self, target: Target, ordering: Any, transforms: Any, at: Any) -> Iterator[dict[Any, Any]]:
         """Show the steps after this one, or all of them if it is the last."""
         try:
-            last = self.models[name].model.pixels
+            loaded, image = self._seen(target)
+            last = loaded.model.pixels
             check_number("step", at, 0, last)
             for step in [*range(at if at < last else 0, last, max(1, last // FRAMES)), last]:
-                words, picture = step_view(self.models[name], number, ordering, transforms, step)
+                words, picture = step_view(loaded, image, ordering, transforms, step)
                 yield {self.step: step, self.line: views.line(words), self.picture: picture}
                 time.sleep(0.05)
         except UserError as error:
@@ -132,16 +137,14 @@ def ordering_choices(loaded: LoadedModel) -> list[tuple[str, Any]]:
 
 
 def step_view(
-    loaded: LoadedModel, number: Any, ordering: int | str, transforms: Sequence[str], step: Any
+    loaded: LoadedModel, image: Tensor, ordering: int | str, transforms: Sequence[str], step: Any
 ) -> tuple[str, str]:
-    """Show what the model has seen of an example at a step: words, and HTML of a picture.
+    """Show what the model has seen of an image at a step: words, and HTML of a picture.
 
     ordering is an index of the model's own orders, or the name of an ordering, which the transforms change. Raises
     UserError for a value out of range.
     """
-    check_number("number of the example", number, 1, len(loaded.examples))
     check_number("step", step, 0, loaded.model.pixels)
-    image = loaded.examples[number - 1]
     if isinstance(ordering, int):
         check_number("order", ordering, 0, len(loaded.model.orders) - 1)
         order = loaded.model.orders[ordering].cpu()

@@ -1,52 +1,108 @@
-// The painter: an image whose every pixel is a square on the screen, and a mask painted over it, whole pixels at a time.
-// props.picture is the address of a PNG of props.columns x props.rows pixels; props.value the mask, see mask_to_text in request.py.
-const canvas = element.querySelector("canvas");
+// The painter: an image, enlarged or reduced, and what is painted over it, whole pixels at a time.
+// props.picture is the address of a PNG of props.columns x props.rows pixels; props.value is what is painted, see painted.py;
+// props.draws says whether white and black can be drawn; props.tool is the tool that a new image begins with.
+const find = (selector) => element.querySelector(selector);
+const canvas = find("canvas");
+const view = find(".view");
 const pen = canvas.getContext("2d");
 const picture = new Image();
-const before = []; // masks to go back to
-let mask = [];
+const sheet = document.createElement("canvas"); // what is painted, at the size of the image
+const COLOURS = [[0, 0, 0, 0], [237, 140, 51, 219], [255, 255, 255, 255], [0, 0, 0, 255]]; // by the indices in STATES
+const STATES = ".hwb";
+const SMALL = 64; // images of up to so many pixels have a grid and small brushes
+const undone = [];
+const before = []; // paintings to go back to
+let painted = new Uint8Array(0); // indices in STATES
+let known = null; // the last text that came or went
 let brush = 3;
-let hides = true;
+let tool = "1";
+let zoom = 1;
 let at = null; // [column, row] under the pointer
 let painting = false;
-let side = 1; // of a pixel's square
+let side = 1; // of a pixel's square on the canvas, in the screen's pixels
+let grabbed = null; // where the view is moved from
 
-const asText = () => mask.map((hidden) => (hidden ? "1" : "0")).join("");
+const size = () => [Number(props.columns), Number(props.rows)];
+const small = () => Math.max(...size()) <= SMALL;
+
+function asText() {
+  let text = "";
+  for (let i = 0, begin = 0; i < painted.length; i++)
+    if (i + 1 === painted.length || painted[i + 1] !== painted[i]) {
+      text += i + 1 - begin + STATES[painted[i]];
+      begin = i + 1;
+    }
+  return text;
+}
+
+function fromText(text) {
+  const found = new Uint8Array(size()[0] * size()[1]);
+  let i = 0;
+  for (const [, length, state] of (text || "").matchAll(/(\d+)(.)/g)) {
+    found.fill(STATES.indexOf(state), i, i + Number(length));
+    i += Number(length);
+  }
+  return found;
+}
 
 function load() {
-  const next = Array.from(props.value || "", (character) => character === "1");
-  if (mask.length === next.length && asText() !== props.value) before.push(mask);
-  if (mask.length !== next.length) before.length = 0;
-  mask = next;
-  if (picture.src !== props.picture) picture.src = props.picture;
+  const [columns, rows] = size();
+  const fresh = picture.src !== props.picture;
+  if (fresh || props.value !== known || painted.length !== columns * rows) {
+    if (fresh || painted.length !== columns * rows) before.length = undone.length = 0;
+    else remember();
+    painted = fromText(props.value);
+    known = props.value;
+  }
+  if (fresh) {
+    picture.src = props.picture;
+    zoom = 1;
+    tool = props.tool || "1";
+    const sizes = small() ? [1, 2, 3, 5] : [4, 8, 16, 32, 64];
+    brush = tool === "2" ? sizes[1] : sizes[2];
+    find(".sizes").innerHTML = `brush ${sizes.map((n) => `<button type="button" data-brush="${n}" title="${n} pixels wide">${n}</button>`).join("")}`;
+    for (const button of element.querySelectorAll("[data-tool='2'], [data-tool='3']")) button.hidden = !props.draws;
+    for (const button of element.querySelectorAll("[data-tool=move], [data-do=closer], [data-do=farther]")) button.hidden = small();
+  }
+  press();
   fit();
 }
 
 function fit() {
-  const [columns, rows] = [Number(props.columns), Number(props.rows)];
-  const room = Math.min(canvas.parentElement.clientWidth || 320, 560) * devicePixelRatio;
-  side = Math.max(1, Math.floor(room / Math.max(columns, rows)));
-  canvas.width = columns * side;
-  canvas.height = rows * side;
-  canvas.style.width = `${canvas.width / devicePixelRatio}px`; // whole pixels of the screen
+  const [columns, rows] = size();
+  const room = Math.min(view.clientWidth || 320, 560) * devicePixelRatio * zoom;
+  const scale = room / Math.max(columns, rows);
+  side = scale >= 1 ? Math.floor(scale) : 1; // whole squares; a larger image is reduced by the browser
+  [canvas.width, canvas.height] = [columns * side, rows * side];
+  canvas.style.width = `${Math.min(columns * scale, canvas.width) / devicePixelRatio}px`; // whole pixels of the screen
+  canvas.style.imageRendering = scale >= 1 ? "pixelated" : "auto";
+  paintAll();
+}
+
+function paintAll() {
+  const [columns, rows] = size();
+  [sheet.width, sheet.height] = [columns, rows];
+  const values = new ImageData(columns, rows);
+  painted.forEach((state, i) => { if (state) values.data.set(COLOURS[state], 4 * i); });
+  sheet.getContext("2d").putImageData(values, 0, 0);
   draw();
 }
 
 function draw() {
-  const columns = Number(props.columns);
   pen.imageSmoothingEnabled = false;
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  pen.fillStyle = "rgba(237, 140, 51, 0.86)";
-  mask.forEach((hidden, i) => {
-    if (hidden) pen.fillRect((i % columns) * side, Math.floor(i / columns) * side, side, side);
-  });
-  pen.fillStyle = "rgba(128, 128, 128, 0.35)";
-  for (let x = side; x < canvas.width; x += side) pen.fillRect(x, 0, 1, canvas.height);
-  for (let y = side; y < canvas.height; y += side) pen.fillRect(0, y, canvas.width, 1);
-  if (at) {
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  if (picture.complete && picture.naturalWidth) pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  pen.drawImage(sheet, 0, 0, canvas.width, canvas.height);
+  if (small()) {
+    pen.fillStyle = "rgba(128, 128, 128, 0.35)";
+    for (let x = side; x < canvas.width; x += side) pen.fillRect(x, 0, 1, canvas.height);
+    for (let y = side; y < canvas.height; y += side) pen.fillRect(0, y, canvas.width, 1);
+  }
+  if (at && tool !== "move") {
     const [left, top] = corner(at);
-    for (const [width, colour] of [[4, "white"], [2, hides ? "#b3261e" : "#1e6fb3"]]) { // seen on whatever lies below
-      pen.lineWidth = width * devicePixelRatio;
+    const unit = canvas.width / (parseFloat(canvas.style.width) || canvas.width); // so that the frame is seen if all is reduced
+    for (const [width, colour] of [[4, "white"], [2, tool === "1" ? "#b3261e" : "#1e6fb3"]]) { // seen on whatever lies below
+      pen.lineWidth = width * unit;
       pen.strokeStyle = colour;
       pen.strokeRect(left * side, top * side, brush * side, brush * side);
     }
@@ -55,48 +111,80 @@ function draw() {
 
 const corner = ([column, row]) => [column - Math.floor((brush - 1) / 2), row - Math.floor((brush - 1) / 2)];
 
-function dab(place) {
+function dab(place, values) {
+  const [columns, rows] = size();
   const [left, top] = corner(place);
-  for (let row = Math.max(0, top); row < Math.min(Number(props.rows), top + brush); row++)
-    for (let column = Math.max(0, left); column < Math.min(Number(props.columns), left + brush); column++)
-      mask[row * Number(props.columns) + column] = hides;
+  for (let row = Math.max(0, top); row < Math.min(rows, top + brush); row++)
+    for (let column = Math.max(0, left); column < Math.min(columns, left + brush); column++) {
+      const [x, y] = [column - left + 0.5 - brush / 2, row - top + 0.5 - brush / 2];
+      if (brush > 5 && x * x + y * y > (brush * brush) / 4) continue; // large brushes are round
+      painted[row * columns + column] = Number(tool);
+      if (values) values.data.set(COLOURS[Number(tool)], 4 * (row * columns + column));
+    }
 }
 
 function stroke(from, to) {
+  const [columns, rows] = size();
   const steps = Math.max(Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1]), 1);
-  for (let i = 0; i <= steps; i++)
-    dab([0, 1].map((axis) => Math.round(from[axis] + ((to[axis] - from[axis]) * i) / steps)));
+  const pen = sheet.getContext("2d", { willReadFrequently: true });
+  const values = pen.getImageData(0, 0, columns, rows);
+  const each = Math.max(1, Math.floor(brush / 4)); // large brushes overlap anyway
+  for (let i = 0; i < steps; i += each)
+    dab([0, 1].map((axis) => Math.round(from[axis] + ((to[axis] - from[axis]) * i) / steps)), values);
+  dab(to, values);
+  pen.putImageData(values, 0, 0);
 }
 
 function place(event) {
   const box = canvas.getBoundingClientRect();
+  const [columns, rows] = size();
   return [
-    Math.floor(((event.clientX - box.left) / box.width) * Number(props.columns)),
-    Math.floor(((event.clientY - box.top) / box.height) * Number(props.rows)),
+    Math.floor(((event.clientX - box.left) / box.width) * columns),
+    Math.floor(((event.clientY - box.top) / box.height) * rows),
   ];
 }
 
+function remember() {
+  before.push(painted.slice());
+  if (before.length > 100) before.shift();
+  undone.length = 0;
+}
+
 function send() {
-  props.value = asText();
+  known = props.value = asText();
   trigger("input");
+}
+
+function go(from, to) {
+  if (!from.length) return;
+  to.push(painted);
+  painted = from.pop();
+  paintAll();
+  send();
 }
 
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button) return;
   canvas.setPointerCapture(event.pointerId);
-  before.push([...mask]);
+  if (tool === "move") {
+    grabbed = [event.clientX + view.scrollLeft, event.clientY + view.scrollTop];
+    return;
+  }
+  remember();
   painting = true;
   at = place(event);
-  dab(at);
+  stroke(at, at);
   draw();
 });
 canvas.addEventListener("pointermove", (event) => {
+  if (grabbed) view.scrollTo(grabbed[0] - event.clientX, grabbed[1] - event.clientY);
   const to = place(event);
   if (painting) stroke(at, to);
   at = to;
   draw();
 });
 const lift = () => {
+  grabbed = null;
   if (!painting) return;
   painting = false;
   send();
@@ -120,41 +208,87 @@ canvas.addEventListener("keydown", (event) => {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in moves) {
     const [column, row] = at || [0, 0];
-    const [right, down] = moves[event.key];
-    at = [
-      Math.min(Math.max(column + right, 0), Number(props.columns) - 1),
-      Math.min(Math.max(row + down, 0), Number(props.rows) - 1),
-    ];
+    const [right, down] = moves[event.key].map((way) => way * (small() ? 1 : brush));
+    at = [Math.min(Math.max(column + right, 0), size()[0] - 1), Math.min(Math.max(row + down, 0), size()[1] - 1)];
   } else if (event.key === " ") {
-    before.push([...mask]);
-    dab(at || [0, 0]);
+    if (tool === "move") return;
+    remember();
+    stroke(at || [0, 0], at || [0, 0]);
     send();
   } else return;
   event.preventDefault();
   draw();
 });
 
+function press() {
+  for (const button of element.querySelectorAll("[data-brush]")) button.setAttribute("aria-pressed", Number(button.dataset.brush) === brush);
+  for (const button of element.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  canvas.style.cursor = tool === "move" ? "grab" : "crosshair";
+}
+
 element.addEventListener("click", (event) => {
-  const { brush: size, hides: hide, undo, whole } = event.target.dataset || {};
-  if (size) brush = Number(size);
-  if (hide) hides = hide === "1";
-  if (undo && before.length) {
-    mask = before.pop();
+  const { brush: wide, tool: chosen, do: what } = event.target.dataset || {};
+  if (wide) brush = Number(wide);
+  if (chosen) tool = chosen;
+  if (what === "undo") go(before, undone);
+  if (what === "redo") go(undone, before);
+  if (what === "invert" || what === "clear") {
+    remember();
+    painted = painted.map((state) => (state > 1 ? state : what === "invert" ? 1 - state : 0));
+    paintAll();
     send();
   }
-  if (whole) {
-    before.push([...mask]);
-    mask = mask.map((hidden) => (whole === "invert" ? !hidden : false));
-    send();
+  if (what === "closer" || what === "farther") {
+    const middle = [view.scrollLeft + view.clientWidth / 2, view.scrollTop + view.clientHeight / 2].map((x) => x / zoom);
+    zoom = Math.min(8, Math.max(1, what === "closer" ? 2 * zoom : zoom / 2));
+    fit();
+    view.scrollTo(middle[0] * zoom - view.clientWidth / 2, middle[1] * zoom - view.clientHeight / 2);
   }
-  for (const button of element.querySelectorAll("[data-brush]"))
-    button.setAttribute("aria-pressed", Number(button.dataset.brush) === brush);
-  for (const button of element.querySelectorAll("[data-hides]"))
-    button.setAttribute("aria-pressed", (button.dataset.hides === "1") === hides);
+  press();
   draw();
 });
 
+// Anywhere on the page: Ctrl+Z and Ctrl+Y, and a picture that is pasted or dropped, which goes to the button of its kind.
+const shown = () => element.isConnected && element.checkVisibility();
+
+document.addEventListener("keydown", (event) => {
+  const key = event.key.toLowerCase();
+  if (!shown() || !(event.ctrlKey || event.metaKey) || !"zy".includes(key) || event.target.matches("input, textarea")) return;
+  event.preventDefault();
+  key === "z" && !event.shiftKey ? go(before, undone) : go(undone, before);
+});
+
+function receive(files, button) {
+  const picture = [...files].find((file) => file.type.startsWith("image/"));
+  let input = document.querySelector(button); // Gradio puts the input for the file before its button
+  while (input && !input.matches("input[type=file]")) input = input.previousElementSibling;
+  if (!picture || !input) return false;
+  const sent = new DataTransfer();
+  sent.items.add(picture);
+  input.files = sent.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+  return true;
+}
+
+document.addEventListener("paste", (event) => {
+  if (shown() && receive(event.clipboardData.files, "#own-picture")) event.preventDefault();
+});
+document.addEventListener("dragover", (event) => {
+  if (!shown() || !event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  element.classList.add("waiting");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) element.classList.remove("waiting");
+});
+document.addEventListener("drop", (event) => {
+  element.classList.remove("waiting");
+  if (!shown() || !event.dataTransfer.files.length) return;
+  event.preventDefault();
+  receive(event.dataTransfer.files, event.target.closest("#mask-file") ? "#mask-file" : "#own-picture");
+});
+
 picture.onload = draw;
-new ResizeObserver(fit).observe(canvas.parentElement);
+new ResizeObserver(fit).observe(view);
 watch(["value", "picture", "columns", "rows"], load);
 load();

@@ -1,28 +1,39 @@
-"""A visitor's request: a model, a target image, its hidden region, and the choices for a draw."""
+"""A visitor's request: a model, a target image, what is painted on it, and the choices for a draw."""
 
+import shlex
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
-from pixelrnn import checkpoint, pretrained
+from pixelrnn import checkpoint, datasets, pretrained
 from pixelrnn import occlusion as occlusions
-from pixelrnn.completion.describe import describe_order, in_words, manner
+from pixelrnn.completion.describe import ORDINALS, describe, describe_order, in_words, manner
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import check_size, read_mask
-from pixelrnn.model import Model
+from pixelrnn.files.pictures import check_size, read_mask, to_picture, to_tensor, with_channels
+from pixelrnn.model import InpaintingRNN, Model
 from pixelrnn.model.orders import observed_ahead
-from pixelrnn.own_picture.picture import OwnPicture, from_file
+from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
+from pixelrnn.own_picture.picture import OwnPicture, from_file, read
 from pixelrnn.pixels import requantise
+from pixelrnn.ui import painted
 
-MAX_PIXELS = 4_000_000  # of a picture or a mask that a visitor sends
+MAX_PIXELS = 24_000_000  # of a picture or a mask that a visitor sends
+MAX_DRAWN = 1_000_000  # hidden pixels times completions, for a model of pictures of any size
 MAX_IMAGES = 64  # of one draw
+SHOWN = 1280  # pixels of the larger side: a larger picture is painted on, and shown, reduced to this
 
 STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
+NOTHING = "Nothing is hidden yet: paint over what is to be completed, or choose one of the occlusions."
+
+
+class NothingHidden(UserError):
+    """The visitor has not hidden anything yet, which is no mistake."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +44,24 @@ class LoadedModel:
     model: Model
     examples: Tensor  # uint8 levels (images, channels, height, width)
     source: str  # where the examples come from
+
+    @property
+    def any_size(self) -> bool:
+        """Whether it completes pictures of any size at their own size."""
+        return isinstance(self.model, InpaintingRNN)
+
+    @property
+    def form(self) -> str:
+        """The form of its images in words."""
+        return "any size" if self.any_size else describe(self.model.shape, self.model.levels)
+
+    @cached_property
+    def training_images(self) -> Tensor | None:
+        """The images it was trained on, uint8 levels (images, channels, height, width); None if they are not on this machine."""
+        spec = self.model.trained_on.get("data")
+        found = datasets.at_hand(spec) if spec and not self.any_size else None
+        fits = found is not None and (found.shape, found.levels) == (self.model.shape, self.model.levels)
+        return found.train if found and fits and isinstance(found.train, Tensor) else None
 
     @property
     def order_names(self) -> list[str]:
@@ -58,6 +87,12 @@ class ModelCatalog:
                 self._loaded[name] = LoadedModel(name, model, pretrained.examples(name), "from its test data")
             return self._loaded[name]
 
+    @property
+    def titles(self) -> list[tuple[str, str]]:
+        """For the menu: the title of each model, which says what it completes, and its name."""
+        known = {name: yaml.safe_load(pretrained.card(name)[0])["title"] for name in pretrained.names()}
+        return [(f"{name}: {known[name]}" if name in known else f"{name}: your own model", name) for name in self.names]
+
 
 def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
     """One of STANDARD: bool (height, width)."""
@@ -65,47 +100,93 @@ def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
     return occlusions.build({**spec, "seed": seed} if occlusions.takes_seed(spec["name"]) else spec, height, width)
 
 
-def mask_to_text(hidden: Tensor) -> str:
-    """Write a mask, bool (height, width), as the painter does: row by row, "1" for a hidden pixel, "0" for another."""
-    return "".join("01"[pixel] for pixel in hidden.flatten().int().tolist())
-
-
-def mask_from_text(text: object, height: int, width: int) -> Tensor:
-    """Invert mask_to_text. Raise UserError unless the text, which may be anything, is a mask of this size."""
-    if not isinstance(text, str) or len(text) != height * width or set(text) - {"0", "1"}:
-        raise UserError(f"the painted mask does not have {height}x{width} pixels; choose the image again")
-    return torch.tensor([character == "1" for character in text]).view(height, width)
+def reduced(picture: Tensor) -> Tensor:
+    """A picture, uint8 (channels, height, width), with at most SHOWN pixels on its larger side."""
+    image = to_picture(picture)
+    image.thumbnail((SHOWN, SHOWN))
+    return to_tensor(image)
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The image to complete, in the levels of the model of this name, and the visitor's picture if it shows one."""
+    """The image to complete, for the model of this name, and the visitor's picture if it shows one.
+
+    For a model of pictures of any size, `own` is always given, and `image` is `own.picture`, reduced if it is large.
+    """
 
     model: str
-    image: Tensor  # uint8 (channels, height, width)
+    image: Tensor  # uint8 levels (channels, height, width): what is shown and painted on
     own: OwnPicture | None = None
     mask: Tensor | None = None  # bool, at the picture's own size: the pixels that the target came with as hidden
+    words: str = "an example"  # what it is
+    path: str = ""  # the file that a visitor sent
+
+    @classmethod
+    def example(cls, loaded: LoadedModel, number: int) -> "Target":
+        image = loaded.examples[number]
+        return cls.at_own_size(loaded, image) if loaded.any_size else cls(loaded.name, image)
+
+    @classmethod
+    def blank(cls, loaded: LoadedModel) -> "Target":
+        """An empty canvas, all of it hidden."""
+        image = torch.zeros(loaded.model.shape, dtype=torch.uint8)
+        return cls(loaded.name, image, None, torch.ones(image.shape[1:], dtype=torch.bool), "your drawing")
+
+    @classmethod
+    def at_own_size(cls, loaded: LoadedModel, picture: Tensor, own: OwnPicture | None = None) -> "Target":
+        """A picture, uint8 (channels, height, width), for a model of any size. own: the file it is from."""
+        shown = reduced(picture)
+        own = replace(own, picture=picture, image=shown) if own else OwnPicture(picture, shown, loaded.model.levels)
+        return cls(loaded.name, shown, own)
 
     @classmethod
     def upload(cls, loaded: LoadedModel, path: str) -> "Target":
         """Read a visitor's picture for this model; its transparent part is hidden. Raise UserError if that is impossible."""
-        own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
-        return cls(loaded.name, own.image, own, mask)
+        if not loaded.any_size:
+            own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
+            return cls(loaded.name, own.image, own, mask, "your picture", path)
+        own, mask = read(path, loaded.model.levels, max_pixels=MAX_PIXELS)
+        assert own.file
+        with_channels(own.file.colours, loaded.model.shape[0], own.file.name)  # refuses colour for a grey model
+        return replace(cls.at_own_size(loaded, own.picture, own), mask=mask, words="your picture", path=path)
 
-    def with_mask_file(self, path: str, max_pixels: int = MAX_PIXELS) -> "Target":
+    def with_mask_file(self, path: str) -> "Target":
         """Return the target with the mask of a file. Raise UserError if their sizes differ."""
         if self.own:
-            return replace(self, mask=self.own.mask(path, max_pixels))
-        mask = read_mask(path, max_pixels)
+            return replace(self, mask=self.own.mask(path, MAX_PIXELS))
+        mask = read_mask(path, MAX_PIXELS)
         check_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
 
+    def with_image(self, image: Tensor, whole: Tensor, words: str) -> "Target":
+        """Return the target with another image in the model's levels, of which nothing is hidden. whole: the same in 8 bits at
+        the picture's own size."""
+        own = replace(self.own, picture=whole, image=image) if self.own else None
+        return replace(self, image=image, own=own, mask=None, words=words, path="")
+
     @property
     def painted(self) -> str | None:
-        """The mask as the painter shows it, at the model's size; None if there is none."""
+        """The mask as the painter shows it, at the image's size; None if there is none."""
         if self.mask is None:
             return None
-        return mask_to_text(self.own.reduce(self.mask) if self.own else self.mask)
+        return painted.to_text(self.own.reduce(self.mask) if self.own else self.mask)
+
+    def after_painting(self, states: Tensor, levels: int) -> tuple["Target", Tensor]:
+        """Return the target with what was painted on it, see painted.from_text, and the hidden pixels, bool (height, width).
+
+        A pixel of which any part is hidden in the visitor's picture is hidden, as for a mask file.
+        """
+        hidden, ink = states == painted.STATES.index("h"), states > 1
+        if self.own and not bool(ink.any()):
+            mask = self.own.refine(hidden, self.mask)
+            return replace(self, mask=mask), self.own.reduce(mask)
+        white = states == painted.STATES.index("w")
+        image = self.image.masked_fill(ink, 0).masked_fill(white, levels - 1)
+        return replace(self, image=image, words="your drawing" if bool(ink.any()) else self.words), hidden
+
+    def at_full_size(self, hidden: Tensor) -> Tensor:
+        """The hidden pixels at the picture's own size, bool. Where a mask file hides part of a pixel, only that part."""
+        return self.own.refine(hidden, self.mask) if self.own else hidden
 
 
 def check_number(name: str, value: Any, least: float, most: float, kind: Any = int) -> None:
@@ -116,23 +197,17 @@ def check_number(name: str, value: Any, least: float, most: float, kind: Any = i
         raise UserError(f"the {name} is {given}; it must be a {number} from {least:,} to {most:,}")
 
 
-def check_choices(count: Any, temperature: Any, seed: Any) -> None:
-    """Raise UserError unless a draw can be made with these choices."""
-    check_number("number of images", count, 1, MAX_IMAGES)
-    check_number("temperature", temperature, 0.05, 5, int | float)
-    check_number("seed", seed, 0, 2**31 - 1)
-
-
 @dataclass(frozen=True, eq=False)
 class Request:
     """Complete the hidden region of a target. If everything is hidden, this draws images from scratch.
 
-    The choices may be anything that a browser sends: raises UserError if one is invalid, or if nothing is hidden.
+    The choices may be anything that a browser sends: raises UserError if one is invalid, or asks for too much work, and
+    NothingHidden. A model of pictures of any size has one strategy and one order.
     """
 
     loaded: LoadedModel
     target: Target
-    hidden: Tensor  # bool (height, width)
+    hidden: Tensor  # bool (height, width), at the size of the target's image
     strategy: str = "auto"
     order: int | str = "best"  # an index; "best" has the fewest observed pixels after the first hidden one
     count: int = 6
@@ -143,9 +218,17 @@ class Request:
         Options(strategy=self.strategy)  # raises UserError for an unknown one
         if self.order != "best":
             check_number("order", self.order, 0, len(self.loaded.model.orders) - 1)
-        check_choices(self.count, self.temperature, self.seed)
+        check_number("number of images", self.count, 1, MAX_IMAGES)
+        check_number("temperature", self.temperature, 0.05, 5, int | float)
+        check_number("seed", self.seed, 0, 2**31 - 1)
         if not bool(self.hidden.any()):
-            raise UserError("nothing is hidden: paint over the pixels to complete, or choose one of the occlusions")
+            raise NothingHidden(NOTHING)
+        pixels = int(self.full_size_mask.sum())
+        if self.loaded.any_size and pixels * self.count > MAX_DRAWN:
+            raise UserError(
+                f"{pixels:,} hidden pixels, {self.count} times, would take too long: the page draws up to {MAX_DRAWN:,}; hide "
+                "less, ask for fewer completions, or use pixelrnn complete, which has no limit"
+            )
 
     @property
     def from_scratch(self) -> bool:
@@ -164,24 +247,53 @@ class Request:
 
     @cached_property
     def forecast(self) -> str:
-        """A sentence that says how the region will be drawn."""
-        ahead, sees_ahead = int(observed_ahead(self.hidden[None], self.visits)), self.loaded.model.sees_ahead
-        how = manner(ahead, sees_ahead, self.strategy, self.temperature)
+        """A sentence that says how much is drawn, and how."""
+        mask, sees_ahead = self.full_size_mask, self.loaded.model.sees_ahead
+        ahead = 0 if self.loaded.any_size else int(observed_ahead(self.hidden[None], self.visits))
+        how = in_words(manner(ahead, sees_ahead, self.strategy, self.temperature), ahead, self.temperature)
+        hidden, along = f"{int(mask.sum()):,} of {mask.numel():,} pixels are hidden", ""
+        if len(self.loaded.model.orders) > 1 and not self.loaded.any_size:
+            number, of = self.order_index, len(self.loaded.model.orders)
+            along = f"along the {ORDINALS[number] if number < len(ORDINALS) else f'{number + 1}th'} of {of} orders, "
+        if self.from_scratch:
+            return f"Everything is drawn: {along}{how.replace('p(hidden | observed)', 'p(x)')}."
+        return f"{hidden}: {along}{how}."
+
+    @cached_property
+    def full_size_mask(self) -> Tensor:
+        """The hidden region at the target's own size, bool."""
+        return self.target.at_full_size(self.hidden)
+
+    @property
+    def given(self) -> Tensor:
+        """The target's picture at its own size, in 8 bits (channels, height, width)."""
         return (
-            f"{int(self.hidden.sum())} of {self.hidden.numel()} pixels are hidden. Along "
-            f"{self.loaded.order_names[self.order_index]}{', with the encoder' if sees_ahead else ''}: "
-            f"{in_words(how, ahead, self.temperature)}."
+            self.target.own.picture if self.target.own else requantise(self.target.image, self.loaded.model.levels, 256)
         )
 
     @property
-    def full_size_mask(self) -> Tensor:
-        """The hidden region at the target's own size, bool. Where a mask file hides part of a pixel, only that part."""
-        if self.target.own:
-            return self.target.own.refine(self.hidden, self.target.mask)
-        return self.hidden
+    def picture(self) -> Tensor:
+        """The target's own picture with the channels of a model of pictures of any size."""
+        assert isinstance(self.loaded.model, InpaintingRNN)
+        return with_channels_of(self.loaded.model, self.given)
 
     def full_size(self, image: Tensor) -> Tensor:
         """A drawn image (channels, height, width) in 8 bits, pasted into the visitor's picture if there is one."""
+        if self.loaded.any_size:
+            return with_channels_as(len(self.given), image)
         if self.target.own:
             return self.target.own.paste(image, self.full_size_mask)
         return requantise(image, self.loaded.model.levels, 256)
+
+    @property
+    def command(self) -> str:
+        """The command that draws the same from the files of the archive, picture.png and mask.png."""
+        options: dict[str, Any] = {"count": self.count, "seed": self.seed}
+        if self.temperature != 1:
+            options["temperature"] = self.temperature
+        if not self.loaded.any_size and self.strategy != "auto":
+            options["strategy"] = self.strategy
+        if not self.loaded.any_size and self.order != "best":
+            options["order"] = self.order
+        words = ["pixelrnn", "complete", f"checkpoint={self.loaded.name}", "image=picture.png", "mask=mask.png"]
+        return shlex.join([*words, *(f"{name}={value}" for name, value in options.items())])

@@ -1,0 +1,63 @@
+"""Work in a thread of its own that a visitor can watch and cancel."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from torch import Tensor
+
+from pixelrnn.completion.fill import Progress
+
+T = TypeVar("T")
+PERIOD = 0.2  # seconds from frame to frame
+
+
+class Cancelled(Exception):
+    """A draw was cancelled before it was done."""
+
+
+class Frame(NamedTuple):
+    """A copy of the images when `done` of `total` pixels are drawn: uint8 (count, channels, height, width), on the CPU."""
+
+    done: int
+    total: int
+    images: Tensor
+
+
+@dataclass
+class DrawSession:
+    """The draw that a visitor waits for. A click on Cancel sets cancelled."""
+
+    cancelled: bool = False
+
+
+def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T]:
+    """Draw in a thread of its own: yield frames, one every PERIOD, and at the end the result.
+
+    Raises Cancelled if the session is cancelled. Leaving the loop cancels it.
+    """
+    outcome: Future[T] = Future()
+    latest: list[Frame] = []  # one at most
+
+    def progress(done: int, total: int, images: Tensor) -> None:
+        if session.cancelled:
+            raise Cancelled
+        if not latest:
+            latest.append(Frame(done, total, images.cpu().clone()))
+
+    def run() -> None:
+        try:
+            outcome.set_result(work(progress))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        while not wait([outcome], PERIOD).done:
+            if latest:
+                yield latest.pop()
+        yield outcome.result()
+    finally:
+        session.cancelled = True

@@ -1,0 +1,93 @@
+"""Ways to complete the same image, side by side: models and strategies of ours, and classical inpainting."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from pixelrnn.completion.fill import Progress
+from pixelrnn.errors import UserError
+from pixelrnn.evaluation.baselines import classical_fills
+from pixelrnn.model.orders import observed_ahead
+from pixelrnn.ui.drawn import Answer, Drawn, answers_of, complete, draw_picture, steps_along
+from pixelrnn.ui.request import ModelCatalog, Request, reduced
+
+CLASSICAL = {"Telea": 1_000_000, "biharmonic": 20_000}  # hidden pixels at most
+
+
+def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn:
+    """Complete the target of a request in all ways there are, a row for each."""
+    rows = dict[str, list[Answer]]()
+    asked = list(ways(request, models))
+    for number, (title, way) in enumerate(asked):
+
+        def part(done: int, total: int, images: Tensor, number: int = number) -> None:
+            progress(number * 1000 + 1000 * done // total, 1000 * len(asked), images)
+
+        if way.loaded.any_size:
+            answers = draw_picture(way, part).answers
+            like = likeness(way, [answers[0].image])  # the mean
+        else:
+            answers = answers_of(way, complete(way, part))
+            like = likeness(way, [answer.image for answer in answers])
+        rows[f"{title}{like}"] = answers
+    rows |= classical(request)
+    words = [f"{int(request.full_size_mask.sum()):,} pixels are hidden. Each row completes them in another way."]
+    return Drawn(request, rows, words, report={"ways": list(rows)})
+
+
+def ways(request: Request, models: ModelCatalog) -> Iterator[tuple[str, Request]]:
+    """The ways of the request's model, and of other models for such images: a title and a request for each."""
+    first = request.loaded
+    others = (models[name] for name in models.names if name != first.name)
+    for loaded in (first, *(other for other in others if not other.any_size and other.form == first.form)):
+        way = replace(
+            request, loaded=loaded, strategy="auto", order="best", target=replace(request.target, model=loaded.name)
+        )
+        ahead = 0 if loaded.any_size else int(observed_ahead(way.hidden[None], way.visits))
+        if loaded.model.sees_ahead:
+            yield f"{loaded.name}: exact; its encoder sees every observed pixel", way
+        elif not ahead:
+            yield f"{loaded.name}: exact; its order draws the hidden pixels last", way
+        else:
+            unseen = f"{ahead:,} observed pixels that come later in the order"
+            yield f"{loaded.name}, plain fill: ignores {unseen}", replace(way, strategy="ancestral")
+            yield f"{loaded.name}, particles: takes in {unseen}, approximately", replace(way, strategy="particles")
+
+
+def classical(request: Request) -> dict[str, list[Answer]]:
+    """Classical inpainting of the target, at its own size; without the libraries, or for two levels, a heading says why not."""
+    levels, any_size = request.loaded.model.levels, request.loaded.any_size
+    if levels == 2:
+        return {"Classical inpainting: not for images of two levels": []}
+    try:
+        fills = classical_fills(levels)
+    except UserError as error:
+        return {f"Classical inpainting: {error}": []}
+    picture = request.given if any_size else request.target.image
+    hidden = request.full_size_mask if any_size else request.hidden
+    rows = dict[str, list[Answer]]()
+    for name, most in CLASSICAL.items():
+        if int(hidden.sum()) > most:
+            rows[f"{name}: left out, because it takes long for more than {most:,} hidden pixels"] = []
+            continue
+        image = fills[name](picture, hidden)
+        shown, steps = (reduced(image), request.hidden.long()) if any_size else (image, steps_along(request))
+        rows[f"{name}: classical inpainting, one answer{likeness(request, [shown])}"] = [
+            Answer(shown, name, partial(request.full_size, image), steps)
+        ]
+    return rows
+
+
+def likeness(request: Request, images: list[Tensor]) -> str:
+    """How near the images come to the original under the mask, in words; nothing if nobody knows it."""
+    if request.target.words != "an example":
+        return ""
+    hidden, levels = request.hidden, request.loaded.model.levels
+    drawn, original = (x[..., hidden].float() for x in (torch.stack(images), request.target.image))
+    if levels == 2:
+        return f" ({float((drawn == original).float().mean()):.0%} of the hidden pixels are as in the original)"
+    decibels = 10 * torch.log10((levels - 1) ** 2 / (drawn - original).square().flatten(1).mean(1).clamp_min(1e-9))
+    return f" (PSNR under the mask {float(decibels.mean()):.1f} dB on average)"
