@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pixelrnn import data
+    from pixelrnn import datasets as datasets
     from pixelrnn import figures as figures
+    from pixelrnn import uncertainty as uncertainty
     from pixelrnn.checkpoint import load, save
     from pixelrnn.completion import Completions, complete, complete_in_detail, sample
-    from pixelrnn.completion import uncertainty as uncertainty
     from pixelrnn.completion.windows import PictureCompletions
     from pixelrnn.errors import UserError
     from pixelrnn.evaluation.likelihoods import evaluate
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from pixelrnn.pixels import requantise
     from pixelrnn.pretrained import examples
     from pixelrnn.training.from_python import train
-
-    datasets = data
 
 __version__ = "0.1.0"
 __all__ = [
@@ -76,15 +74,12 @@ MODULES = {  # where a public name is defined
     "requantise": "pixels",
     "train": "training.from_python",
 }
-PACKAGES = {"datasets": "data", "uncertainty": "completion.uncertainty"}  # that have another public name
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a package such as pixelrnn.figures, when it is first used."""
     if name in MODULES:
         value = getattr(import_module(f"pixelrnn.{MODULES[name]}"), name)
-    elif name in PACKAGES:
-        value = import_module(f"pixelrnn.{PACKAGES[name]}")
     elif not name.startswith("_") and find_spec(f"pixelrnn.{name}"):
         value = import_module(f"pixelrnn.{name}")
     else:
@@ -94,4 +89,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *PACKAGES, "figures"})
+    packages = {"datasets", "evaluation", "figures", "occlusion", "ordering", "uncertainty"}
+    return sorted({*globals(), *__all__, *packages})

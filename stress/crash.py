@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from pixelrnn import SequenceRNN
-from pixelrnn.data import Dataset
+from pixelrnn.datasets import Dataset
 from pixelrnn.training import Settings
 from pixelrnn.training import loop as training
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pixelrnn import SequenceRNN
 from pixelrnn.cell import CELLS
-from pixelrnn.data import Dataset
+from pixelrnn.datasets import Dataset
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS, Ensemble, Model

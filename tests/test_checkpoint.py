@@ -14,7 +14,7 @@ import pixelrnn
 from pixelrnn import UserError, checkpoint
 from pixelrnn.cell import CELLS
 from pixelrnn.checkpoint import CONFIG, WEIGHTS, initialise
-from pixelrnn.data import Dataset, digests
+from pixelrnn.datasets import Dataset, digests
 from pixelrnn.training import Settings, train
 
 

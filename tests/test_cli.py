@@ -22,7 +22,7 @@ from pixelrnn.cell import CELLS
 from pixelrnn.cli import app
 from pixelrnn.cli.compose import check, compose
 from pixelrnn.cli.manual import page
-from pixelrnn.data import DATASETS, Options, limited, load
+from pixelrnn.datasets import DATASETS, Options, limited, load
 from pixelrnn.errors import UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
@@ -909,7 +909,7 @@ def test_an_interrupted_run_exits_with_the_signal(call, monkeypatch):
     import os
     import signal
 
-    from pixelrnn.data import Dataset
+    from pixelrnn.datasets import Dataset
 
     batch = Dataset.training_batch
 

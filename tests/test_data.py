@@ -17,7 +17,7 @@ import torchvision
 import yaml
 from PIL import Image
 
-from pixelrnn.data import DATASETS, Dataset, Options, digests, load, published
+from pixelrnn.datasets import DATASETS, Dataset, Options, digests, load, published
 from pixelrnn.errors import UserError
 from pixelrnn.options import option_defaults
 from pixelrnn.pixels import requantise

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import SMALL
 
-from pixelrnn.data import load
+from pixelrnn.datasets import load
 from pixelrnn.errors import UserError, notes_to
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelrnn.data import load, published
+from pixelrnn.datasets import load, published
 from pixelrnn.errors import UserError
 
 PARTS = ("train", "valid", "test")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelrnn.data import folder as folder_function
-from pixelrnn.data import load
+from pixelrnn.datasets import folder as folder_function
+from pixelrnn.datasets import load
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.pixels import requantise
 

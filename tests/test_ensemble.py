@@ -11,7 +11,7 @@ import pixelrnn
 from pixelrnn import Ensemble, UserError, complete, sample, verify
 from pixelrnn.cell import CELLS
 from pixelrnn.completion.describe import describe_model, describe_order
-from pixelrnn.data import digests
+from pixelrnn.datasets import digests
 from pixelrnn.errors import notes_to
 from pixelrnn.occlusion import build as occlude
 from pixelrnn.training import Settings, train

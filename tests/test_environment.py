@@ -16,8 +16,8 @@ from PIL import Image
 
 import pixelrnn
 from pixelrnn.cli.compose import quoted
-from pixelrnn.data import load
-from pixelrnn.data.prepare import data_folder
+from pixelrnn.datasets import load
+from pixelrnn.datasets.prepare import data_folder
 from pixelrnn.files.pictures import read_mask
 from pixelrnn.own_picture import from_file
 from pixelrnn.training import Settings, train

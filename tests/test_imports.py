@@ -5,6 +5,7 @@ import inspect
 import resource
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ ROWS = [
     {"errors", "distributed"},
     {"options", "products", "pixels", "files"},
     {"ordering", "occlusion", "cell", "likelihood", "pretrained"},
-    {"data"},
+    {"datasets"},
     {"model"},
     {"checkpoint", "completion"},
-    {"evaluation"},
+    {"evaluation", "uncertainty"},
     {"figures", "own_picture"},
     {"training"},
     {"ui"},
@@ -171,5 +172,7 @@ def test_the_package_says_that_it_has_types():
     assert (PACKAGE / "py.typed").read_bytes() == b""
 
 
-def test_packages_have_their_public_names():
-    assert pixelrnn.datasets is pixelrnn.data and {"datasets", "uncertainty", "figures"} <= set(dir(pixelrnn))
+@pytest.mark.parametrize("name", ["datasets", "evaluation", "figures", "occlusion", "ordering", "uncertainty"])
+def test_a_public_package_is_the_same_however_it_is_imported(name):
+    assert import_module(f"pixelrnn.{name}") is getattr(pixelrnn, name)
+    assert name in dir(pixelrnn)

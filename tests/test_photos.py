@@ -7,7 +7,7 @@ from conftest import random_images, tiny_model
 from PIL import Image
 
 from pixelrnn.cli import main
-from pixelrnn.data import load
+from pixelrnn.datasets import load
 from pixelrnn.errors import UserError
 from pixelrnn.occlusion import draw
 

@@ -7,11 +7,11 @@ import torch
 from conftest import generator
 
 import pixelrnn
-from pixelrnn import data, pretrained
+from pixelrnn import datasets, pretrained
 from pixelrnn import occlusion as occlusions
 from pixelrnn.completion import complete_in_detail
 from pixelrnn.completion.describe import describe
-from pixelrnn.data import limited
+from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation import evaluate_conditional, log_probs
 from pixelrnn.occlusion import STANDARD
@@ -111,7 +111,7 @@ def held_out(name):
             "root": os.environ.get({"folder": "PIXELRNN_PICTURES", "photos": "PIXELRNN_PHOTOS"}[spec["name"]]),
         }
     try:
-        return limited(data.load(spec).test, 100)
+        return limited(datasets.load(spec).test, 100)
     except UserError as error:
         pytest.skip(f"no data: {error}")
 

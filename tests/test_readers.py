@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 import pixelrnn
 from pixelrnn import UserError, occlusion
 from pixelrnn.checkpoint import CONFIG, WEIGHTS
-from pixelrnn.data import folder
-from pixelrnn.data import load as load_data
+from pixelrnn.datasets import folder
+from pixelrnn.datasets import load as load_data
 from pixelrnn.files import pictures
 from pixelrnn.files.pictures import open_picture, read_mask, to_tensor
 from stress.fuzz import READERS, Target, failure_of

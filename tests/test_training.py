@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import pixelrnn
 from pixelrnn import SequenceRNN, UserError, load
 from pixelrnn.cell import CELLS
-from pixelrnn.data import Dataset
-from pixelrnn.data.patches import Patches
+from pixelrnn.datasets import Dataset
+from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import TrainingDiverged, notes_to
 from pixelrnn.evaluation import Likelihoods, evaluate
 from pixelrnn.files.pictures import to_picture

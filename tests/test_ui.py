@@ -825,7 +825,7 @@ def test_samples_stand_beside_the_nearest_training_images(monkeypatch):
     loaded.model.trained_on = {"data": {"name": "digits"}}
     blank = Target("tiny", torch.zeros(1, 8, 8, dtype=torch.uint8), words="a sample")
     request = Request(loaded, blank, torch.ones(8, 8, dtype=torch.bool), count=3)
-    drawn, training = draw_samples(request, lambda *_: None), pixelrnn.data.load("digits").train
+    drawn, training = draw_samples(request, lambda *_: None), pixelrnn.datasets.load("digits").train
     for answer in drawn.answers:
         squares = (training.int() - answer.image.int()).square().flatten(1).sum(1)
         image, words = answer.beside

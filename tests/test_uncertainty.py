@@ -5,9 +5,9 @@ import torch
 from conftest import all_images, generator, random_images, tiny_model
 
 from pixelrnn.completion import complete_in_detail
-from pixelrnn.completion.uncertainty import entropy, marginals, mean
 from pixelrnn.evaluation.likelihoods import PERFECT, quality
 from pixelrnn.occlusion import build
+from pixelrnn.uncertainty import entropy, marginals, mean
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"orders": "symmetries"}, {"model": "RowLSTM"}])

@@ -11,16 +11,15 @@ import torch
 from omegaconf import DictConfig
 from torch import Generator, Tensor
 
-from pixelrnn import figures
+from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import complete_many, complete_picture
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
-from pixelrnn.completion import uncertainty
 from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
 from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
-from pixelrnn.data import limited
+from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture

@@ -15,8 +15,8 @@ from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data
 from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
-from pixelrnn.data import limited
-from pixelrnn.data.patches import Patches
+from pixelrnn.datasets import limited
+from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation import likelihoods
 from pixelrnn.evaluation.baselines import Fill, classical_fills

@@ -11,7 +11,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe, describe_occlusion, note_repeats
-from pixelrnn.data import Dataset, limited
+from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation.baselines import Fill
 from pixelrnn.evaluation.likelihoods import with_error

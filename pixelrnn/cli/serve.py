@@ -10,7 +10,7 @@ from pixelrnn.cli.app import Stopped
 from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import checkpoint_name, choose_device, load_checkpoint, load_data
 from pixelrnn.completion.fill import sample
-from pixelrnn.data import limited
+from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError
 from pixelrnn.training.loop import signals_received
 from pixelrnn.ui.catalog import LoadedModel, ModelCatalog

@@ -14,7 +14,7 @@ from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.cli.compose import plain
 from pixelrnn.completion.describe import describe
 from pixelrnn.completion.fill import Progress
-from pixelrnn.data import Dataset, load
+from pixelrnn.datasets import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
 from pixelrnn.model import Ensemble, Model
 

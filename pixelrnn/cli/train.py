@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from pixelrnn import checkpoint, distributed
-from pixelrnn import data as datasets
+from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device

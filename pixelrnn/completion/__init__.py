@@ -5,7 +5,6 @@ parts.py        its options, the parts it draws at a time, and Completions, the 
 windows.py      pictures of any size, window by window
 particles.py    sequential Monte Carlo, for observed pixels that come later in the order
 cuda_graph.py   a step recorded as a CUDA graph
-uncertainty.py  mean and entropy of the hidden pixels
 describe.py     models, orders, occlusions and completions in words
 """
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from pixelrnn import ordering as orderings
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.completion.parts import Completions
-from pixelrnn.data import digests
+from pixelrnn.datasets import digests
 from pixelrnn.errors import note
 from pixelrnn.model import Ensemble, Model
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pixelrnn import checkpoint, distributed
-from pixelrnn.data import Dataset, shuffled
+from pixelrnn.datasets import Dataset, shuffled
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.files.arrays import Images
 from pixelrnn.files.atomic import expanded

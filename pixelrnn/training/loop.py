@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.cell.cells import flatten
-from pixelrnn.data import Dataset, limited
+from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import ELSEWHERE, append, expanded, only_writer, write_json

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn import checkpoint, distributed, pretrained
-from pixelrnn.data import Dataset
+from pixelrnn.datasets import Dataset
 from pixelrnn.errors import ProcessLost, UserError, in_one_line, is_out_of_memory, note, printable
 from pixelrnn.files.atomic import ELSEWHERE, write_whole
 from pixelrnn.model import Model

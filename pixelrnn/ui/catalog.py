@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pixelrnn import checkpoint, data, pretrained
+from pixelrnn import checkpoint, datasets, pretrained
 from pixelrnn.completion.describe import describe, describe_order
 from pixelrnn.errors import UserError
 from pixelrnn.model import InpaintingRNN, Model
@@ -36,7 +36,7 @@ class LoadedModel:
     def training_images(self) -> Tensor | None:
         """The images it was trained on, uint8 levels (images, channels, height, width); None if they are not on this machine."""
         spec = self.model.trained_on.get("data")
-        found = data.at_hand(spec) if spec and not self.any_size else None
+        found = datasets.at_hand(spec) if spec and not self.any_size else None
         fits = found is not None and (found.shape, found.levels) == (self.model.shape, self.model.levels)
         return found.train if found and fits and isinstance(found.train, Tensor) else None
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from pixelrnn.completion import uncertainty
+from pixelrnn import uncertainty
 from pixelrnn.completion.describe import how_drawn, of_completions
 from pixelrnn.completion.fill import Progress, complete_in_detail
 from pixelrnn.completion.parts import Completions

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pixelrnn.data.patches import Patches
+from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import DataMissing, UserError, in_one_line
 from pixelrnn.files.atomic import expanded
 from pixelrnn.pixels import MAX_LEVELS, requantise

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.data.prepare import Dataset, Options, data_folder, prepare
+from pixelrnn.datasets.prepare import Dataset, Options, data_folder, prepare
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.pictures import SUFFIXES, read_file, read_picture, to_tensor
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelrnn.data.prepare import Dataset, Options, data_folder, data_missing, prepare, shuffled
+from pixelrnn.datasets.prepare import Dataset, Options, data_folder, data_missing, prepare, shuffled
 from pixelrnn.errors import UserError, in_one_line
 from pixelrnn.files.atomic import nothing_left, write_whole
 

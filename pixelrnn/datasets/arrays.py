@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelrnn.data.folder import MAX_BYTES
-from pixelrnn.data.prepare import Dataset, Options, data_folder, prepare, shuffled
+from pixelrnn.datasets.folder import MAX_BYTES
+from pixelrnn.datasets.prepare import Dataset, Options, data_folder, prepare, shuffled
 from pixelrnn.errors import UserError, in_one_line, note, printable
 
 KEYS = {"train": ("x_train", "images"), "valid": ("x_valid", "x_val"), "test": ("x_test",)}

@@ -13,11 +13,11 @@ DATASETS is the only registry: a new data set is one function, one name here and
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixelrnn.data.arrays import array
-from pixelrnn.data.folder import folder
-from pixelrnn.data.photos import photos
-from pixelrnn.data.prepare import Dataset, Options, digests, limited, shuffled
-from pixelrnn.data.published import DOWNLOADS, binarized_mnist, cifar10, digits, fashion_mnist, mnist
+from pixelrnn.datasets.arrays import array
+from pixelrnn.datasets.folder import folder
+from pixelrnn.datasets.photos import photos
+from pixelrnn.datasets.prepare import Dataset, Options, digests, limited, shuffled
+from pixelrnn.datasets.published import DOWNLOADS, binarized_mnist, cifar10, digits, fashion_mnist, mnist
 from pixelrnn.errors import UserError
 from pixelrnn.options import as_options, configure
 

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.data.folder import MAX_BYTES, choose, split
-from pixelrnn.data.patches import Patches
-from pixelrnn.data.prepare import Dataset, Options, data_folder
+from pixelrnn.datasets.folder import MAX_BYTES, choose, split
+from pixelrnn.datasets.patches import Patches
+from pixelrnn.datasets.prepare import Dataset, Options, data_folder
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.pictures import read_picture
 
