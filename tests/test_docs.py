@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import hydra
 import pytest
+import skimage
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -130,6 +131,11 @@ composed = set()  # what is known to be right: several pages have the same lines
 
 def joined(code):
     return re.sub(r" *\\\n *", " ", code).splitlines()
+
+
+def test_the_photograph_of_make_demo_comes_with_scikit_image():
+    name = re.search(r"^PHOTO = .*/site-packages/(\S+)$", text(ROOT / "Makefile"), re.M)[1]
+    assert (Path(skimage.__file__).parents[1] / name).is_file()
 
 
 @pytest.fixture(scope="module")
