@@ -32,7 +32,7 @@ class TrainingDiverged(RuntimeError):
 
 
 class ProcessLost(RuntimeError):
-    """Another process of the same run is gone."""
+    """Another process of the same run, or a job of a sweep, is gone."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ import pickle
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -212,8 +213,10 @@ def test_compare_ranks_runs_and_says_what_differs(call):
     _, out, _ = call("compare", "runs/a", "runs/data")
     assert "different images or masks, so their figures cannot be compared" in out
     Path("runs/picture.png").write_bytes(b"")
-    code, out, err = call("compare", "runs/a", "runs/picture.png")
+    Path("runs/refused/.hydra").mkdir(parents=True)  # as a launcher of Hydra leaves it
+    code, out, err = call("compare", "runs/a", "runs/picture.png", "runs/refused")
     assert code == 0 and "picture.png is left out, because it is a file" in out, err
+    assert "refused is left out, because it has no validation yet" in out
     code, _, err = call("compare", "runs/a", "runs=[runs/data]")
     assert code == 2 and "give one or the other" in err
     Path("none").mkdir()
@@ -249,6 +252,47 @@ def test_hydras_own_launchers_and_sweepers_run_the_jobs_if_asked(call, monkeypat
     missing = ["data=folder", "data.root=nowhere", "seed=0,1", "hydra.sweep.dir=none"]
     code, _, err = call("train", "-m", plugin, *missing)
     assert code == 2 and err.splitlines()[-1].startswith("pixelrnn: nowhere: no such folder") and "Traceback" not in err
+
+
+def test_a_sweep_that_hydra_runs_ends_with_its_table_even_if_a_job_failed(call, monkeypatch):
+    sweep = ["train", "-m", "hydra/launcher=basic", *SMALL]
+    _, out, err = call(*sweep, "seed=0,1")  # in the default folder, whose name has the time
+    assert len(re.findall(r"^[01] +1 .* seed=[01]$", out, re.M)) == 2, err
+    code, out, err = call(*sweep, "data=digits,folder", "hydra.sweep.dir=mixed")
+    assert code == 2 and re.search(r"^0 +1 ", out, re.M)
+    assert err.splitlines()[-1].startswith("pixelrnn: data=folder needs data.root")
+
+    def lose(cfg):
+        raise RuntimeError("job 0\nis gone\n----\n(all that it printed)")
+
+    monkeypatch.setattr(app, "run_for_hydra", lose)
+    code, out, err = call(*sweep, "seed=0,1", "hydra.sweep.dir=mixed")
+    assert code == 1 and re.search(r"^0 +1 ", out, re.M)
+    way = f"go on with the same command and hydra.sweep.dir={Path('mixed').absolute()}"
+    assert err.splitlines()[-1] == f"pixelrnn: RuntimeError: job 0 is gone; {way}"
+
+
+def test_the_log_of_a_job_has_the_traceback_of_a_mistake_in_the_program(call, monkeypatch):
+    monkeypatch.setattr(pixelrnn.cli.train, "_train", lambda *_: 1 / 0)
+    code, _, err = call("train", "-m", "hydra/launcher=basic", "seed=0,1", *SMALL)
+    assert code == 1 and "lambda *_: 1 / 0" in err
+    assert err.splitlines()[-1] == "pixelrnn: ZeroDivisionError: division by zero"
+
+
+@pytest.mark.slow
+def test_submitit_runs_a_sweep(tmp_path):
+    """In local mode, which starts the jobs as Slurm would, in processes of their own. One fails; one goes on."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    command = [sys.executable, "-m", "pixelrnn", "train", "-m", "hydra/launcher=submitit_local", *SMALL]
+    for learning_rates, epochs, code in (("0.001,1e30", 1, 1), ("0.001,0.002", 2, 0)):
+        options = [f"training.learning_rate={learning_rates}", f"training.epochs={epochs}", "hydra.sweep.dir=sweep"]
+        ended = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == code, ended.stderr
+        assert len(re.findall(rf"^[01] +{epochs} ", ended.stdout, re.M)) == 2 - code
+        assert ("the loss, its gradient or a weight is not finite" in ended.stderr) == bool(code)
+    assert "goes on from update 1 of 2" in (tmp_path / "sweep" / "0" / "train.log").read_text()
+    assert (tmp_path / "sweep" / "comparison.png").is_file()
+    assert "validated" in "".join(path.read_text() for path in tmp_path.glob("sweep/.submitit/*/*_log.out"))
 
 
 def test_options_may_stand_on_both_sides_of_a_flag(call):
@@ -691,6 +735,15 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "--config-dir="], "--config-dir= needs a value"),
         (["train", "-m", "hydra/launcher=joblip"], "unknown hydra/launcher 'joblip'"),
         (["train", "-m", "hydra/launcher=basic", "seed=-1"], "seed=-1: it is a whole number from 0"),
+        (["train", "-m", "hydra/launcher=submitit"], "for submitit's, pip install 'pixelrnn[cluster]'"),
+        (
+            ["train", "-m", "hydra/launcher=basic", "hydra.launcher.gpus=1"],
+            "the launcher or sweeper has none of this name",
+        ),
+        (
+            ["train", "-m", "hydra/launcher=basic", "+hydra.launcher.nodes=2"],
+            "each of the tasks would train the same run",
+        ),
         (["train", "hydra/sweeper=basic"], "hydra/sweeper= is for a sweep: add -m"),
         (["train", "hydra.verbose=true"], "hydra.verbose=: of Hydra's own options"),
         (["sample", "--seed", "3"], "such as seed=3"),

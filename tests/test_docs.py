@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import hydra
 import numpy as np
 import pytest
+import skimage
 import torch
 from conftest import random_images, tiny_model
 from hydra.core.global_hydra import GlobalHydra
@@ -130,11 +131,17 @@ def test_the_quick_start_shows_what_is_printed(call):
     assert shown in out, err
 
 
+SUBMITIT = importlib.util.find_spec("submitit")  # it comes with the extra cluster
 composed = set()  # what is known to be right: several pages have the same lines
 
 
 def joined(code):
     return re.sub(r" *\\\n *", " ", code).splitlines()
+
+
+def test_the_photograph_of_make_demo_comes_with_scikit_image():
+    name = re.search(r"^PHOTO = .*/site-packages/(\S+)$", text(ROOT / "Makefile"), re.M)[1]
+    assert (Path(skimage.__file__).parents[1] / name).is_file()
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +161,8 @@ def own_folders(tmp_path_factory):
 def overrides_of(arguments, own_folders):
     """The arguments as hydra.compose takes them: without flags, of a sweep the first values, and without what is left
     open ("…"), of which the option's name alone is looked at."""
+    if not SUBMITIT and any(argument.startswith("hydra/launcher=submitit") for argument in arguments):
+        arguments = [argument for argument in arguments if not re.match("hydra[./]launcher", argument)]
     sweep, arguments, found = "-m" in arguments, iter(arguments), []
     for argument in arguments:
         key, _, value = argument.partition("=")

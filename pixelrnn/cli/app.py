@@ -4,15 +4,18 @@ import contextlib
 import os
 import re
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from pixelrnn import pretrained
-from pixelrnn.cli.compose import Job, check, compose, job_of, plain
-from pixelrnn.errors import OutOfMemory, ProcessLost, TrainingDiverged, UserError, is_out_of_memory, notes_to
+from pixelrnn.cli.compose import Job, Multirun, check, compose, job_of, plain
+from pixelrnn.errors import OutOfMemory, ProcessLost, TrainingDiverged, UserError, is_out_of_memory, notes_to, printable
 from pixelrnn.files.atomic import write_whole
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
@@ -34,10 +37,9 @@ def launch(command: str, words: list[str]) -> int:
     try:
         jobs = _jobs(command, words)
         for job in jobs:
-            if not job.is_done:
-                _run(job)
-        if command == "train" and len(jobs) > 1:
-            _compare(jobs[0].folder.parent)
+            _run(job)
+        if len(jobs) > 1:
+            _compare(jobs[0])
     except Stopped as signal:
         return SIGNALS[str(signal)]
     except UserError as error:
@@ -49,21 +51,23 @@ def launch(command: str, words: list[str]) -> int:
     return 0
 
 
-def _compare(sweep: Path) -> None:
-    """Print the table of a sweep's runs, and draw their curves into its folder."""
+def _compare(job: Job) -> None:
+    """Print the table of a sweep of train, to which this job belongs, and draw the curves into the sweep's folder."""
+    if job.command != "train" or not job.sweep:
+        return
     from pixelrnn import distributed
     from pixelrnn.cli import compare
     from pixelrnn.training.records import RECORDS
 
-    if distributed.is_main() and (runs := [path.parent for path in sorted(sweep.glob(f"*/{RECORDS}"))]):
+    if distributed.is_main() and (runs := [path.parent for path in sorted(job.sweep.glob(f"*/{RECORDS}"))]):
         with notes_to(lambda text: print(f"note       {text}", flush=True)):
-            compare.show(runs, sweep / "comparison.png")
+            compare.show(runs, job.sweep / "comparison.png")
 
 
 def _jobs(command: str, words: list[str]) -> list[Job]:
     """The jobs of this process. Only torchrun's processes need torch to find them."""
     if os.environ.get("WORLD_SIZE") in (None, "", "1"):
-        return compose(command, words, run_for_hydra)
+        return compose(command, words, _run_by_plugin)
     from pixelrnn import distributed
 
     distributed.begin()
@@ -74,13 +78,39 @@ def _jobs(command: str, words: list[str]) -> list[Job]:
     return jobs if command in SPREAD else []
 
 
+def _run_by_plugin(job: Job, multirun: Multirun) -> None:
+    """Let a launcher or a sweeper of Hydra run a sweep, whose first job this is. Print the table, even if a job failed.
+
+    ProcessLost if the plugin itself fails, or loses a job.
+    """
+    try:
+        multirun(run_for_hydra)
+    except Exception as error:
+        _compare(job)
+        if isinstance(error, (UserError, TrainingDiverged, ProcessLost, HydraException, OmegaConfBaseException)):
+            raise
+        from pixelrnn.training.state import STATE
+
+        saved = job.sweep and any(job.sweep.glob(f"*/last/{STATE}"))
+        way = f"; go on with the same command and hydra.sweep.dir={job.sweep}" if saved else ""
+        reason = " ".join(str(error).splitlines()[:2])  # then submitit adds the output of the job
+        raise ProcessLost(f"{type(error).__name__}: {printable(reason)}{way}") from error
+    _compare(job)
+
+
 def run_for_hydra(cfg: DictConfig) -> float | None:
     """Run a job for one of Hydra's launchers, perhaps in another process. Return what a sweeper minimises, of train only:
     the best nats per validation image."""
     own = HydraConfig.get()
     job = job_of(str(own.job.config_name), cfg, own, own.runtime.output_dir)
-    check(job.command, plain(cfg))
-    return _run(job)
+    try:
+        check(job.command, plain(cfg))
+        return _run(job)
+    except (UserError, TrainingDiverged, ProcessLost):
+        raise
+    except Exception:
+        traceback.print_exc()  # an error loses it on the way to another process
+        raise
 
 
 def _run(job: Job) -> float | None:

@@ -31,7 +31,12 @@ def show(folders: Sequence[Path], picture: Path) -> None:
     for folder in folders:
         if folder.is_file():
             note(f"{printable(folder)} is left out, because it is a file; a run is a folder")
-        elif validations := [row for row in records.by_update(records.read(folder)) if _is_validation(row)]:
+            continue
+        has_begun = (folder / records.RECORDS).exists() or not (folder / ".hydra").is_dir()
+        rows = (
+            records.by_update(records.read(folder)) if has_begun else []
+        )  # a launcher of Hydra makes folders of its own
+        if validations := [row for row in rows if _is_validation(row)]:
             runs[folder] = validations
         else:
             note(f"{printable(folder)} is left out, because it has no validation yet")

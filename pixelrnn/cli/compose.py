@@ -33,6 +33,7 @@ PATHS = {
 }
 HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
 LISTED = re.compile(r"""('[^']*'|"[^"]*")|([^\[\],]+)""")  # a path in a list, in quotes or not
+Multirun = Callable[[Callable[[DictConfig], Any]], object]
 PLUGINS = re.compile(r"hydra[./](launcher|sweeper)\b.*")  # options that hand a sweep to Hydra
 
 
@@ -45,7 +46,7 @@ class Job:
     overrides: list[str]
     folder: Path
     is_recorded: bool  # False for commands that write nothing
-    is_done: bool = False  # one of Hydra's launchers ran it
+    sweep: Path | None = None  # the folder of the sweep that it belongs to
 
     @property
     def records(self) -> Path:
@@ -61,10 +62,12 @@ class Job:
         return {name: value for name, value in plain(self.cfg).items() if name not in ("device", "threads")}
 
 
-def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | None = None) -> list[Job]:
-    """The jobs of a command line, with their options checked; none if it only asks to print the configuration (--cfg).
+def compose(command: str, words: list[str], by_plugin: Callable[[Job, Multirun], None] | None = None) -> list[Job]:
+    """The jobs of a command line that are left to run, with their options checked; none if it only asks to print the
+    configuration (--cfg).
 
-    If it names a launcher or a sweeper of Hydra, that runs the jobs here, by task(cfg); they are returned as done.
+    If it names a launcher or a sweeper of Hydra, by_plugin(job, multirun) runs all jobs here: it gets the first job, and
+    multirun(task), which has the plugin call task(cfg) for each of them.
     """
     given = parse(words, command)
     overrides = given.overrides
@@ -92,11 +95,12 @@ def compose(command: str, words: list[str], task: Callable[[DictConfig], Any] | 
             for job in jobs:
                 check(command, plain(job.cfg))
             if given.plugin:
-                if task is None:
+                if by_plugin is None:
                     raise UserError(f"{given.plugin}= starts the runs itself: leave it out, or start without torchrun")
                 multirun = GlobalHydra.instance().hydra.multirun  # type: ignore[union-attr]  # initialised above
-                multirun(command, task, overrides)
-                jobs = [replace(job, is_done=True) for job in jobs]
+                place = f"hydra.sweep.dir={in_quotes(str(jobs[0].sweep))}"  # the default would have another time by now
+                by_plugin(jobs[0], lambda task: multirun(command, task, [*overrides, place]))
+                return []
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, command)) from None
     except ValueError as error:  # Hydra's, for a group that is set to null
@@ -118,11 +122,17 @@ def _sweep(command: str, overrides: list[Override], by_hydra: bool) -> list[Job]
         elif override.is_discrete_sweep() or not by_hydra:
             choices.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
     configs = [hydra.compose(command, [*line], return_hydra_config=True) for line in itertools.product(*choices)]
-    assert configs[0].hydra.sweep.dir  # its name, with the time, is now in the cache, for all of them
+    first = configs[0].hydra
+    for name in ("nodes", "tasks_per_node") if by_hydra else ():
+        if (count := first.launcher.get(name, 1)) != 1:
+            raise UserError(f"hydra.launcher.{name}={count}: each of the tasks would train the same run; leave it at 1")
+    folder = Path(first.sweep.dir).absolute()  # its name, with the time, is now in the cache, for all of them
     for i, cfg in enumerate(configs):
         cfg.hydra.job.num = i
         OmegaConf.copy_cache(configs[0], cfg)
-    return [job_of(command, cfg, cfg.hydra, f"{cfg.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}") for cfg in configs]
+    return [
+        replace(job_of(command, cfg, cfg.hydra, f"{folder}/{cfg.hydra.sweep.subdir}"), sweep=folder) for cfg in configs
+    ]
 
 
 def job_of(command: str, cfg: DictConfig, own: Any, folder: str) -> Job:
@@ -194,7 +204,9 @@ def _explain(error: Exception, command: str) -> str:
     """One line for a mistake in an override: what is unknown, and the nearest name that is known."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"unknown {group or 'configuration'} '{name}'{nearest(name, error.options)} (known: {', '.join(error.options)})"
+        known = f"(known: {', '.join(error.options)})"
+        more = "; for submitit's, pip install 'pixelrnn[cluster]'" if group == "hydra/launcher" else ""
+        return f"unknown {group or 'configuration'} '{name}'{nearest(name, error.options)} {known}{more}"
     if isinstance(error, OverrideParseException):
         option, _, value = error.override.partition("=")
         return (
@@ -208,6 +220,8 @@ def _explain(error: Exception, command: str) -> str:
         if needed := _needed_member(command, option):
             return needed
         key = str(key or option)
+        if key.startswith("hydra."):
+            return f"unknown option '{key}': the launcher or sweeper has none of this name"
         near = nearest_option(key, [name for name in option_names(command) if name != key])
         hint = f"; did you mean '{near}'?" if near else ""
         return f"unknown option '{key}'{hint} (pixelrnn {command} --help lists them)"
