@@ -142,8 +142,11 @@ def _parse(text: bytes, place: str) -> dict[str, Any]:
             "pixelrnn that wrote it"
         )
     config["trained_on"] = trained_on = config.get("trained_on") or {}
-    of_data = trained_on.get("data") if isinstance(trained_on, dict) else trained_on
-    if of_data is not None and not (isinstance(of_data, dict) and isinstance(of_data.get("name"), str)):
+    before = trained_on.get("before", []) if isinstance(trained_on, dict) else None
+    if not isinstance(before, list) or not all(
+        isinstance(data, dict) and isinstance(data.get("name"), str)
+        for data in (*before, trained_on.get("data") or {"name": "unknown"})
+    ):
         raise _damaged(f"{place}: {CONFIG}", "'trained_on' must name its data: {data: {name: …}}")
     return config
 

@@ -244,6 +244,8 @@ def test_large_models_are_saved_and_loaded(tmp_path):
     ("change", "says"),
     [
         (lambda model: model.trained_on.update(data={"root": "/x"}), "'trained_on' must name its data"),
+        (lambda model: model.trained_on.update(before={"name": "digits"}), "'trained_on' must name its data"),
+        (lambda model: model.trained_on.update(before=["digits"]), "'trained_on' must name its data"),
         (lambda model: model.trained_on.update(data={"name": "digits", "root": Path()}), "not JSON serializable"),
         (lambda model: model.trained_on.update(seed=torch.tensor(1)), "not JSON serializable"),
         (lambda model: model.trained_on.update(seed=np.int64(1)), "not JSON serializable"),

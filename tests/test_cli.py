@@ -641,6 +641,7 @@ def test_fine_tuning_begins_as_the_saved_model_and_brings_the_data_to_its_form(c
     assert f"init       saved: {parameters:,} of the {parameters:,} parameters taken over" in out
     assert {**tuned.arguments, "training": 0} == {**saved.arguments, "training": 0}
     assert tuned.trained_on["init"] == "saved" and tuned.trained_on["data"]["size"] == 4
+    assert tuned.trained_on["before"] == [pixelrnn.load("saved").trained_on["data"]]
     code, out, err = call("train", "hydra.run.dir=other", *own, "data.levels=5", "model.depth=2", "model.dropout=0.1")
     assert code == 0, err
     assert "new: encoder.value, inputs.value, likelihood.logits, stack.layers.1\n" in out

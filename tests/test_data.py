@@ -15,10 +15,13 @@ import pytest
 import torch
 import torchvision
 import yaml
+from conftest import tiny_model
+from omegaconf import OmegaConf
 from PIL import Image
 
-from pixelrnn.datasets import DATASETS, Dataset, Options, digests, load, published
-from pixelrnn.errors import UserError
+from pixelrnn.cli.setup import load_data
+from pixelrnn.datasets import DATASETS, Dataset, Options, digests, divided_otherwise, load, published
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.options import option_defaults
 from pixelrnn.pixels import requantise
 
@@ -162,7 +165,7 @@ def test_options_of_the_digits():
 
 
 @pytest.mark.parametrize(("name", "title"), [("mnist", "MNIST"), ("fashion_mnist", "Fashion-MNIST")])
-def test_grey_images_are_split_as_the_fixed_binarisation_is(name, title, idx_root):
+def test_the_last_grey_images_of_the_training_file_are_for_validation(name, title, idx_root):
     before = files(idx_root)
     data = load({"name": name, "root": str(idx_root)})
     assert data.name == f"{title} 28x28, 256 levels (train 30 / valid 10 / test 10)"
@@ -220,6 +223,27 @@ def test_repeats_are_found_without_a_copy_of_the_images():
     assert found.shape == (2000, 16) and peak < data.train.numel() / 20
     assert torch.equal(digests(data.train[[7, 3]]), found[[7, 3]]) and len(found.unique(dim=0)) == 2000
     assert replace(data, levels=2, dynamic=True).train_digests is None
+
+
+def test_the_fixed_binarisation_divides_mnist_in_another_way():
+    fixed, plain = {"name": "binarized_mnist"}, {"name": "mnist", "levels": 2, "binarization": "dynamic"}
+    assert divided_otherwise(fixed, plain) and divided_otherwise(plain, {**fixed, "binarization": "fixed"})
+    assert divided_otherwise(fixed, {**fixed, "binarization": "threshold"})
+    same = [(fixed, fixed), (plain, {"name": "mnist"}), (plain, {**fixed, "binarization": "dynamic"})]
+    same += [(fixed, {"name": "fashion_mnist"}), ({"name": "digits"}, plain)]
+    assert not any(divided_otherwise(*pair) for pair in same)
+
+
+def test_validation_images_that_the_model_saw_in_another_binarisation_are_said(idx_root):
+    model, told = tiny_model((1, 28, 28), levels=2), []
+    plain = {"name": "mnist", "levels": 2, "binarization": "dynamic"}
+    cfg = OmegaConf.create({"checkpoint": "run", "root": str(idx_root), "data": plain})
+    for before, part, count in (([], "valid", 0), (["binarized_mnist"], "test", 0), (["binarized_mnist"], "valid", 1)):
+        model.trained_on = {"data": plain, "before": [{"name": name} for name in before]}
+        with notes_to(told.append):
+            load_data(cfg, model, part)
+        assert len(told) == count
+    assert "the model was trained on five in six of these validation images" in told[0]
 
 
 def test_cifar10(cifar_root):

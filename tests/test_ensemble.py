@@ -130,7 +130,7 @@ def test_an_ensemble_says_what_its_members_were_trained_on():
     assert torch.equal(Ensemble(members).train_digests, images.unique(dim=0))
     members[0].trained_on["data"]["name"], told = "mnist", []
     with notes_to(told.append):
-        assert Ensemble(members).trained_on == {}
+        assert Ensemble(members).trained_on == {"before": [member.trained_on["data"] for member in members]}
     assert len(told) == 1 and "not trained on the same data, prepared in the same way (mnist, digits)" in told[0]
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.cli.compose import plain
-from pixelrnn.completion.describe import describe
+from pixelrnn.completion.describe import describe, note_division
 from pixelrnn.completion.fill import Progress
 from pixelrnn.datasets import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
@@ -74,8 +74,9 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
     that ship with the bundled model take their place, with a note.
     """
     own = "data" not in cfg
+    spec = _own_data(cfg, model) if own else {**plain(cfg.data), **({"root": cfg.root} if cfg.root else {})}
     try:
-        data = load(_own_data(cfg, model) if own else {**plain(cfg.data), **({"root": cfg.root} if cfg.root else {})})
+        data = load(spec)
     except DataMissing:
         given, known = plain(cfg.checkpoint), pretrained.names()
         bundled = next((name for name in (given if isinstance(given, list) else [given]) if name in known), None)
@@ -93,6 +94,8 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
             f"{data.name} has images of {describe(data.shape, data.levels)}; checkpoint {checkpoint_name(cfg)} models "
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
         )
+    if part == "valid":
+        note_division(model.trained_on, spec)
     return data
 
 

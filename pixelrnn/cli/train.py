@@ -13,7 +13,7 @@ from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
-from pixelrnn.completion.describe import describe, describe_model, note_repeats
+from pixelrnn.completion.describe import describe, describe_model, note_division, note_repeats
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
 from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
@@ -94,6 +94,11 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         model.trained_on["init"] = cfg.init
+        model.trained_on["before"] = [
+            *saved.trained_on.get("before", []),
+            *filter(None, [saved.trained_on.get("data")]),
+        ]
+        note_division(model.trained_on, specs["data"])
         inherited = checkpoint.initialise(model, saved)
         print(f"init       {cfg.init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
         for what, names in {"new": inherited.new, "left behind": inherited.left}.items():

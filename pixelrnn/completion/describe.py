@@ -1,6 +1,7 @@
 """Models, orders, occlusions and completions in words, for the terminal, the figures, the page and the reports."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from pixelrnn import ordering as orderings
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.completion.parts import Completions
-from pixelrnn.datasets import digests
+from pixelrnn.datasets import digests, divided_otherwise
 from pixelrnn.errors import note
 from pixelrnn.model import Ensemble, Model
 
@@ -65,6 +66,18 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
             "are too good"
         )
     return count
+
+
+def note_division(trained_on: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Tell the user if the validation images of `data` are MNIST's, and the model saw most of them in another division."""
+    if any(
+        divided_otherwise(known, data) for known in (trained_on.get("data"), *trained_on.get("before", ())) if known
+    ):
+        note(
+            "the fixed binarisation of MNIST divides its 60,000 training images in another way than data=mnist: the model was "
+            "trained on five in six of these validation images, in another binarisation; their likelihoods are too good, and "
+            "only part=test is new to it"
+        )
 
 
 def manner(ahead: int, sees_ahead: bool, strategy: str, temperature: float) -> str:

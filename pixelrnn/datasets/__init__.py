@@ -17,7 +17,15 @@ from pixelrnn.datasets.arrays import array
 from pixelrnn.datasets.folder import folder
 from pixelrnn.datasets.photos import photos
 from pixelrnn.datasets.prepare import Dataset, Options, digests, limited, shuffled
-from pixelrnn.datasets.published import DOWNLOADS, binarized_mnist, cifar10, digits, fashion_mnist, mnist
+from pixelrnn.datasets.published import (
+    DOWNLOADS,
+    binarized_mnist,
+    cifar10,
+    digits,
+    divided_otherwise,
+    fashion_mnist,
+    mnist,
+)
 from pixelrnn.errors import UserError
 from pixelrnn.options import as_options, configure
 
@@ -55,4 +63,4 @@ def at_hand(data: Mapping[str, Any]) -> Dataset | None:
         DOWNLOADS.reset(before)
 
 
-__all__ = ["DATASETS", "Dataset", "Options", "at_hand", "digests", "limited", "load", "shuffled"]
+__all__ = ["DATASETS", "Dataset", "Options", "at_hand", "digests", "divided_otherwise", "limited", "load", "shuffled"]

@@ -9,13 +9,14 @@ import socket
 import sys
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ from pixelrnn.datasets.prepare import Dataset, Options, data_folder, data_missin
 from pixelrnn.errors import UserError, in_one_line
 from pixelrnn.files.atomic import nothing_left, write_whole
 
-# As in the fixed binarisation of MNIST, the last images of the training file are for validation.
+# The last images of the training file are for validation. The fixed binarisation of MNIST has another division: its training
+# and validation images are the same 60,000, shuffled; its test images are MNIST's.
 SPLITS = {
     "digits": (1297, 250, 250),
     "MNIST": (50_000, 10_000, 10_000),
@@ -41,6 +43,16 @@ CONTENT = {  # SHA-256 of the images' bits, eight to a byte
     "valid": "a256ac44ae26be720fad8616a05ed6ecfd1619930d9a208379bb2a4405df5b6d",
     "test": "9fcd8da6f0fdf09b2ba30fe63a0bb784042a0de82563172530229b983e294ff2",
 }
+
+
+def divided_otherwise(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two configurations of data share MNIST's 60,000 training images, but not the choice of those for validation."""
+    names, fixed = {one["name"], other["name"]}, [_is_fixed(one), _is_fixed(other)]
+    return names <= {"mnist", "binarized_mnist"} and fixed[0] != fixed[1]
+
+
+def _is_fixed(data: Mapping[str, Any]) -> bool:
+    return data["name"] == "binarized_mnist" and data.get("binarization") in (None, "fixed")
 
 
 def digits(options: Options) -> Dataset:

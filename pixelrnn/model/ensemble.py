@@ -49,6 +49,7 @@ class Ensemble(Model):
     def _join_training(self, members: Sequence[Model]) -> None:
         """Keep what the members were trained on, if it is the same."""
         known = [member.trained_on.get("data") or {} for member in members]
+        before = [spec for member in members for spec in member.trained_on.get("before", [])]
         data = [{**spec, "root": None} for spec in known]  # the same files may lie in several folders
         if any(spec != data[0] for spec in data):
             names = ", ".join(str(spec.get("name", "unknown")) for spec in known)
@@ -56,11 +57,14 @@ class Ensemble(Model):
                 f"the ensemble's members were not trained on the same data, prepared in the same way ({names}), so the "
                 "ensemble does not say what it was trained on; choose data=…"
             )
+            before += filter(None, known)
         elif known[0]:
             root = next((spec["root"] for spec in known if spec.get("root")), None)
-            self.trained_on = {"data": {**known[0], "root": root}}
+            self.trained_on["data"] = {**known[0], "root": root}
             if typical := next((m.trained_on["typical"] for m in members if "typical" in m.trained_on), None):
                 self.trained_on["typical"] = typical  # the ensemble's log p differs little from a member's
+        if before:
+            self.trained_on["before"] = before
         if all(member.train_digests is not None for member in members):
             for member in members:
                 self.remember(member.train_digests)
