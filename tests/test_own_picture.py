@@ -142,6 +142,13 @@ def test_an_image_as_the_model_knows_them_stays_as_it_is(model, tmp_path):
     assert np.array_equal(own.image[0].numpy(), digit()) and not said
 
 
+def test_the_grey_values_of_an_image_as_the_model_knows_them_count_as_they_are(model, tmp_path):
+    values = np.where(digit(), 200, 0).astype(np.uint8)
+    values[4, 7:21], values[7, 7:15] = 255, 120  # the grey pixels are nearer to black
+    own, _, _ = read(values, model, tmp_path)
+    assert not own.resized and np.array_equal(own.image[0].numpy(), values >= 128)
+
+
 def test_a_photograph_is_not_taken_for_a_digit(model, tmp_path):
     ramp = np.add.outer(np.arange(120), np.arange(90)).astype(np.uint8)
     own, _, said = read(ramp, model, tmp_path)

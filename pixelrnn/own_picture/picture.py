@@ -194,7 +194,7 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
     if reduced.size != (width, height):
         reduced = reduced.resize((width, height), Image.Resampling.BOX)
     own = replace(own, image=to_tensor(reduced))
-    if ink is not None and fit == "auto" and own.changed:
+    if ink is not None and fit == "auto" and replace(own, levels=256).changed:  # the image is still one of 8 bits
         own = replace(own, image=_full_strokes(own.image, own.reduce(ink), own.reduce(~visible), own.ground))
     return replace(own, image=requantise(own.image, 256, own.levels))
 
