@@ -208,7 +208,7 @@ def test_a_device_that_is_not_there_is_refused(saved, device):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("path", [0, None, b"bytes"])
+@pytest.mark.parametrize("path", [0, None, b"bytes", "a\0b"])
 def test_what_is_no_path_is_refused(saved, path):
     with pytest.raises(UserError, match="is no path; give a text such as outputs/mine"):
         pixelrnn.load(path)

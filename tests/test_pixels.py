@@ -167,6 +167,11 @@ def test_pictures_take_the_levels_of_the_model_with_a_note():
         (np.zeros((5, 2, 3), np.int32), "images are int32; they must be uint8"),
         (np.zeros((5, 2, 3), object), "images is an array of object"),
         (np.full((5, 2, 3), 17, np.uint8), r"value 17.*pixelrnn.requantise\(images, 256, 17\)"),
+        (
+            torch.zeros(5, 2, 3, dtype=torch.uint8).to_sparse(),
+            "images is a tensor that is sparse_coo; give a dense one",
+        ),
+        (torch.zeros(5, 2, 3, dtype=torch.uint8, device="meta"), "images is a tensor that holds no values"),
         ([[0, 1]], "images is a list of list; give a tensor, a NumPy array, a PIL picture"),
         ([np.zeros((2, 3), np.uint8)], "images is a list of ndarray"),
         ([], "images is a list; give"),

@@ -841,6 +841,13 @@ def test_samples_stand_beside_the_nearest_training_images(monkeypatch):
 # Models
 
 
+def test_training_images_that_are_binarised_anew_have_the_levels_of_the_samples():
+    loaded, data = load((1, 8, 8), 2), {"name": "digits", "levels": 2, "binarization": "dynamic"}
+    loaded.model.trained_on = {"data": data}
+    grey = pixelrnn.datasets.load(data).train
+    assert grey.max() == 255 and torch.equal(loaded.training_images, (grey >= 128).to(torch.uint8))
+
+
 def test_the_catalog_has_the_bundled_models_and_the_users_own():
     own = load(name="outputs/mine")
     catalog = ModelCatalog(own)

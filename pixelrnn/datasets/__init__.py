@@ -26,7 +26,7 @@ from pixelrnn.datasets.published import (
     fashion_mnist,
     mnist,
 )
-from pixelrnn.errors import UserError
+from pixelrnn.errors import DataMissing, UserError, note
 from pixelrnn.options import as_options, configure
 
 DATASETS: dict[str, Callable[[Options], Dataset]] = {
@@ -53,11 +53,14 @@ def load(data: str | Mapping[str, Any], **options: Any) -> Dataset:
 
 
 def at_hand(data: Mapping[str, Any]) -> Dataset | None:
-    """Do what load() does, without a download; None if the files are not on this machine."""
+    """Do what load() does, without a download; None if the files are not on this machine, or, with a note, if they are damaged."""
     before = DOWNLOADS.set(False)
     try:
         return load(data)
-    except UserError:
+    except DataMissing:
+        return None
+    except UserError as error:
+        note(str(error))
         return None
     finally:
         DOWNLOADS.reset(before)

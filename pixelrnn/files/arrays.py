@@ -25,6 +25,9 @@ def are_pictures(values: Any) -> bool:
 def as_tensor(name: str, values: Any) -> Tensor:
     """The tensor itself, or one of a NumPy array's values, which may share its memory. Raise UserError for anything else."""
     if isinstance(values, Tensor):
+        if values.layout != torch.strided or values.is_meta:
+            kind = "holds no values" if values.is_meta else f"is {str(values.layout).removeprefix('torch.')}"
+            raise UserError(f"{name} is a tensor that {kind}; give a dense one: .to_dense()")
         return values
     if not isinstance(values, np.ndarray):
         of = f" of {type(values[0]).__name__}" if isinstance(values, list | tuple) and values else ""

@@ -17,7 +17,7 @@ def expanded(path: str | Path) -> Path:
 
     Raises UserError for what is no path.
     """
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
         raise UserError(f"{printable(repr(path))} is no path; give a text such as outputs/mine, or a pathlib.Path")
     try:
         return Path(os.path.expanduser(path))

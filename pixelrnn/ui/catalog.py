@@ -11,6 +11,7 @@ from pixelrnn import checkpoint, datasets, pretrained
 from pixelrnn.completion.describe import describe, describe_order
 from pixelrnn.errors import UserError
 from pixelrnn.model import InpaintingRNN, Model
+from pixelrnn.pixels import requantise
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +35,16 @@ class LoadedModel:
 
     @cached_property
     def training_images(self) -> Tensor | None:
-        """The images it was trained on, uint8 levels (images, channels, height, width); None if they are not on this machine."""
+        """The images it was trained on, uint8 levels (images, channels, height, width); None if they are not on this machine.
+
+        Those that are binarised anew at each use are binarised by threshold here.
+        """
         spec = self.model.trained_on.get("data")
         found = datasets.at_hand(spec) if spec and not self.any_size else None
         fits = found is not None and (found.shape, found.levels) == (self.model.shape, self.model.levels)
-        return found.train if found and fits and isinstance(found.train, Tensor) else None
+        if not found or not fits or not isinstance(found.train, Tensor):
+            return None
+        return requantise(found.train, 256, found.levels) if found.dynamic else found.train
 
     @property
     def order_names(self) -> list[str]:
