@@ -32,10 +32,9 @@ def show(folders: Sequence[Path], picture: Path) -> None:
         if folder.is_file():
             note(f"{printable(folder)} is left out, because it is a file; a run is a folder")
             continue
+        # A launcher of Hydra makes the folder of a run before the run begins.
         has_begun = (folder / records.RECORDS).exists() or not (folder / ".hydra").is_dir()
-        rows = (
-            records.by_update(records.read(folder)) if has_begun else []
-        )  # a launcher of Hydra makes folders of its own
+        rows = records.by_update(records.read(folder)) if has_begun else []
         if validations := [row for row in rows if _is_validation(row)]:
             runs[folder] = validations
         else:
