@@ -1,7 +1,8 @@
 """For the same seed, every bundled model draws the same images as at commit e8dd459.
 
-same_samples.npz holds the images that the code of that commit drew. `PYTHONPATH=<a checkout> python <this file>` draws
-them with any code.
+same_samples.npz holds the images that the code of that commit drew; those of weights that came later, the images that the
+code of that day drew, which drew the others as before. `PYTHONPATH=<a checkout> python <this file>` draws them with any
+code.
 """
 
 from pathlib import Path
