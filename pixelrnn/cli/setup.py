@@ -74,8 +74,8 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
     that ship with the bundled model take their place, with a note.
     """
     own = "data" not in cfg
-    spec = _own_data(cfg, model) if own else {**plain(cfg.data), **({"root": cfg.root} if cfg.root else {})}
     try:
+        spec = _own_data(cfg, model) if own else {**plain(cfg.data), **({"root": cfg.root} if cfg.root else {})}
         data = load(spec)
     except DataMissing:
         given, known = plain(cfg.checkpoint), pretrained.names()
