@@ -1,6 +1,6 @@
 """The page in a browser, as a visitor uses it: it is painted on, completes, can be cancelled, and says what is wrong.
 
-Screenshots of every tab, at the width of a desktop and of a phone, are left in outputs/browser/.
+It is seen as on a desktop and as on a phone, light and dark. Screenshots of every tab are left in outputs/browser/.
 """
 
 import base64
@@ -29,9 +29,10 @@ SCREENSHOTS = Path(__file__).parents[1] / "outputs" / "browser"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 SIZES = {
-    "desktop": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
-    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True, "is_mobile": True},
+    "desktop": {"viewport": {"width": 1200, "height": 900}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
+LOOKS = {f"{size}-{scheme}": {**SIZES[size], "color_scheme": scheme} for size in SIZES for scheme in ("light", "dark")}
 TINT = np.array([237, 140, 51])
 
 
@@ -85,7 +86,7 @@ def chromium():
 @contextmanager
 def opened(chromium, address, kind, shows):
     """The page, loaded; afterwards there was no error on the console, and no request to another host."""
-    context = chromium.new_context(**SIZES[kind], accept_downloads=True)
+    context = chromium.new_context(**LOOKS[kind], accept_downloads=True)
     page, wrong = context.new_page(), []
     page.kind = kind
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -100,13 +101,13 @@ def opened(chromium, address, kind, shows):
     assert wrong == []
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=LOOKS)
 def page(chromium, address, request):
     with opened(chromium, address, request.param, "#painter canvas") as page:
         yield page
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=LOOKS)
 def any_size_page(chromium, any_size_address, request):
     with opened(chromium, any_size_address, request.param, "#painter canvas") as page:
         yield page
@@ -114,7 +115,7 @@ def any_size_page(chromium, any_size_address, request):
 
 def says(page, words, line="#line"):
     page.wait_for_function(
-        "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[line, words], timeout=100_000
+        "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[line, words], timeout=60_000
     )
     return page.inner_text(line)
 
@@ -255,16 +256,19 @@ def test_the_forecast_follows_the_last_stroke_and_choice(page):
     page.get_by_role("button", name="Clear mask").click()
     says(page, "Paint over")
     page.get_by_role("button", name="1", exact=True).click()
-    page.locator("#painter canvas").focus()
+    page.locator("#painter canvas").focus()  # the brush is in the middle
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
     for _ in range(8):
         page.keyboard.press("Space")
         page.keyboard.press("ArrowRight")
     says(page, "8 of 64")
+    assert page.inner_text("#painter .where") == "row 5, column 8: hidden"
     page.locator("#settings button").first.click()
     page.get_by_label("number input for Temperature").first.fill("0.5")
     says(page, "samples at temperature 0.5, not of p(hidden | observed)")
     page.get_by_label("number input for Completions").fill("")
-    says(page, "the number of images is empty; it must be a whole number from 1 to 64")
+    says(page, "The number of images is empty; it must be a whole number from 1 to 64")
     page.keyboard.press("Tab")  # the box is left, and takes the least
     says(page, "samples at temperature 0.5, not of p(hidden | observed)")
 
@@ -443,7 +447,7 @@ def test_a_picture_is_painted_on_and_completed_at_its_own_size(any_size_page, tm
     assert hidden.shape == (90, 120) and 0 < (hidden > 0).mean() < 0.5 and np.array_equal(taken, second)
     for answer in (mean, second):
         assert np.array_equal(answer[hidden == 0], values[hidden == 0]) and not np.array_equal(answer, values)
-    assert page.evaluate("innerWidth") == SIZES[page.kind]["viewport"]["width"]  # nothing is wider than the screen
+    assert page.evaluate("innerWidth") == LOOKS[page.kind]["viewport"]["width"]  # nothing is wider than the screen
     shoot(page, "own-size")
     assert page.evaluate(FAINT) == []
     page.click("#further")
@@ -502,16 +506,19 @@ def test_the_model_menu_changes_the_painter(any_size_page):
     page.click("#go")
     says(page, "Done")
     page.locator("#settings button").first.click()
+    page.wait_for_selector("#order")
+    assert not page.locator("#strategy").is_visible()  # the encoder sees every observed pixel
+    chosen(page, "#model", "mnist_binary_raster")
     page.wait_for_selector("#strategy")
     chosen(page, "#model", name)
     says(page, "completed at its own size")
-    page.wait_for_selector("#strategy", state="hidden")
+    page.wait_for_selector("#order", state="hidden")
     assert not page.locator("#blank").is_visible() and not page.locator("#pictures img").count()
 
 
 def test_a_digit_is_drawn_and_completed(page):
     page.click("#blank")
-    says(page, "Draw with White")
+    says(page, "Draw a part of a digit with White")
     assert page.locator("#painter [data-tool='2']").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="1", exact=True).click()
     stroke(page, (0.3, 0.06), (0.7, 0.06))
@@ -582,6 +589,7 @@ def test_a_completion_is_replayed_step_by_step(page):
     page.locator("#player [data-do=back]").click()
     now = canvas_of(page, canvas)[side // 2 :: side, side // 2 :: side]
     assert slider.input_value() == "31" and (now == TINT).all(-1).sum() == 1
+    assert page.inner_text("#player output") == "31/32" and page.inner_text("#player [data-do=play]") == "Play on"
     page.locator("#player [name=path]").check()
     assert (canvas_of(page, canvas) != whole).any()
     page.locator("#player [name=path]").uncheck()
@@ -600,13 +608,60 @@ def test_a_completion_is_replayed_step_by_step(page):
     assert page.inner_text("#player code").startswith("pixelrnn complete checkpoint=digits image=picture.png")
 
 
+def test_before_the_first_draw_there_is_nothing_to_save(page):
+    for button in ("#further", "#file", "#player", "#sample-further"):
+        assert not page.locator(button).is_visible()
+
+
+def test_the_completions_come_into_view_and_stay_when_the_menu_is_passed(page):
+    page.get_by_role("button", name="Bottom half").click()
+    says(page, "32 of 64")
+    page.click("#go")
+    says(page, "Done")
+    page.wait_for_timeout(1000)
+    seen = "(([top, bottom]) => top >= 0 && bottom <= innerHeight)"
+    first = "(box => [box.top, box.bottom])(document.querySelector('#pictures [data-number]').getBoundingClientRect())"
+    assert page.evaluate(f"{seen}({first})")
+    page.focus("#model input")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1500)
+    assert len(tiles(page)) == 8 and page.inner_text("#earlier") == ""
+
+
+def test_others_are_drawn(page):
+    page.get_by_role("button", name="Bottom half").click()
+    says(page, "32 of 64")
+    page.click("#go")
+    says(page, "Done")
+    page.wait_for_selector("#cancel[disabled]")
+    before = [picture for words, picture in tiles(page) if "nats" in words]
+    page.click("#others")
+    page.wait_for_function("document.querySelector('#player code').innerText.includes('seed=1')")
+    after = [picture for words, picture in tiles(page) if "nats" in words]
+    assert len(before) == len(after) == 6 and any((x != y).any() for x, y in zip(before, after, strict=True))
+    assert page.inner_text("#earlier") == ""
+
+
+def test_another_picture_ends_the_draw(page):
+    chosen(page, "#model", "mnist_binary_raster")
+    says(page, "An example, 28x28")
+    page.get_by_role("button", name="Top half").click()
+    says(page, "particles")
+    page.click("#go")
+    says(page, "Drawing")
+    page.locator("#examples [data-number='4']").click()
+    says(page, "An example, 28x28")
+    page.wait_for_selector("#cancel[disabled]")
+    assert "An example" in page.inner_text("#line") and not page.locator("#pictures img").count()
+
+
 def test_results_are_of_what_is_shown(page):
     page.get_by_role("button", name="Bottom half").click()
     page.click("#go")
     says(page, "Done")
-    assert page.inner_text("#earlier") == ""
+    page.wait_for_function("document.querySelector('#earlier').innerText === ''")
     page.get_by_role("button", name="Top half").click()
-    page.wait_for_function("document.querySelector('#earlier').innerText.includes('before')")
+    page.wait_for_function("document.querySelector('#earlier').innerText.includes('earlier mask')")
     shoot(page, "earlier")
     page.locator("#examples [data-number='4']").click()
     page.wait_for_function("!document.querySelector('#pictures img')")
@@ -625,7 +680,7 @@ def test_ways_are_compared(page):
         "biharmonic",
     ]
     page.locator("#pictures [data-number='6']").click()
-    page.wait_for_function("document.querySelector('#player .words').innerText === 'Telea'")
+    page.wait_for_function("document.querySelector('#player .words').innerText.startsWith('Telea: classical')")
     assert not page.locator("#player .command").is_visible()
     shoot(page, "ways")
     assert page.evaluate(FAINT) == []
@@ -657,9 +712,9 @@ def test_an_ordering_is_played(page):
     says(page, "Step 32 of 64", "#ordering-line")
     step = page.get_by_label("number input for Step t")
     step.fill("")
-    says(page, "the step is empty; it must be a whole number from 0 to 64", "#ordering-line")
+    says(page, "The step is empty; it must be a whole number from 0 to 64", "#ordering-line")
     step.fill("3.5")
-    says(page, "the step is 3.5; it must be a whole number", "#ordering-line")
+    says(page, "The step is 3.5; it must be a whole number", "#ordering-line")
     step.fill("3")
     says(page, "Step 3 of 64", "#ordering-line")
     page.click("#play")

@@ -263,7 +263,7 @@ def test_the_forecast_says_what_completion_does():
 @pytest.mark.parametrize(
     "choice", [{}, {"strategy": "ancestral", "temperature": 0.5}, {"order": 3}, {"strategy": "particles"}], ids=str
 )
-@pytest.mark.parametrize("source", ["example", "drawing", "upload"])
+@pytest.mark.parametrize("source", ["example", "drawing", "upload", "nothing"])
 def test_the_command_draws_the_same(choice, source, picture, tmp_path, monkeypatch):
     """The command, typed where the archive is unpacked, gives the pictures of the archive to the bit."""
     from pixelrnn import cli
@@ -277,6 +277,8 @@ def test_the_command_draws_the_same(choice, source, picture, tmp_path, monkeypat
     if source == "upload":
         target = Target.upload(loaded, picture(np.random.default_rng(0).integers(0, 256, (13, 19))))
         target, hidden = target.after_painting(hidden.to(torch.uint8), 4)
+    if source == "nothing":
+        target, hidden = Target.blank(loaded), torch.ones(6, 6, dtype=torch.bool)
     drawn = draw(Request(loaded, target, hidden, count=2, seed=5, **choice), lambda *_: None)
     with unpacked(drawn) as archive:
         archive.extractall(tmp_path / "all")
@@ -285,7 +287,8 @@ def test_the_command_draws_the_same(choice, source, picture, tmp_path, monkeypat
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0
-    again = sorted((tmp_path / "all/again/completions").iterdir())
+    sampled = source == "nothing" and "order" not in choice
+    again = sorted((tmp_path / "all/again" / ("samples" if sampled else "completions")).iterdir())
     assert len(again) == 2
     for number, path in enumerate(again):
         assert np.array_equal(np.asarray(Image.open(f"{number:03d}.png")), np.asarray(Image.open(path)))
@@ -454,7 +457,7 @@ def test_every_error_becomes_one_line(monkeypatch, caplog):
     (view,) = watch(lambda: Request(given, example(given), nothing), DrawSession())
     assert 'role="alert"' not in view.line and "Nothing is hidden yet" in view.line
     (view,) = watch(lambda: Request(given, example(given), ~nothing, count=0), DrawSession())
-    assert 'role="alert"' in view.line and "the number of images is 0" in view.line
+    assert 'role="alert"' in view.line and "The number of images is 0" in view.line
     monkeypatch.setattr(given.model.likelihood, "draw", lambda *_: 1 / 0)
     (view,) = watch(lambda: Request(given, example(given), ~nothing), DrawSession())
     assert "The draw failed" in view.line and "ZeroDivisionError" in caplog.text
@@ -484,10 +487,18 @@ def test_the_page_shows_what_a_model_has_seen_and_its_next_probability(step):
         if step < 36:
             with given.model.evaluating(), given.model.along(index):
                 p = float(given.model.pixel_log_probs(given.examples[:1])[0, step].exp())
-            assert f"its true value a probability of {p:.1%}" in line
+            assert f"its true value a probability of {100 * p:.1f} %" in line and "the model has seen" in line
+    line = step_view(given, given.examples[0], "hilbert", ["flip_rows"], step)[0]  # not one of the model's orders
+    assert "true value" not in line and "this ordering has visited" in line
+
+
+def test_a_small_probability_is_not_called_zero(monkeypatch):
+    monkeypatch.setattr("pixelrnn.ui.page.pixel_probability", lambda *_: 2.0**-15)
+    given = load((3, 4, 4), 256)
     assert (
-        "true value" not in step_view(given, given.examples[0], "hilbert", ["flip_rows"], step)[0]
-    )  # not one of the model's orders
+        "its true colour a probability of 1 in 32,768, which is 15.00"
+        in step_view(given, given.examples[0], 0, [], 3)[0]
+    )
 
 
 def test_the_page_does_not_wait_for_a_model_that_draws():
@@ -614,9 +625,8 @@ def test_a_hole_is_seen_as_it_fills_and_is_replayed_in_this_order():
     drawn = draw(request, lambda *news: told.append(sessions.Frame(*news)))
     assert [frame.total for frame in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
     view = views.view_frame(request, told[0])
-    assert (
-        f"Drawing, {told[0].done / 32:.0%}" in view.line and view.pictures.count("<img") == 2
-    )  # given, the draw so far
+    assert f"Drawing, {100 * told[0].done / 32:.0f} %" in view.line
+    assert view.pictures.count("<img") == 2  # given, the draw so far
     steps = drawn.answers[1].steps
     assert set(steps[hidden].tolist()) <= {frame.done for frame in told} | {1} and not steps[~hidden].any()
     first = (told[0].images[0] != 0).any(0) & hidden
@@ -692,13 +702,16 @@ def test_what_was_drawn_is_cleared_or_called_earlier(tab, picture):
     panel = tab.panel
     assert tab.forecast(drawn, target, "12h24.", *choices)[panel.earlier] == EARLIER
     assert tab.forecast(None, target, "12h24.", *choices)[panel.earlier] == ""
+    assert tab.forecast(drawn, target, "18h18.", *choices)[panel.earlier] == ""  # nothing is different
+    assert tab.forecast(drawn, target, "18h18.", *choices[:-1], 1)[panel.earlier] == EARLIER
+    assert tab.forecast(drawn, target, "36.", *choices)[panel.earlier] == EARLIER
     assert tab.choose_occlusion("centre", drawn, target, "36.", *choices)[panel.earlier] == EARLIER
     mask = {"path": picture(np.eye(6) * 255, "mask.png")}
     assert tab.choose_mask(mask, drawn, target, *choices)[panel.earlier] == EARLIER
     for answer in (
         tab.choose_example(1, target),
         tab.choose_blank(target),
-        tab.choose_model("tiny", target, "36."),
+        tab.choose_model("digits", target, "36."),
         tab.choose_picture({"path": picture(np.random.default_rng(0).integers(0, 256, (7, 8)))}, target),
     ):
         assert (
@@ -706,6 +719,44 @@ def test_what_was_drawn_is_cleared_or_called_earlier(tab, picture):
             and answer[panel.pictures].props["pictures"] == ""
             and answer[panel.earlier] == ""
         )
+    assert tab.choose_model("tiny", target, "36.") == {}  # it was the model before
+
+
+def test_another_target_ends_the_draw_of_the_one_before_without_a_word(tab):
+    tab = tab(load())
+    for shown, ends in (({tab.target: 1}, True), ({}, False)):
+        session = DrawSession()
+        assert tab._replacing(lambda name, shown=shown: shown)(session, "any") is shown
+        assert session.cancelled == session.replaced == ends
+    ended = DrawSession()
+    ended.replace()
+    given = load()
+    assert list(watch(lambda: Request(given, example(given), torch.ones(6, 6, dtype=torch.bool)), ended)) == []
+
+
+def test_a_mask_that_asks_for_too_much_is_shown_with_the_reason(tab, monkeypatch):
+    monkeypatch.setattr("pixelrnn.ui.request.MAX_DRAWN", 20)
+    tab = tab(inpainting())
+    answer = tab.choose_occlusion(
+        "everything", None, Target.example(tab.models["tiny"], 0), "16.", "auto", "best", 2, 1.0, 0
+    )
+    assert answer[tab.painter] == "16h" and "would take too long" in str(answer[tab.panel.line])
+
+
+def test_a_row_of_ways_that_begins_anew_does_not_go_back():
+    from pixelrnn.ui.ways import compare
+
+    binary, told = load((1, 4, 4), 2), []
+    request = Request(binary, example(binary), standard_mask("top half", 4, 4, 0), count=2)
+    compare(request, ModelCatalog(binary), lambda done, *_: told.append(done))
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("the seed is", "The seed is"), ("mask.png is", "mask.png is"), ("mask=x: a", "mask=x: a")]
+)
+def test_a_sentence_begins_with_a_capital_unless_a_name_does(words, told):
+    assert views.sentence(words) == told
 
 
 def test_an_occlusion_keeps_what_was_drawn_outside_of_it(tab):

@@ -1,5 +1,6 @@
 """The first tab: paint the hidden region of an image, or draw one, and watch it being completed."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,16 +15,22 @@ from pixelrnn.own_picture.picture import TINT, tint_of
 from pixelrnn.ui import painted
 from pixelrnn.ui.catalog import LoadedModel, ModelCatalog
 from pixelrnn.ui.drawn import Drawn
-from pixelrnn.ui.events import EARLIER, DrawPanel, answer_at_once, part
+from pixelrnn.ui.events import DrawPanel, answer_at_once, part
 from pixelrnn.ui.request import MAX_PIXELS, STANDARD, NothingHidden, Request, Target, check_number, standard_mask
+from pixelrnn.ui.session import DrawSession
 from pixelrnn.ui.views import url
 from pixelrnn.ui.ways import compare
 
 PHOTOS = "photos"  # the model for pictures that another one cannot complete
 STRATEGIES = [("exact if possible, else particles", "auto"), ("particles", "particles"), ("plain fill", "ancestral")]
+ABOUT_STRATEGY = "what the model does about observed pixels that come after hidden ones in its order"
+ABOUT_ORDER = "in which the pixels are drawn; the best one draws the hidden pixels last"
+ABOUT_TEMPERATURE = "below 1 the images are more alike, above 1 more varied"
+ABOUT_SEED = "another seed gives other images, the same one the same"
 HINT = "Paint over what is to be completed, or choose one of the occlusions. A picture can be dropped or pasted here."
 DRAW = (
-    "Draw with White: the model keeps your strokes and draws all the rest. Clear mask hides nothing; then hide a part."
+    "Draw a part of a digit with White. Your strokes stay, and the model draws all the rest, also close around them. To keep "
+    "the black as well, press Clear mask, and then hide a part, such as the bottom half."
 )
 
 
@@ -39,10 +46,10 @@ class CompleteTab:
                 self._add_image(first)
                 with gr.Row(elem_classes="occlusions"):
                     self.occlusions = {title: gr.Button(title.capitalize(), size="sm") for title in STANDARD}
-                self.panel = DrawPanel("Complete", HINT)
+                self.panel = DrawPanel("Complete")
                 self._add_choices(first)
             with gr.Column(scale=6, min_width=320, elem_id="results"):
-                self.panel.add_results()
+                self.panel.add_results(HINT)
         self._connect()
 
     def _add_image(self, first: LoadedModel) -> None:
@@ -59,24 +66,36 @@ class CompleteTab:
         count = gr.Slider(1, 16, value=6, step=1, label="Completions", elem_id="count")
         with gr.Accordion("More settings", open=False, elem_id="settings"):
             with gr.Group(visible=not first.any_size) as self.ways_group:
-                strategy = gr.Dropdown(STRATEGIES, value="auto", label="Strategy", elem_id="strategy")
-                self.order = gr.Dropdown(order_choices(first), value="best", label="Order", elem_id="order")
+                self.strategy = gr.Dropdown(
+                    STRATEGIES,
+                    value="auto",
+                    label="Strategy",
+                    info=ABOUT_STRATEGY,
+                    elem_id="strategy",
+                    visible=strategic(first),
+                )
+                self.order = gr.Dropdown(
+                    order_choices(first), value="best", label="Order", info=ABOUT_ORDER, elem_id="order"
+                )
             with gr.Row():
-                temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
-                seed = gr.Number(0, precision=0, label="Seed", min_width=90)
+                temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature", info=ABOUT_TEMPERATURE)
+                seed = gr.Number(0, precision=0, label="Seed", info=ABOUT_SEED, min_width=90)
             self.compare = gr.Button("Compare all ways to complete it", size="sm", elem_id="compare")
-        self.choices = [strategy, self.order, count, temperature, seed]
+        self.choices = [self.strategy, self.order, count, temperature, seed]
         # A slider takes a value in its range when its box is left: a change event, and no input event.
-        self.choice_events = [strategy.input, self.order.input, count.change, temperature.change, seed.input]
+        self.choice_events = [self.strategy.input, self.order.input, count.change, temperature.change, seed.input]
 
     def _connect(self) -> None:
         on, panel = partial(answer_at_once, self.panel.line), self.panel
         self.shown = shown = [self.target, self.painter, self.examples, *panel.shown]
-        whole = [*shown, self.model, self.order, self.ways_group, self.blank]
-        on(self.model.input, self.choose_model, [self.model, self.target, self.painter], whole)
-        on(self.examples.input, self.choose_example, [self.examples, self.target], shown)
-        on(self.picture.upload, self.choose_picture, [self.picture, self.target], whole)
-        on(self.blank.click, self.choose_blank, [self.target], shown)
+        whole = [*shown, self.model, self.strategy, self.order, self.ways_group, self.blank]
+        for events, function, inputs, outputs in (
+            (self.model.input, self.choose_model, [self.model, self.target, self.painter], whole),
+            (self.examples.input, self.choose_example, [self.examples, self.target], shown),
+            (self.picture.upload, self.choose_picture, [self.picture, self.target], whole),
+            (self.blank.click, self.choose_blank, [self.target], shown),
+        ):
+            on(events, self._replacing(function), [panel.session, *inputs], outputs)
         asked, masked = [self.target, self.painter, *self.choices], [self.target, self.painter, panel.earlier]
         sent = [self.mask_file, panel.drawn, self.target, *self.choices]
         on(self.mask_file.upload, self.choose_mask, sent, masked)
@@ -87,9 +106,22 @@ class CompleteTab:
         panel.draw(panel.go, self.request, asked)
         panel.draw(self.compare, self.request, asked, lambda request, progress: compare(request, self.models, progress))
 
+    def _replacing(self, function: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
+        """The function with a session before its arguments, whose draw ends if the function shows another target."""
+
+        def answer(session: DrawSession, *values: Any) -> dict[Any, Any]:
+            shown = function(*values)
+            if self.target in shown:
+                session.replace()
+            return shown
+
+        return answer
+
     def choose_model(self, name: str, target: Target, text: object) -> dict[Any, Any]:
         """Show the same picture for another model if it can complete it, else the model's first example."""
         loaded, before = self.models[name], self.models[target.model]
+        if loaded is before:  # the menu tells of a choice also when it is only left
+            return {}
         if loaded.form == before.form and not loaded.any_size:
             hidden = painted.from_text(text, *target.image.shape[1:]) == painted.STATES.index("h")
             kept = replace(target, model=name, mask=target.at_full_size(hidden))
@@ -104,6 +136,7 @@ class CompleteTab:
             **self.show(target),
             self.model: loaded.name,
             self.examples: gr.HTML(0 if target.is_example else -1, pictures=example_buttons(loaded)),
+            self.strategy: gr.Dropdown(value="auto", visible=strategic(loaded)),
             self.order: gr.Dropdown(choices=order_choices(loaded), value="best"),
             self.ways_group: gr.Group(visible=not loaded.any_size),
             self.blank: gr.Button(visible=draws(loaded)),
@@ -151,6 +184,8 @@ class CompleteTab:
             grey = "" if len(target.own.picture) == loaded.model.shape[0] else ", in colour, and saved as grey"
             words += f", completed at its own size{grey}"
         hidden = "" if target.mask is None else f" {int(target.mask.sum()):,} pixels are hidden."
+        if target.mask is not None and target.path:
+            hidden = f" Its transparent part is hidden, {int(target.mask.sum()):,} pixels; a completion is opaque."
         painter = gr.HTML(**painter_props(loaded, target, tool))
         line = f"{words}.{hidden or f' {HINT}'}"
         return {
@@ -174,12 +209,15 @@ class CompleteTab:
         return {self.target: target, self.painter: text, **self.forecast(drawn, target, text, *choices)}
 
     def forecast(self, drawn: Drawn | None, *asked: Any) -> dict[Any, Any]:
-        """Say how what is painted will be completed, and that what was drawn is of an earlier choice."""
+        """Say how what is painted will be completed, or why not, and whether what was drawn is of an earlier choice."""
+        told: str | UserError
         try:
-            words = self.request(*asked).forecast
+            told = self.request(*asked).forecast
         except NothingHidden:
-            words = HINT
-        return {self.panel.line: words, self.panel.earlier: EARLIER if drawn else ""}
+            told = HINT
+        except UserError as error:
+            told = error
+        return {self.panel.line: told, self.panel.earlier: self.panel.earlier_than(drawn, lambda: self.request(*asked))}
 
     def request(self, target: Target, text: object, *choices: Any) -> Request:
         """The request to complete the target under what is painted."""
@@ -203,6 +241,11 @@ def example_buttons(loaded: LoadedModel) -> str:
         for i, image in enumerate(loaded.examples)
     )
     return f'<div class="choices" role="group" aria-label="examples {loaded.source}">{"".join(buttons)}</div>'
+
+
+def strategic(loaded: LoadedModel) -> bool:
+    """Whether the strategy makes a difference: an encoder sees every observed pixel, and a model of any size has one way."""
+    return not loaded.model.sees_ahead and not loaded.any_size
 
 
 def draws(loaded: LoadedModel) -> bool:

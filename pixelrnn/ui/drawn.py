@@ -58,6 +58,15 @@ class Drawn:
     def answers(self) -> list[Answer]:
         return [answer for row in self.rows.values() for answer in row]
 
+    def way(self, number: int) -> str:
+        """The heading of the row of an answer."""
+        return [title for title, row in self.rows.items() for _ in row][number]
+
+    @property
+    def first(self) -> int:
+        """The number of the answer to look at first: the most probable one, if that is known."""
+        return next((number for number, answer in enumerate(self.answers) if answer.best), 0)
+
     def archive(self) -> bytes:
         """Pack a zip file: each answer, what was given, the mask and the maps as PNG files, and a report in JSON."""
         request, settings = self.request, {"model": self.request.loaded.name}

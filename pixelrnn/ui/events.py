@@ -20,7 +20,12 @@ from pixelrnn.ui.session import DrawSession
 
 HERE = Path(__file__).parent
 KEPT = 600  # seconds that a file stays in the temporary folder, about
-EARLIER = '<p class="note earlier">These are of what was hidden and chosen before.</p>'
+EARLIER = (
+    '<p class="line earlier">Made with the earlier mask or settings. Press the button again to draw with these.</p>'
+)
+
+# Brings the line and what is below it into view.
+LOOK = "() => document.querySelector('{}').scrollIntoView({{ block: innerWidth < 700 ? 'start' : 'nearest' }})"
 
 # Of events that come while one is answered, the last one counts. The tabs check what a browser sends: Gradio's own check
 # (preprocess) fails if a box is empty.
@@ -43,43 +48,51 @@ def part(name: str) -> dict[str, Any]:
 def answer_at_once(
     line: gr.HTML, events: Any, function: Callable[..., dict[Any, Any]], inputs: Sequence[Any], outputs: Sequence[Any]
 ) -> None:
-    """On these events call the function with the values of inputs. It returns the words for the line, and new values of
-    outputs. Notes are added to its words. If it raises UserError, only the line changes."""
+    """On these events call the function with the values of inputs. It returns the words for the line, or a UserError, and new
+    values of outputs. Notes are added to its words. If it raises UserError, only the line changes; if it returns nothing,
+    nothing does."""
 
     @wraps(function)
     def answer(*values: Any) -> dict[Any, Any]:
         notes = list[str]()
         try:
-            with notes_to(lambda text: notes.append(f"{text}.")):
+            with notes_to(lambda text: notes.append(f"{views.sentence(text)}.")):
                 answer = function(*values)
         except UserError as error:
-            return {line: views.mistake(error)}
-        return {**answer, line: views.line(" ".join([answer[line], *notes]))}
+            answer = {line: error}
+        if not answer:
+            return {line: gr.skip()}
+        told = answer[line]
+        if isinstance(told, UserError):
+            return {**answer, line: views.mistake(told)}
+        return {**answer, line: views.line(" ".join([told, *notes]))}
 
     gr.on(events, answer, [*inputs], [line, *outputs], **QUICK)
 
 
 class DrawPanel:
-    """The part of a tab that draws: the buttons to start and cancel, the line, and what was drawn, to look at and to save."""
+    """The part of a tab that draws: the buttons to start, to cancel and to draw others, the line, and what was drawn, to look at
+    and to save."""
 
-    def __init__(self, verb: str, hint: str, prefix: str = ""):
+    def __init__(self, verb: str, prefix: str = ""):
         self.prefix = prefix
         self.session, self.drawn, self.chosen = gr.State(DrawSession()), gr.State(), gr.State(0)
         with gr.Row(elem_classes="go"):
             self.go = gr.Button(verb, variant="primary", elem_id=f"{prefix}go", min_width=120)
             self.cancel = gr.Button("Cancel", elem_id=f"{prefix}cancel", min_width=80, interactive=False)
-        self.line = gr.HTML(views.line(hint), elem_id=f"{prefix}line")
 
-    def add_results(self) -> None:
-        """Add the components that show what was drawn."""
+    def add_results(self, hint: str) -> None:
+        """Add the line, and the components that show what was drawn."""
         prefix = self.prefix
+        self.line = gr.HTML(views.line(hint), elem_id=f"{prefix}line")
         self.earlier = gr.HTML(elem_id=f"{prefix}earlier")
         self.pictures = gr.HTML(0, pictures="", elem_id=f"{prefix}pictures", **part("choices"))
-        with gr.Column(visible="hidden", elem_id=f"{prefix}chosen") as self.chosen_column:
+        with gr.Column(elem_id=f"{prefix}chosen"):  # page.css hides it while there are no pictures to choose from
             nothing: dict[str, Any] = dict.fromkeys(("before", "after", "steps", "words", "command"), "")
             self.player = gr.HTML("stop", elem_id=f"{prefix}player", **part("player"), **nothing)
             self.pasted = gr.HTML(elem_id=f"{prefix}pasted")
             with gr.Row(elem_classes="saves"):
+                self.others = gr.Button("Draw others", size="sm", elem_id=f"{prefix}others", min_width=120)
                 self.further = gr.Button(
                     "Go on from this picture", size="sm", elem_id=f"{prefix}further", min_width=120
                 )
@@ -88,9 +101,9 @@ class DrawPanel:
                 self.gif_file = gr.DownloadButton("GIF", elem_id=f"{prefix}gif-file", elem_classes="unseen")
                 self.files = gr.DownloadButton("Save all (ZIP)", elem_id=f"{prefix}files", size="sm", min_width=120)
         self.maps = gr.HTML(elem_id=f"{prefix}maps")
-        around = [self.maps, self.pictures, self.earlier, self.drawn, self.files, self.chosen_column]
+        around = [self.maps, self.pictures, self.earlier, self.drawn, self.files]
         self.shown = [*around, *self._of_choice]
-        self.cancel.click(self.cancel_draw, self.session, **QUICK)
+        self.cancel.click(self.cancel_draw, self.session, [self.line, self.cancel], **QUICK)
         self.pictures.input(self.choose, [self.pictures, self.drawn], self._of_choice, **QUICK)
         made = self.gif.click(self.animate, self.state, self.gif_file, **QUICK)
         made.then(None, js=f"() => document.querySelector('#{prefix}gif-file').click()")
@@ -111,12 +124,13 @@ class DrawPanel:
         inputs: Sequence[Any],
         how: Callable[[Request, Progress], Drawn] = drawing.draw,
     ) -> None:
-        """Draw what request() returns for the inputs' values, each time the visitor clicks the button."""
+        """Draw what request() returns for the inputs' values, each time the visitor clicks the button. The last input is the seed;
+        the button to draw others adds 1 to it first."""
         outputs = [self.line, self.cancel, *self.shown]
 
         def begin(session: DrawSession) -> dict[Any, Any]:
-            session.cancelled = True  # the draw before
-            line = views.line("Waiting for its turn.", "working")
+            session.replace()
+            line = views.line("Waiting for its turn: one visitor's pictures are drawn at a time.", "working")
             shown = {self.line: line, self.cancel: gr.Button(interactive=True), self.session: DrawSession()}
             return {**shown, **self.show_nothing()}
 
@@ -125,36 +139,55 @@ class DrawPanel:
             for view in views.watch(lambda: request(*values), how, session):
                 shown: dict[Any, Any] = {self.line: view.line}
                 if view.pictures:
-                    shown[self.pictures] = gr.HTML(0, pictures=view.pictures)
+                    shown[self.pictures] = gr.HTML(view.drawn.first if view.drawn else 0, pictures=view.pictures)
                 if view.drawn:
                     shown |= self.show(view.drawn)
+                if session.replaced:
+                    return
                 yield shown
             yield {self.cancel: gr.Button(interactive=False)}
 
-        begun = button.click(begin, self.session, [*outputs, self.session], **QUICK)
-        begun.then(draw, [self.session, *inputs], outputs, **ONE_BY_ONE)
-        button.click(
-            None, js=f"() => {{ if (innerWidth < 700) document.querySelector('#{self.prefix}line').scrollIntoView(); }}"
-        )
+        def check(drawn: Drawn | None, *values: Any) -> str:
+            return self.earlier_than(drawn, lambda: request(*values))
 
-    def cancel_draw(self, session: DrawSession) -> None:
+        clicks = [(button, button.click)]
+        if button is self.go:
+            next_seed = self.others.click(lambda seed: seed + 1, inputs[-1], inputs[-1], **QUICK)
+            clicks.append((self.others, next_seed.then))
+        for clicked, start in clicks:
+            begun = start(begin, self.session, [*outputs, self.session], **QUICK)
+            done = begun.then(draw, [self.session, *inputs], outputs, **ONE_BY_ONE)
+            done.then(check, [self.drawn, *inputs], self.earlier, **QUICK)
+            clicked.click(None, js=LOOK.format(f"#{self.prefix}line"))
+
+    def earlier_than(self, drawn: Drawn | None, ask: Callable[[], Request]) -> str:
+        """The words that what was drawn is not of what ask() requests now; none if it is."""
+        try:
+            return "" if drawn is None or ask().is_like(drawn.request) else EARLIER
+        except UserError:
+            return EARLIER
+
+    def cancel_draw(self, session: DrawSession) -> dict[Any, Any]:
         session.cancelled = True
+        return {
+            self.line: views.line("Cancelling: it ends after this step.", "working"),
+            self.cancel: gr.Button(interactive=False),
+        }
 
     def show_nothing(self) -> dict[Any, Any]:
         """Clear what was drawn, which belongs to another picture."""
         return {
             self.pictures: gr.HTML(pictures=""), self.maps: "", self.earlier: "", self.drawn: None, self.chosen: 0,
-            self.files: gr.DownloadButton(value=None), self.chosen_column: gr.Column(visible="hidden"),
+            self.files: gr.DownloadButton(value=None),
         }  # fmt: skip
 
     def show(self, drawn: Drawn) -> dict[Any, Any]:
-        """Show what was drawn, and its first answer enlarged."""
+        """Show what was drawn, and the answer to look at first enlarged."""
         return {
             self.drawn: drawn,
             self.maps: views.maps(drawn),
             self.files: gr.DownloadButton(value=save(drawn.archive(), "completions.zip")),
-            self.chosen_column: gr.Column(visible=True),
-            **self._show_answer(drawn, 0, play=True),
+            **self._show_answer(drawn, drawn.first, play=True),
         }
 
     def choose(self, number: Any, drawn: Drawn | None) -> dict[Any, Any]:

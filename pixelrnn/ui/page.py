@@ -76,7 +76,11 @@ class OrderingsTab:
             with gr.Column(scale=4, min_width=320):
                 self.ordering = gr.Dropdown(ordering_choices(first), value=0, label="Ordering", elem_id="ordering")
                 self.transforms = gr.CheckboxGroup(
-                    list(orderings.TRANSFORMS), label="Transforms (not for the model's own orderings)"
+                    [(name.replace("_", " "), name) for name in orderings.TRANSFORMS],
+                    label="Transforms",
+                    info="mirror or turn the ordering",
+                    elem_id="transforms",
+                    visible=False,
                 )
                 self.step = gr.Slider(0, pixels, value=pixels // 2, step=1, label="Step t", elem_id="step")
                 with gr.Row():
@@ -87,16 +91,20 @@ class OrderingsTab:
                 self.line = gr.HTML(views.line(words), elem_id="ordering-line")
                 self.picture = gr.HTML(picture, elem_id="step-picture")
         chosen: list[Any] = [target, self.ordering, self.transforms, self.step]
-        self.outputs = [self.picture, self.ordering, self.step]
+        self.outputs = [self.picture, self.ordering, self.transforms, self.step]
+        self.ordering.input(
+            lambda chosen: gr.CheckboxGroup(visible=isinstance(chosen, str)), self.ordering, self.transforms, **QUICK
+        )
         inputs = [component.input for component in chosen[1:]]
-        answer_at_once(self.line, inputs, self.show, chosen, [self.picture])
+        answer_at_once(self.line, inputs, self.show, chosen, [self.picture, self.transforms])
         options = {**QUIET, "trigger_mode": "once", "concurrency_limit": 4}
         playing = play.click(self.play, chosen, [self.step, self.line, self.picture], **options)
         pause.click(None, cancels=[playing], **QUICK)
 
     def show(self, target: Target, *chosen: Any) -> dict[Any, Any]:
         words, picture = step_view(*self._seen(target), *chosen)
-        return {self.line: words, self.picture: picture}
+        transforms = gr.CheckboxGroup(visible=isinstance(chosen[0], str))  # the model's own orders are as they are
+        return {self.line: words, self.picture: picture, self.transforms: transforms}
 
     def _seen(self, target: Target) -> tuple[LoadedModel, Tensor]:
         """The target's model, and the target in the size of the model's images: of a larger picture the middle, of a smaller one
@@ -115,6 +123,7 @@ class OrderingsTab:
         return {
             **self.show(target, 0, [], pixels // 2),
             self.ordering: gr.Dropdown(choices=ordering_choices(loaded), value=0),
+            self.transforms: gr.CheckboxGroup(value=[], visible=False),
             self.step: gr.Slider(maximum=pixels, value=pixels // 2),
         }
 
@@ -129,7 +138,7 @@ class OrderingsTab:
                 yield {self.step: step, self.line: views.line(words), self.picture: picture}
                 time.sleep(0.05)
         except UserError as error:
-            yield {self.line: views.line(str(error), "wrong")}
+            yield {self.line: views.mistake(error)}
 
 
 def ordering_choices(loaded: LoadedModel) -> list[tuple[str, Any]]:
@@ -151,14 +160,20 @@ def step_view(
         order = loaded.model.orders[ordering].cpu()
     else:
         order = orderings.build({"name": ordering, "transforms": transforms}, *loaded.model.shape[1:])
-    words = f"Step {step} of {len(order)}: the model has seen {step} pixels."
+    own, window = isinstance(ordering, int), int(loaded.model.arguments.get("window") or 0)
+    words = (
+        f"Step {step} of {len(order)}: {'the model has seen' if own else 'this ordering has visited'} {step} pixels."
+    )
     if step < len(order):
         row, column = divmod(int(order[step]), loaded.model.shape[2])
-        words += f" The next one is in row {row + 1}, column {column + 1}."
+        words += f" The next one, in the red frame, is in row {row + 1}, column {column + 1}."
         p = pixel_probability(loaded, image, ordering, step) if isinstance(ordering, int) else None
         if p is not None:
-            words += f" The model gives its true value a probability of {p:.1%}, which is {-math.log2(p):.2f} bits."
-    window = int(loaded.model.arguments.get("window") or 0)
+            value = "true value" if loaded.model.shape[0] == 1 else "true colour"
+            chance = f"{100 * p:.1f} %" if p >= 0.001 else f"1 in {1 / p:,.0f}"
+            words += f" The model gives its {value} a probability of {chance}, which is {-math.log2(p):.2f} bits."
+        if own and window:
+            words += " The white frame is its window onto the pixels nearby."
     picture = figures.as_png(figures.seen(image, loaded.model.levels, order, step, window))
     return words, views.figure(picture, words)
 

@@ -11,9 +11,9 @@ const COLOURS = [[0, 0, 0, 0], [237, 140, 51, 219], [255, 255, 255, 255], [0, 0,
 const STATES = ".hwb";
 const SMALL = 64; // images of up to so many pixels have a grid and small brushes
 const undone = [];
-const before = []; // paintings to go back to
+const before = []; // paintings to go back to, as text, which is short even for a large picture
 let painted = new Uint8Array(0); // indices in STATES
-let known = null; // the last text that came or went
+let known = ""; // the text of what is painted, as it last came or went
 let brush = 3;
 let tool = "1";
 let zoom = 1;
@@ -51,8 +51,8 @@ function load() {
   if (fresh || props.value !== known || painted.length !== columns * rows) {
     if (fresh || painted.length !== columns * rows) before.length = undone.length = 0;
     else remember();
-    painted = fromText(props.value);
     known = props.value;
+    painted = fromText(known);
   }
   if (fresh) {
     picture.src = props.picture;
@@ -111,7 +111,7 @@ function draw() {
 
 const corner = ([column, row]) => [column - Math.floor((brush - 1) / 2), row - Math.floor((brush - 1) / 2)];
 
-function dab(place, values) {
+function dab(place, values, first, above) { // values are those of a part whose corner is at (first, above)
   const [columns, rows] = size();
   const [left, top] = corner(place);
   for (let row = Math.max(0, top); row < Math.min(rows, top + brush); row++)
@@ -119,20 +119,22 @@ function dab(place, values) {
       const [x, y] = [column - left + 0.5 - brush / 2, row - top + 0.5 - brush / 2];
       if (brush > 5 && x * x + y * y > (brush * brush) / 4) continue; // large brushes are round
       painted[row * columns + column] = Number(tool);
-      values.data.set(COLOURS[Number(tool)], 4 * (row * columns + column));
+      values.data.set(COLOURS[Number(tool)], 4 * ((row - above) * values.width + column - first));
     }
 }
 
 function stroke(from, to) {
-  const [columns, rows] = size();
+  const [first, above] = [0, 1].map((axis) => Math.max(0, Math.min(from[axis], to[axis]) - brush));
+  const [last, below] = [0, 1].map((axis) => Math.min(size()[axis], Math.max(from[axis], to[axis]) + brush + 1));
+  if (last <= first || below <= above) return; // outside the picture
   const steps = Math.max(Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1]), 1);
   const pen = sheet.getContext("2d", { willReadFrequently: true });
-  const values = pen.getImageData(0, 0, columns, rows);
+  const values = pen.getImageData(first, above, last - first, below - above);
   const each = Math.max(1, Math.floor(brush / 4)); // large brushes overlap anyway
   for (let i = 0; i < steps; i += each)
-    dab([0, 1].map((axis) => Math.round(from[axis] + ((to[axis] - from[axis]) * i) / steps)), values);
-  dab(to, values);
-  pen.putImageData(values, 0, 0);
+    dab([0, 1].map((axis) => Math.round(from[axis] + ((to[axis] - from[axis]) * i) / steps)), values, first, above);
+  dab(to, values, first, above);
+  pen.putImageData(values, first, above);
 }
 
 function place(event) {
@@ -145,22 +147,31 @@ function place(event) {
 }
 
 function remember() {
-  before.push(painted.slice());
+  before.push(known);
   if (before.length > 100) before.shift();
   undone.length = 0;
 }
 
-function send() {
-  known = props.value = asText();
+function send() { // what was painted, if that changed anything
+  const text = asText();
+  if (text === known) return;
+  remember();
+  tell(text);
+}
+
+function tell(text) {
+  known = props.value = text;
+  press();
   trigger("input");
 }
 
 function go(from, to) {
   if (!from.length) return;
-  to.push(painted);
-  painted = from.pop();
+  to.push(known);
+  const text = from.pop();
+  painted = fromText(text);
   paintAll();
-  send();
+  tell(text);
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -170,7 +181,6 @@ canvas.addEventListener("pointerdown", (event) => {
     grabbed = [event.clientX + view.scrollLeft, event.clientY + view.scrollTop];
     return;
   }
-  remember();
   painting = true;
   at = place(event);
   stroke(at, at);
@@ -191,13 +201,21 @@ const lift = () => {
 };
 canvas.addEventListener("pointerup", lift);
 canvas.addEventListener("pointercancel", lift);
+const middle = () => size().map((n) => n >> 1);
+const WORDS = ["seen", "hidden", "white", "black"]; // by the indices in STATES
+
+function where() { // says where the brush of the keyboard is
+  const [column, row] = at || middle();
+  find(".where").textContent = `row ${row + 1}, column ${column + 1}: ${WORDS[painted[row * size()[0] + column]]}`;
+}
+
 const focused = () => canvas.matches(":focus-visible"); // with the keyboard, which then has the brush
 canvas.addEventListener("pointerleave", () => {
   if (!painting && !focused()) at = null;
   draw();
 });
 canvas.addEventListener("focus", () => {
-  if (focused()) at ??= [0, 0];
+  if (focused()) at ??= middle();
   draw();
 });
 canvas.addEventListener("blur", () => {
@@ -207,14 +225,15 @@ canvas.addEventListener("blur", () => {
 canvas.addEventListener("keydown", (event) => {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in moves) {
-    const [column, row] = at || [0, 0];
+    const [column, row] = at || middle();
     const [right, down] = moves[event.key].map((way) => way * (small() ? 1 : brush));
     at = [Math.min(Math.max(column + right, 0), size()[0] - 1), Math.min(Math.max(row + down, 0), size()[1] - 1)];
+    where();
   } else if (event.key === " ") {
     if (tool === "move") return;
-    remember();
-    stroke(at || [0, 0], at || [0, 0]);
+    stroke(at || middle(), at || middle());
     send();
+    where();
   } else return;
   event.preventDefault();
   draw();
@@ -223,6 +242,8 @@ canvas.addEventListener("keydown", (event) => {
 function press() {
   for (const button of element.querySelectorAll("[data-brush]")) button.setAttribute("aria-pressed", Number(button.dataset.brush) === brush);
   for (const button of element.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  find("[data-do=undo]").disabled = !before.length;
+  find("[data-do=redo]").disabled = !undone.length;
   canvas.style.cursor = tool === "move" ? "grab" : "crosshair";
 }
 
@@ -233,7 +254,6 @@ element.addEventListener("click", (event) => {
   if (what === "undo") go(before, undone);
   if (what === "redo") go(undone, before);
   if (what === "invert" || what === "clear") {
-    remember();
     painted = painted.map((state) => (state > 1 ? state : what === "invert" ? 1 - state : 0));
     paintAll();
     send();

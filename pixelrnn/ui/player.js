@@ -32,12 +32,13 @@ async function load() {
   order = [...steps.keys()].filter((i) => steps[i]).sort((a, b) => steps[a] - steps[b]);
   slider.max = steps.reduce((most, step) => Math.max(most, step), 0);
   slider.value = slider.max;
+  name();
   find(".words").textContent = props.words;
   find("code").textContent = props.command;
   find(".command").hidden = !props.command;
   find("[name=path]").parentElement.hidden = Math.max(bytes.width, bytes.height) > 64;
   fit();
-  if (props.value !== "play" || innerWidth < 700) element.scrollIntoView({ behavior: "smooth", block: "nearest" });
+  if (props.value !== "play") element.scrollIntoView({ behavior: "smooth", block: "nearest" }); // it was clicked
   if (props.value === "play") {
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play();
   }
@@ -57,6 +58,7 @@ function fit() {
 function draw() {
   if (!after) return;
   const now = Number(slider.value);
+  find("output").textContent = `${now}/${slider.max}`;
   const shown = new ImageData(Uint8ClampedArray.from(find("[name=before]").checked ? before.data : after.data), after.width);
   if (!find("[name=before]").checked)
     for (const i of order) if (steps[i] > now) shown.data.set([237, 140, 51, 255], 4 * i);
@@ -106,7 +108,10 @@ function stop() {
   name();
 }
 
-const name = () => { find("[data-do=play]").textContent = timer === null ? "Replay" : "Pause"; };
+const name = () => {
+  const [now, most] = [Number(slider.value), Number(slider.max)];
+  find("[data-do=play]").textContent = timer !== null ? "Pause" : now > 0 && now < most ? "Play on" : "Replay";
+};
 
 element.addEventListener("click", async (event) => {
   const what = event.target.dataset?.do;
@@ -115,6 +120,7 @@ element.addEventListener("click", async (event) => {
     stop();
     slider.value = Number(slider.value) + (what === "on" ? 1 : -1);
     draw();
+    name();
   }
   if (what === "copy") {
     await navigator.clipboard.writeText(props.command);
@@ -122,7 +128,7 @@ element.addEventListener("click", async (event) => {
     setTimeout(() => { event.target.textContent = "Copy"; }, 1500);
   }
 });
-slider.addEventListener("input", () => { stop(); draw(); });
+slider.addEventListener("input", () => { stop(); draw(); name(); });
 for (const box of element.querySelectorAll("[type=checkbox]")) box.addEventListener("input", draw);
 find("select").addEventListener("input", () => { if (timer !== null) play(); });
 new ResizeObserver(fit).observe(canvas.parentElement);

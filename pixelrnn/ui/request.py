@@ -183,6 +183,16 @@ class Request:
                 "less, ask for fewer completions, or use pixelrnn complete, which has no limit"
             )
 
+    def is_like(self, other: "Request") -> bool:
+        """Whether it has the same answers."""
+        choices = ("strategy", "order", "count", "temperature", "seed")
+        return (
+            self.loaded.name == other.loaded.name
+            and all(getattr(self, name) == getattr(other, name) for name in choices)
+            and torch.equal(self.hidden, other.hidden)
+            and torch.equal(self.target.image, other.target.image)
+        )
+
     @property
     def from_scratch(self) -> bool:
         return bool(self.hidden.all())
@@ -240,13 +250,16 @@ class Request:
 
     @property
     def command(self) -> str:
-        """The command that draws the same from the files of the archive, picture.png and mask.png."""
+        """The command that draws the same, from the files picture.png and mask.png of the archive if there is something to see."""
         options: dict[str, Any] = {"count": self.count, "seed": self.seed}
         if self.temperature != 1:
             options["temperature"] = self.temperature
-        if not self.loaded.any_size and self.strategy != "auto":
-            options["strategy"] = self.strategy
-        if not self.loaded.any_size and self.order != "best":
-            options["order"] = self.order
         words = ["pixelrnn", "complete", f"checkpoint={self.loaded.name}", "image=picture.png", "mask=mask.png"]
+        if (
+            self.from_scratch and self.order == "best" and not self.target.own
+        ):  # then the picture and the strategy do not matter
+            words[1:] = ["sample", words[2]]
+        elif not self.loaded.any_size:
+            options |= {"strategy": self.strategy} if self.strategy != "auto" else {}
+            options |= {"order": self.order} if self.order != "best" else {}
         return shlex.join([*words, *(f"{name}={value}" for name, value in options.items())])

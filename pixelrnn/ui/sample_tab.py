@@ -25,8 +25,8 @@ class SampleTab:
             count = gr.Slider(1, MAX_IMAGES, value=16, step=1, label="Images", elem_id="sample-count")
             temperature = gr.Slider(0.1, 2, value=1, step=0.05, label="Temperature")
             seed = gr.Number(0, precision=0, label="Seed", min_width=90)
-        self.panel = DrawPanel("Sample", HINT, "sample-")
-        self.panel.add_results()
+        self.panel = DrawPanel("Sample", "sample-")
+        self.panel.add_results(HINT)
         self.panel.draw(self.panel.go, self.request, [target, count, temperature, seed], draw_samples)
 
     def request(self, target: Target, *choices: Any) -> Request:
@@ -41,7 +41,7 @@ def draw_samples(request: Request, progress: Progress) -> Drawn:
     """Draw images from scratch, and find the nearest training image of each if the training images are at hand."""
     drawn, training, levels = draw(request, progress), request.loaded.training_images, request.loaded.model.levels
     if request.loaded.any_size:
-        return drawn
+        return replace(drawn, note="")  # which is about completions
     if training is None:
         words = "The training images are not on this machine, so the nearest ones are not shown."
         return replace(drawn, words=[*drawn.words, words])
@@ -52,5 +52,6 @@ def draw_samples(request: Request, progress: Progress) -> Drawn:
         differs = f"{square:,} pixels differ" if levels == 2 else f"differs by {(square / size) ** 0.5:.1f} levels"
         words = f"nearest training image: {differs if square else 'the same'}"
         answers.append(replace(answer, beside=(training[index], words)))
-    note = f"{drawn.note} Beside it: the nearest of the {len(training):,} training images; the levels are root mean squares."
+    note = f"{drawn.note} Beside it: the nearest of the {len(training):,} training images"
+    note += "." if levels == 2 else "; the levels are root mean squares."
     return replace(drawn, rows={"": answers}, note=note)

@@ -28,9 +28,13 @@ class Frame(NamedTuple):
 
 @dataclass
 class DrawSession:
-    """The draw that a visitor waits for. A click on Cancel sets cancelled."""
+    """The draw that a visitor waits for. A click on Cancel sets cancelled; another draw or another picture replaces it."""
 
     cancelled: bool = False
+    replaced: bool = False
+
+    def replace(self) -> None:
+        self.cancelled = self.replaced = True
 
 
 def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T]:
@@ -56,8 +60,11 @@ def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Fra
     threading.Thread(target=run, daemon=True).start()
     try:
         while not wait([outcome], PERIOD).done:
-            if latest:
+            if latest and not session.cancelled:
                 yield latest.pop()
-        yield outcome.result()
+        result = outcome.result()
+        if session.cancelled:
+            raise Cancelled
+        yield result
     finally:
         session.cancelled = True

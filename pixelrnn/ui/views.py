@@ -65,7 +65,8 @@ def watch(
         for news in drawing(partial(draw, request), session):
             yield view_frame(request, news) if isinstance(news, Frame) else view_drawn(news)
     except Cancelled:
-        yield View(line("Cancelled before it was done."))
+        if not session.replaced:
+            yield View(line("Cancelled before it was done."))
     except UserError as error:
         yield View(mistake(error))
     except Exception as error:
@@ -84,7 +85,12 @@ def line(words: str, kind: str = "told") -> str:
 
 def mistake(error: UserError) -> str:
     """The line for an error of the visitor's. To have hidden nothing yet is none."""
-    return line(str(error), "told" if isinstance(error, NothingHidden) else "wrong")
+    return line(sentence(str(error)), "told" if isinstance(error, NothingHidden) else "wrong")
+
+
+def sentence(words: str) -> str:
+    """Words that begin with a capital, unless they begin with the name of a file, a model or an option."""
+    return f"{words[0].upper()}{words[1:]}" if words.split(maxsplit=1)[0].rstrip(",:").isalpha() else words
 
 
 def progress_line(words: str, frame: Frame) -> str:
@@ -94,14 +100,18 @@ def progress_line(words: str, frame: Frame) -> str:
 
 
 def explained(words: str) -> str:
-    """Words as HTML, in which the first use of each of TERMS has its explanation."""
+    """Words as HTML, in which the first use of each of TERMS has its explanation: on hover, and when it is tapped or focused."""
     text = escape(words)
     found = sorted(((text.find(escape(term)), term) for term in TERMS), reverse=True)
     begun = len(text) + 1
     for at, term in found:
         if at < 0 or at + len(escape(term)) > begun:
             continue
-        abbr, end, begun = f'<abbr title="{escape(TERMS[term])}">{escape(term)}</abbr>', at + len(escape(term)), at
+        abbr, end, begun = (
+            f'<abbr title="{escape(TERMS[term])}" tabindex="0">{escape(term)}</abbr>',
+            at + len(escape(term)),
+            at,
+        )
         text = text[:at] + abbr + text[end:]
     return text
 
@@ -172,7 +182,7 @@ def given(request: Request) -> list[str]:
 
 def view_frame(request: Request, frame: Frame) -> View:
     """The images as they are so far. Pixels to come are tinted."""
-    words, levels = f"Drawing, {frame.done / frame.total:.0%}. {request.forecast}", request.loaded.model.levels
+    words, levels = f"Drawing, {100 * frame.done / frame.total:.0f} %. {request.forecast}", request.loaded.model.levels
     if request.loaded.any_size:
         picture, own = frame.images[0], request.target.own
         assert own
@@ -213,7 +223,7 @@ def player_props(drawn: Drawn, number: int, play: bool = False) -> dict[str, Any
         "before": url(as_rgb(request.target.image, levels)),
         "after": url(as_rgb(answer.image, levels)),
         "steps": steps_url(answer),
-        "words": answer.words,
+        "words": f"{way}: {answer.words}" if (way := drawn.way(number)) else answer.words,
         "command": drawn.command,
     }
 

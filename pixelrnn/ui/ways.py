@@ -15,17 +15,23 @@ from pixelrnn.ui.catalog import ModelCatalog
 from pixelrnn.ui.drawn import Answer, Drawn, answers_of, complete, draw_picture, steps_along
 from pixelrnn.ui.request import Request, reduced
 
+NOTE = (
+    "Below each image: log p(hidden | observed) where the way is exact, and an estimate of it by particles. The number of the "
+    "plain fill ignores observed pixels too: do not compare it with the others."
+)
 CLASSICAL = {"Telea": 1_000_000, "biharmonic": 20_000}  # hidden pixels at most
 
 
 def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn:
     """Complete the target of a request in all ways there are, a row for each."""
     rows = dict[str, list[Answer]]()
-    asked = list(ways(request, models))
+    asked, most = list(ways(request, models)), 0
     for number, (title, way) in enumerate(asked):
 
         def part(done: int, total: int, images: Tensor, number: int = number) -> None:
-            progress(number * 1000 + 1000 * done // total, 1000 * len(asked), images)
+            nonlocal most  # a way may begin anew, with another number of particles
+            most = max(most, number * 1000 + 1000 * done // total)
+            progress(most, 1000 * len(asked), images)
 
         if way.loaded.any_size:
             answers = draw_picture(way, part).answers
@@ -39,7 +45,7 @@ def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn
         rows[title] = [replace(answer, file=f"{number:02d}-{answer.file}") for answer in row]
     words = [f"{int(request.full_size_mask.sum()):,} pixels are hidden. Each row completes them in another way."]
     report = [{"way": title, "files": [answer.file for answer in row]} for title, row in rows.items()]
-    return Drawn(request, rows, words, report={"ways": report})
+    return Drawn(request, rows, words, NOTE if not request.loaded.any_size else "", report={"ways": report})
 
 
 def ways(request: Request, models: ModelCatalog) -> Iterator[tuple[str, Request]]:
@@ -79,8 +85,8 @@ def classical(request: Request) -> dict[str, list[Answer]]:
             continue
         image = fills[name](picture, hidden)
         shown, steps = (reduced(image), request.hidden.long()) if any_size else (image, steps_along(request))
-        rows[f"{name}: classical inpainting, one answer{likeness(request, [shown])}"] = [
-            Answer(shown, name, partial(request.full_size, image), steps, f"{name}.png")
+        rows[f"{name}: classical inpainting{likeness(request, [shown])}"] = [
+            Answer(shown, "one answer", partial(request.full_size, image), steps, f"{name}.png")
         ]
     return rows
 
