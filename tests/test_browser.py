@@ -352,6 +352,9 @@ def test_unusable_files_are_refused_in_one_line(page, tmp_path):
             page.click(button)
         chooser.value.set_files(tmp_path / name)
         assert len(says(page, words).splitlines()) == 1
+        page.wait_for_function(
+            "(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(document.querySelector('#line p').getBoundingClientRect())"
+        )
     assert "/" not in page.inner_text("#line").replace("height x width", "")  # no folder of the machine's
     page.get_by_role("button", name="Clear mask").click()
     says(page, "Paint over")

@@ -268,7 +268,8 @@ element.addEventListener("click", (event) => {
   draw();
 });
 
-// Anywhere on the page: Ctrl+Z and Ctrl+Y, and a picture that is pasted or dropped, which goes to the button of its kind.
+// Anywhere on the page: Ctrl+Z and Ctrl+Y; a picture that is pasted or dropped, which goes to the button of its kind; and a
+// message about a mistake, which is brought into view.
 const shown = () => element.isConnected && element.checkVisibility();
 
 document.addEventListener("keydown", (event) => {
@@ -307,6 +308,11 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   receive(event.dataTransfer.files, event.target.closest("#mask-file") ? "#mask-file" : "#own-picture");
 });
+
+new MutationObserver((changes) => {
+  for (const { target } of changes) // Gradio changes the paragraph that is there
+    (target.closest ? target : target.parentElement)?.closest(".line.wrong")?.scrollIntoView({ block: "nearest" });
+}).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["class"] });
 
 picture.onload = draw;
 new ResizeObserver(fit).observe(view);
