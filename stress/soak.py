@@ -75,18 +75,18 @@ def png(*size: int) -> bytes:
 
 # Each returns the answer, and the text that it must contain.
 def completes(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("choose_example", visitor.draw.randrange(16), None)
+    visitor.ask("choose_example", None, visitor.draw.randrange(16), None)
     visitor.ask("begin", None)
     return visitor.watch("draw", None, None, HALF, *CHOICE[:4], visitor.draw.randrange(10**6)), "Done"
 
 
 def compares_ways(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("begin_1", None)
-    return visitor.watch("draw_1", None, None, HALF, *CHOICE), "in another way"
+    visitor.ask("begin_2", None)
+    return visitor.watch("draw_2", None, None, HALF, *CHOICE), "in another way"
 
 
 def draws_and_goes_on(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("choose_blank", None)
+    visitor.ask("choose_blank", None, None)
     visitor.ask("begin", None)
     visitor.watch("draw", None, None, "20w10b34h", *CHOICE)
     visitor.ask("choose", 1, None)
@@ -95,16 +95,16 @@ def draws_and_goes_on(visitor: Visitor) -> tuple[str, str]:
 
 
 def samples(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("begin_2", None)
-    return visitor.watch("draw_2", None, None, 4, 1, visitor.draw.randrange(10**6)), "Done"
+    visitor.ask("begin_3", None)
+    return visitor.watch("draw_3", None, None, 4, 1, visitor.draw.randrange(10**6)), "Done"
 
 
 def is_cancelled(visitor: Visitor) -> tuple[str, str]:
-    visitor.ask("choose_model", "mnist_grey", None, HALF)
-    visitor.ask("begin_2", None)
-    threading.Timer(0.3, visitor.ask, ["cancel_1", None]).start()
-    answer = visitor.watch("draw_2", None, None, 64, 1, 0)
-    visitor.ask("choose_model", "digits", None, HALF)
+    visitor.ask("choose_model", None, "mnist_grey", None, HALF)
+    visitor.ask("begin_3", None)
+    threading.Timer(0.3, visitor.ask, ["cancel_draw_1", None]).start()
+    answer = visitor.watch("draw_3", None, None, 64, 1, 0)
+    visitor.ask("choose_model", None, "digits", None, HALF)
     return answer, "Cancelled before it was done"
 
 
@@ -113,18 +113,18 @@ def shows_an_ordering(visitor: Visitor) -> tuple[str, str]:
 
 
 def sends_a_picture(visitor: Visitor) -> tuple[str, str]:
-    return visitor.ask("choose_picture", visitor.send("grey.png", png(90, 70)), None), "pasted back"
+    return visitor.ask("choose_picture", None, visitor.send("grey.png", png(90, 70)), None), "pasted back"
 
 
 def sends_no_picture(visitor: Visitor) -> tuple[str, str]:
     file = visitor.draw.choice([b"", b"text", png(40, 40)[:200], b"GIF89a" + bytes(40), b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-    return visitor.ask("choose_picture", visitor.send("a.png", file), None), "line wrong"
+    return visitor.ask("choose_picture", None, visitor.send("a.png", file), None), "line wrong"
 
 
 def sends_a_large_picture(visitor: Visitor) -> tuple[str, str]:
     file = io.BytesIO()
     Image.new("L", (6001, 4000)).save(file, format="PNG")
-    return visitor.ask("choose_picture", visitor.send("a.png", file.getvalue()), None), "the limit is"
+    return visitor.ask("choose_picture", None, visitor.send("a.png", file.getvalue()), None), "the limit is"
 
 
 def sends_a_wrong_mask(visitor: Visitor) -> tuple[str, str]:
@@ -136,7 +136,7 @@ def names_a_file_of_the_machine(visitor: Visitor) -> tuple[str, str]:
         "path": visitor.draw.choice(["/etc/passwd", "../../etc/passwd", __file__]),
         "meta": {"_type": "gradio.FileData"},
     }
-    return refused(visitor.ask, "choose_picture", forged, None), "refused"
+    return refused(visitor.ask, "choose_picture", None, forged, None), "refused"
 
 
 def asks_for_nonsense(visitor: Visitor) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def asks_for_nonsense(visitor: Visitor) -> tuple[str, str]:
 
 def asks_for_another_model(visitor: Visitor) -> tuple[str, str]:
     name = visitor.draw.choice(["../digits", "<script>", "/etc", "nothing", None, 7])
-    return refused(visitor.ask, "choose_model", name, None, HALF), "refused"
+    return refused(visitor.ask, "choose_model", None, name, None, HALF), "refused"
 
 
 def refused(ask, *arguments: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import gradio as gr
@@ -109,6 +109,7 @@ class CompleteTab:
     def _replacing(self, function: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
         """The function with a session before its arguments, whose draw ends if the function shows another target."""
 
+        @wraps(function)
         def answer(session: DrawSession, *values: Any) -> dict[Any, Any]:
             shown = function(*values)
             if self.target in shown:

@@ -152,8 +152,8 @@ class DrawPanel:
 
         clicks = [(button, button.click)]
         if button is self.go:
-            next_seed = self.others.click(lambda seed: seed + 1, inputs[-1], inputs[-1], **QUICK)
-            clicks.append((self.others, next_seed.then))
+            with_next_seed = self.others.click(next_seed, inputs[-1], inputs[-1], **QUICK)
+            clicks.append((self.others, with_next_seed.then))
         for clicked, start in clicks:
             begun = start(begin, self.session, [*outputs, self.session], **QUICK)
             done = begun.then(draw, [self.session, *inputs], outputs, **ONE_BY_ONE)
@@ -215,6 +215,11 @@ class DrawPanel:
         times = answer.steps / answer.steps.max()
         save_animation(answer.image[None, None], times[None], drawn.request.loaded.model.levels, path)
         return gr.DownloadButton(value=str(path))
+
+
+def next_seed(seed: Any) -> Any:
+    """The seed after this one; what is no number stays, and the request refuses it."""
+    return seed + 1 if isinstance(seed, int) else seed
 
 
 def place(name: str) -> Path:
