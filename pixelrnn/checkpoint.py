@@ -145,7 +145,8 @@ def _parse(text: bytes, place: str) -> dict[str, Any]:
     before = trained_on.get("before", []) if isinstance(trained_on, dict) else None
     if not isinstance(before, list) or not all(
         isinstance(data, dict) and isinstance(data.get("name"), str)
-        for data in (*before, trained_on.get("data") or {"name": "unknown"})
+        for data in (*before, trained_on.get("data"))
+        if data is not None
     ):
         raise _damaged(f"{place}: {CONFIG}", "'trained_on' must name its data: {data: {name: …}}")
     return config

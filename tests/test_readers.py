@@ -91,7 +91,7 @@ def test_only_regular_files_are_read(read, tmp_path):
     refused("no such file", read, tmp_path / "loop.png")
     refused("no such file", read, tmp_path / "gone.png")
     refused("no such file", read, tmp_path / "a\n\x1b[2Jb.png")
-    refused("no such file", read, "a\0.png")
+    refused("is no path", read, "a\0.png")
     refused("no such file", read, "a" * 300 + ".png")
 
 
@@ -263,7 +263,7 @@ def test_a_picture_of_a_folder_that_cannot_be_read_is_named(tmp_path):
         (tmp_path / name).unlink()
     (tmp_path / "text.png").write_text("text")
     assert "text.png" in refused("not a picture", load_data, spec)
-    refused("no such folder", load_data, {"name": "folder", "root": "a\0b"})
+    refused("is no path", load_data, {"name": "folder", "root": "a\0b"})
 
 
 def test_a_file_that_vanishes_is_named(tmp_path, monkeypatch):
