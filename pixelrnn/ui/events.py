@@ -143,7 +143,7 @@ class DrawPanel:
                 if view.drawn:
                     shown |= self.show(view.drawn)
                 if session.replaced:
-                    return
+                    break
                 yield shown
             yield {self.cancel: gr.Button(interactive=False)}
 
