@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 import zipfile
 from types import SimpleNamespace
 
@@ -956,6 +957,15 @@ def test_the_page_asks_no_other_host(address):
     assert [link for link in asked if not link.startswith(address)] == []
     _, theme = get(f"{address}/theme.css")
     assert "--body-text-color" in theme and not re.search(r"""@import|url\(["']?https?:""", theme)
+
+
+def test_the_page_is_built_without_a_warning(monkeypatch, tmp_path):
+    from pixelrnn.ui.page import build
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        build(ModelCatalog(load()))
 
 
 def test_the_page_has_no_open_api(address):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -109,13 +109,13 @@ class CompleteTab:
     def _replacing(self, function: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
         """The function with a session before its arguments, whose draw ends if the function shows another target."""
 
-        @wraps(function)
         def answer(session: DrawSession, *values: Any) -> dict[Any, Any]:
             shown = function(*values)
             if self.target in shown:
                 session.replace()
             return shown
 
+        answer.__name__ = function.__name__  # by which the page names the event
         return answer
 
     def choose_model(self, name: str, target: Target, text: object) -> dict[Any, Any]:
