@@ -441,7 +441,7 @@ def test_a_draw_can_be_cancelled_before_and_while_it_goes_on(monkeypatch):
     monkeypatch.setattr(sessions, "PERIOD", 0.001)
     given, everything = load((1, 12, 12)), torch.ones(12, 12, dtype=torch.bool)
     session = DrawSession(cancelled=True)
-    (view,) = watch(lambda: Request(given, example(given), everything), session)
+    *_, view = watch(lambda: Request(given, example(given), everything), session)
     assert "Cancelled" in view.line
     session = DrawSession()
     draw, told = given.model.likelihood.draw, threading.Semaphore()  # the first pixel is drawn, the second one waits
@@ -449,6 +449,7 @@ def test_a_draw_can_be_cancelled_before_and_while_it_goes_on(monkeypatch):
     seen = watch(lambda: Request(given, example(given), everything), session)
     next(seen)
     session.cancelled = True
+    assert "Cancelling" in next(seen).line
     told.release()
     assert "Cancelled" in list(seen)[-1].line
 

@@ -103,7 +103,7 @@ class DrawPanel:
         self.maps = gr.HTML(elem_id=f"{prefix}maps")
         around = [self.maps, self.pictures, self.earlier, self.drawn, self.files]
         self.shown = [*around, *self._of_choice]
-        self.cancel.click(self.cancel_draw, self.session, [self.line, self.cancel], **QUICK)
+        self.cancel.click(self.cancel_draw, self.session, **QUICK)
         self.pictures.input(self.choose, [self.pictures, self.drawn], self._of_choice, **QUICK)
         made = self.gif.click(self.animate, self.state, self.gif_file, **QUICK)
         made.then(None, js=f"() => document.querySelector('#{prefix}gif-file').click()")
@@ -167,12 +167,8 @@ class DrawPanel:
         except UserError:
             return EARLIER
 
-    def cancel_draw(self, session: DrawSession) -> dict[Any, Any]:
+    def cancel_draw(self, session: DrawSession) -> None:
         session.cancelled = True
-        return {
-            self.line: views.line("Cancelling: it ends after this step.", "working"),
-            self.cancel: gr.Button(interactive=False),
-        }
 
     def show_nothing(self) -> dict[Any, Any]:
         """Clear what was drawn, which belongs to another picture."""

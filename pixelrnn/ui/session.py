@@ -37,10 +37,11 @@ class DrawSession:
         self.cancelled = self.replaced = True
 
 
-def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T]:
-    """Draw in a thread of its own: yield frames, one every PERIOD, and at the end the result.
+def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T | None]:
+    """Draw in a thread of its own: yield frames, one every PERIOD, or None once the session is cancelled, and at the end the
+    result.
 
-    Raises Cancelled if the session is cancelled. Leaving the loop cancels it.
+    Raises Cancelled when a cancelled draw has ended. Leaving the loop cancels it.
     """
     outcome: Future[T] = Future()
     latest: list[Frame] = []  # one at most
@@ -60,7 +61,9 @@ def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Fra
     threading.Thread(target=run, daemon=True).start()
     try:
         while not wait([outcome], PERIOD).done:
-            if latest and not session.cancelled:
+            if session.cancelled:
+                yield None
+            elif latest:
                 yield latest.pop()
         result = outcome.result()
         if session.cancelled:

@@ -63,7 +63,10 @@ def watch(
     try:
         request = ask()
         for news in drawing(partial(draw, request), session):
-            yield view_frame(request, news) if isinstance(news, Frame) else view_drawn(news)
+            if news is not None:
+                yield view_frame(request, news) if isinstance(news, Frame) else view_drawn(news)
+            elif not session.replaced:
+                yield View(line("Cancelling: it ends after this step.", "working"))
     except Cancelled:
         if not session.replaced:
             yield View(line("Cancelled before it was done."))
