@@ -125,6 +125,14 @@ def chosen(page, box, name):
     page.get_by_role("option").filter(has_text=re.compile(rf"^\s*✓?\s*{re.escape(name)}(:|\s|$)")).click()
 
 
+def chooses_a_long_draw(page):
+    """A model and a mask for which a draw takes many particles."""
+    chosen(page, "#model", "mnist_binary_raster")
+    says(page, "An example, 28x28")
+    page.get_by_role("button", name="Top half").click()
+    says(page, "estimated by particles, which take in")
+
+
 def stroke(page, start, end, on="#painter canvas"):
     """From one place of the painter to another, as shares of its width and height."""
     canvas = page.locator(on).first
@@ -291,10 +299,7 @@ def test_the_last_example_is_shown(page):
 
 
 def test_a_second_click_begins_anew(page):
-    chosen(page, "#model", "mnist_binary_raster")
-    says(page, "An example, 28x28")
-    page.get_by_role("button", name="Top half").click()
-    says(page, "particles")
+    chooses_a_long_draw(page)
     page.get_by_label("number input for Completions").fill("2")
     for _ in range(2):
         page.click("#go")
@@ -306,10 +311,7 @@ def test_a_second_click_begins_anew(page):
 
 
 def test_a_long_run_is_cancelled(page):
-    chosen(page, "#model", "mnist_binary_raster")
-    says(page, "An example, 28x28")
-    page.get_by_role("button", name="Top half").click()
-    says(page, "estimated by particles, which take in")
+    chooses_a_long_draw(page)
     page.click("#go")
     says(page, "Drawing")
     page.click("#cancel")
@@ -325,10 +327,7 @@ def test_the_draw_of_a_visitor_who_leaves_is_ended(page, chromium, address):
     leaving = chromium.new_page()
     leaving.goto(address)
     leaving.wait_for_selector("#painter canvas")
-    chosen(leaving, "#model", "mnist_binary_raster")
-    says(leaving, "An example, 28x28")
-    leaving.get_by_role("button", name="Top half").click()
-    says(leaving, "estimated by particles, which take in")
+    chooses_a_long_draw(leaving)
     leaving.get_by_label("number input for Completions").fill("16")
     leaving.click("#go")
     says(leaving, "Drawing")
@@ -646,10 +645,7 @@ def test_others_are_drawn(page):
 
 
 def test_another_picture_ends_the_draw(page):
-    chosen(page, "#model", "mnist_binary_raster")
-    says(page, "An example, 28x28")
-    page.get_by_role("button", name="Top half").click()
-    says(page, "particles")
+    chooses_a_long_draw(page)
     page.click("#go")
     says(page, "Drawing")
     page.locator("#examples [data-number='4']").click()

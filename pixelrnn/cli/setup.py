@@ -95,7 +95,7 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
         )
     if part == "valid":
-        note_division(model.trained_on, spec)
+        note_division(model, spec)
     return data
 
 

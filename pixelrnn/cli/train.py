@@ -93,17 +93,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
         note_repeats(model.train_digests, getattr(data, part), part)
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
-        model.trained_on["init"] = cfg.init
-        model.trained_on["before"] = [
-            *saved.trained_on.get("before", []),
-            *filter(None, [saved.trained_on.get("data")]),
-        ]
-        note_division(model.trained_on, specs["data"])
-        inherited = checkpoint.initialise(model, saved)
-        print(f"init       {cfg.init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
-        for what, names in {"new": inherited.new, "left behind": inherited.left}.items():
-            if names:
-                print(f"           {what}: {', '.join(names)}")
+        _begin_with(model, saved, cfg.init)
     processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
     print(f"folder     {folder}{processes}", flush=True)
 
@@ -130,6 +120,17 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     if there := [str(path) for path in pictures if path.exists()]:  # a run that was over already draws none
         print(f"pictures   {', '.join(there)}")
     return at.best_nats
+
+
+def _begin_with(model: Model, saved: Model, init: str) -> None:
+    """Start a model with the weights of a saved one, and say which layers are new."""
+    model.trained_on |= {"init": init, "before": saved.data_seen}
+    note_division(model, model.trained_on["data"])
+    inherited = checkpoint.initialise(model, saved)
+    print(f"init       {init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
+    for what, names in {"new": inherited.new, "left behind": inherited.left}.items():
+        if names:
+            print(f"           {what}: {', '.join(names)}")
 
 
 def _as_saved(specs: dict[str, Any], saved: Model, chosen: set[str]) -> dict[str, Any]:

@@ -68,11 +68,9 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
     return count
 
 
-def note_division(trained_on: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+def note_division(model: Model, data: Mapping[str, Any]) -> None:
     """Tell the user if the validation images of `data` are MNIST's, and the model saw most of them in another division."""
-    if any(
-        divided_otherwise(known, data) for known in (trained_on.get("data"), *trained_on.get("before", ())) if known
-    ):
+    if any(divided_otherwise(seen, data) for seen in model.data_seen):
         note(
             "the fixed binarisation of MNIST divides its 60,000 training images in another way than data=mnist: the model was "
             "trained on five in six of these validation images, in another binarisation; their likelihoods are too good, and "

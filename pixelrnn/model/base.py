@@ -157,6 +157,12 @@ class Model(nn.Module, ABC):
         weights = self.state_dict().items()
         return next((name for name, weight in weights if not bool(torch.isfinite(weight).all())), None)
 
+    @property
+    def data_seen(self) -> list[dict[str, Any]]:
+        """The configurations of all data that it was trained on, as far as they are known: the last ones are its own."""
+        own = self.trained_on.get("data")
+        return [*self.trained_on.get("before", []), *([own] if own else [])]
+
     def remember(self, digests: Tensor | None) -> None:
         """Add digests of training images, uint8 (images, 16), to train_digests."""
         if digests is not None:

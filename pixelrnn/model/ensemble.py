@@ -57,7 +57,7 @@ class Ensemble(Model):
                 f"the ensemble's members were not trained on the same data, prepared in the same way ({names}), so the "
                 "ensemble does not say what it was trained on; choose data=…"
             )
-            before += filter(None, known)
+            before = [spec for member in members for spec in member.data_seen]
         elif known[0]:
             root = next((spec["root"] for spec in known if spec.get("root")), None)
             self.trained_on["data"] = {**known[0], "root": root}

@@ -212,13 +212,15 @@ class CompleteTab:
     def forecast(self, drawn: Drawn | None, *asked: Any) -> dict[Any, Any]:
         """Say how what is painted will be completed, or why not, and whether what was drawn is of an earlier choice."""
         told: str | UserError
+        request = None
         try:
-            told = self.request(*asked).forecast
+            request = self.request(*asked)
+            told = request.forecast
         except NothingHidden:
             told = HINT
         except UserError as error:
             told = error
-        return {self.panel.line: told, self.panel.earlier: self.panel.earlier_than(drawn, lambda: self.request(*asked))}
+        return {self.panel.line: told, self.panel.earlier: self.panel.earlier_than(drawn, request)}
 
     def request(self, target: Target, text: object, *choices: Any) -> Request:
         """The request to complete the target under what is painted."""

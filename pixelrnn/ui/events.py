@@ -148,7 +148,10 @@ class DrawPanel:
             yield {self.cancel: gr.Button(interactive=False)}
 
         def check(drawn: Drawn | None, *values: Any) -> str:
-            return self.earlier_than(drawn, lambda: request(*values))
+            try:
+                return self.earlier_than(drawn, request(*values))
+            except UserError:
+                return self.earlier_than(drawn, None)
 
         clicks = [(button, button.click)]
         if button is self.go:
@@ -160,12 +163,10 @@ class DrawPanel:
             done.then(check, [self.drawn, *inputs], self.earlier, **QUICK)
             clicked.click(None, js=LOOK.format(f"#{self.prefix}line"))
 
-    def earlier_than(self, drawn: Drawn | None, ask: Callable[[], Request]) -> str:
-        """The words that what was drawn is not of what ask() requests now; none if it is."""
-        try:
-            return "" if drawn is None or ask().is_like(drawn.request) else EARLIER
-        except UserError:
-            return EARLIER
+    def earlier_than(self, drawn: Drawn | None, request: Request | None) -> str:
+        """The words that what was drawn is not what the request would draw; none if it is. None: what is asked for now is no
+        request."""
+        return EARLIER if drawn and not (request and request.is_like(drawn.request)) else ""
 
     def cancel_draw(self, session: DrawSession) -> None:
         session.cancelled = True

@@ -251,15 +251,14 @@ class Request:
     @property
     def command(self) -> str:
         """The command that draws the same, from the files picture.png and mask.png of the archive if there is something to see."""
-        options: dict[str, Any] = {"count": self.count, "seed": self.seed}
+        # Without a picture of the visitor's there is nothing to see: the strategy does not matter, and sample draws the same.
+        sampled = self.from_scratch and self.order == "best" and not self.target.own
+        options: dict[str, Any] = {} if sampled else {"image": "picture.png", "mask": "mask.png"}
+        options |= {"count": self.count, "seed": self.seed}
         if self.temperature != 1:
             options["temperature"] = self.temperature
-        words = ["pixelrnn", "complete", f"checkpoint={self.loaded.name}", "image=picture.png", "mask=mask.png"]
-        if (
-            self.from_scratch and self.order == "best" and not self.target.own
-        ):  # then the picture and the strategy do not matter
-            words[1:] = ["sample", words[2]]
-        elif not self.loaded.any_size:
+        if not sampled and not self.loaded.any_size:
             options |= {"strategy": self.strategy} if self.strategy != "auto" else {}
             options |= {"order": self.order} if self.order != "best" else {}
+        words = ["pixelrnn", "sample" if sampled else "complete", f"checkpoint={self.loaded.name}"]
         return shlex.join([*words, *(f"{name}={value}" for name, value in options.items())])

@@ -110,11 +110,8 @@ def explained(words: str) -> str:
     for at, term in found:
         if at < 0 or at + len(escape(term)) > begun:
             continue
-        abbr, end, begun = (
-            f'<abbr title="{escape(TERMS[term])}" tabindex="0">{escape(term)}</abbr>',
-            at + len(escape(term)),
-            at,
-        )
+        end, begun = at + len(escape(term)), at
+        abbr = f'<abbr title="{escape(TERMS[term])}" tabindex="0">{escape(term)}</abbr>'
         text = text[:at] + abbr + text[end:]
     return text
 
