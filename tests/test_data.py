@@ -246,6 +246,18 @@ def test_validation_images_that_the_model_saw_in_another_binarisation_are_said(i
     assert "the model was trained on five in six of these validation images" in told[0]
 
 
+@pytest.mark.parametrize(("part", "count"), [("valid", 1), ("test", 0)])
+def test_validation_images_that_a_bundled_model_was_trained_on_are_said(cifar_root, part, count):
+    model, told = tiny_model((3, 32, 32), levels=256), []
+    model.trained_on = {"data": {"name": "photos"}, "before": [{"name": "cifar10", "with_valid": True}]}
+    cfg = OmegaConf.create({"checkpoint": "run", "root": str(cifar_root), "data": {"name": "cifar10"}})
+    with notes_to(told.append):
+        load_data(cfg, model, part)
+    assert [note.partition(";")[0] for note in told] == [
+        "the model was trained on the validation images of data=cifar10 too"
+    ] * count
+
+
 def test_cifar10(cifar_root):
     data = load({"name": "cifar10", "root": str(cifar_root)})
     assert data.name == "CIFAR-10 32x32 RGB, 256 levels (train 35 / valid 5 / test 20)"

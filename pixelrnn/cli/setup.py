@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.cli.compose import plain
-from pixelrnn.completion.describe import describe, note_division
+from pixelrnn.completion.describe import describe, note_seen
 from pixelrnn.completion.fill import Progress
 from pixelrnn.datasets import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
@@ -95,7 +95,7 @@ def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool 
             f"{describe(model.shape, model.levels)}: choose data.size, data.channels and data.levels to match"
         )
     if part == "valid":
-        note_division(model, spec)
+        note_seen(model, spec)
     return data
 
 

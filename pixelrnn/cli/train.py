@@ -13,7 +13,7 @@ from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
-from pixelrnn.completion.describe import describe, describe_model, note_division, note_repeats
+from pixelrnn.completion.describe import describe, describe_model, note_seen, note_repeats
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
 from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
@@ -125,7 +125,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
 def _begin_with(model: Model, saved: Model, init: str) -> None:
     """Start a model with the weights of a saved one, and say which layers are new."""
     model.trained_on |= {"init": init, "before": saved.data_seen}
-    note_division(model, model.trained_on["data"])
+    note_seen(model, model.trained_on["data"])
     inherited = checkpoint.initialise(model, saved)
     print(f"init       {init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
     for what, names in {"new": inherited.new, "left behind": inherited.left}.items():

@@ -68,8 +68,14 @@ def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | 
     return count
 
 
-def note_division(model: Model, data: Mapping[str, Any]) -> None:
-    """Tell the user if the validation images of `data` are MNIST's, and the model saw most of them in another division."""
+def note_seen(model: Model, data: Mapping[str, Any]) -> None:
+    """Tell the user if the model was trained on validation images of `data`: on those of MNIST in another division, or on all
+    of the training images (`with_valid` of a bundled model's data)."""
+    if any(seen["name"] == data["name"] and seen.get("with_valid") for seen in model.data_seen):
+        note(
+            f"the model was trained on the validation images of data={data['name']} too; their likelihoods are too good, and "
+            "only part=test is new to it"
+        )
     if any(divided_otherwise(seen, data) for seen in model.data_seen):
         note(
             "the fixed binarisation of MNIST divides its 60,000 training images in another way than data=mnist: the model was "

@@ -104,7 +104,7 @@ class Model(nn.Module, ABC):
         # Plain values that make the same model again, for config.json. An order tensor is among the weights.
         ordering = {"name": "custom"} if isinstance(options.ordering, Tensor) else options.ordering
         self.arguments = {"shape": list(shape), "levels": levels, **vars(options), "ordering": ordering}
-        # If it was trained, the configuration of its training data, and in "before" that of the models it began with.
+        # If it was trained, the configuration of its training data, and in "before" that of all data it has seen before.
         self.trained_on: dict[str, Any] = {}
         self.train_digests: Tensor | None = None  # of its training images, if known: uint8 (images, 16)
         self.cursor = OrderCursor(paths)
