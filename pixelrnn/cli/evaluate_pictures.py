@@ -35,7 +35,8 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
     cfg.completions = cfg.completions or 16
     images = limited(getattr(data, cfg.part), cfg.limit or cfg.completed_images)
     spec = plain(cfg.get("occlusion"))
-    chosen = {describe_occlusion(spec): spec} if spec else occlusions.PICTURES
+    standard = occlusions.STANDARD if data.shape == model.shape else occlusions.PICTURES
+    chosen = {describe_occlusion(spec): spec} if spec else standard
     masks = {name: _masks(spec, images) for name, spec in chosen.items()}
 
     print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")

@@ -41,7 +41,7 @@ STANDARD: dict[str, dict[str, Any]] = {  # the nine that models are evaluated on
     **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
     "strokes": {"name": "strokes"},
 }
-PICTURES: dict[str, dict[str, Any]] = {  # those that models for pictures of any size are evaluated on
+PICTURES: dict[str, dict[str, Any]] = {  # and for pictures of another size than the model's
     **{kind: {"name": "damage", "kind": kind} for kind in ("scratches", "text", "boxes", "pixels")},
     "centre": {"name": "centre", "fraction": 0.25},
 }
