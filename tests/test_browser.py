@@ -74,6 +74,15 @@ def any_size_address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def colour_address(tmp_path_factory):
+    """A page with a model of small colour images."""
+    folder = tmp_path_factory.mktemp("colour")
+    pixelrnn.save(tiny_model((3, 8, 8), 256, bidirectional=True).float(), folder)
+    with served(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def chromium():
     from playwright.sync_api import sync_playwright
 
@@ -110,6 +119,12 @@ def page(chromium, address, request):
 @pytest.fixture(params=LOOKS)
 def any_size_page(chromium, any_size_address, request):
     with opened(chromium, any_size_address, request.param, "#painter canvas") as page:
+        yield page
+
+
+@pytest.fixture(params=LOOKS)
+def colour_page(chromium, colour_address, request):
+    with opened(chromium, colour_address, request.param, "#painter canvas") as page:
         yield page
 
 
@@ -363,9 +378,8 @@ def test_unusable_files_are_refused_in_one_line(page, tmp_path):
     assert page.evaluate(FAINT) == []
 
 
-def test_an_own_picture_is_completed_at_its_own_size(page):
-    chosen(page, "#model", "cifar10_subset")
-    says(page, "An example, 32x32")
+def test_an_own_picture_is_completed_at_its_own_size(colour_page):
+    page = colour_page
     with page.expect_file_chooser() as chooser:
         page.click("#own-picture")
     chooser.value.set_files(Path(__file__).parents[1] / "docs" / "mnist_completions.png")
@@ -380,14 +394,13 @@ def test_an_own_picture_is_completed_at_its_own_size(page):
 
 
 @pytest.mark.parametrize("size", [(320, 240), (97, 151)], ids=str)
-def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(page, tmp_path, size):
+def test_a_mask_of_the_picture_s_size_keeps_every_other_pixel(colour_page, tmp_path, size):
+    page = colour_page
     values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     scratch = np.zeros(values.shape[:2], np.uint8)
     scratch[np.arange(20, 80), np.arange(15, 75)] = 255
     Image.fromarray(values).save(tmp_path / "photo.png")
     Image.fromarray(scratch).save(tmp_path / "mask.png")
-    chosen(page, "#model", "cifar10_subset")
-    says(page, "An example, 32x32")
     for button, name, words in (("#own-picture", "photo.png", "pasted back"), ("#mask-file", "mask.png", "are hidden")):
         with page.expect_file_chooser() as chooser:
             page.click(button)

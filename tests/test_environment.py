@@ -446,7 +446,7 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@pytest.mark.parametrize("name", ["mnist_binary", "mnist_grey", "cifar10_subset"])
+@pytest.mark.parametrize("name", ["mnist_binary", "mnist_grey", "cifar10"])
 def test_without_its_data_a_bundled_model_has_its_examples(call, offline, name):
     few = ["limit=1", "threads=1", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={name}", "count=1", "strategy=ancestral", *few)

@@ -192,7 +192,7 @@ def test_a_model_of_dark_strokes_on_a_light_ground_gets_them(tmp_path):
 def test_bundled_models_know_what_is_typical(name):
     made = pixelrnn.load(name)
     typical, images = Typical.of_model(made), pretrained.examples(name)
-    assert typical.ground == (None if name in ("cifar10_subset", "photos") else 0)
+    assert typical.ground == (None if name in ("cifar10", "photos") else 0)
     said = []
     with notes_to(said.append):
         say_if_unlike(made, "example", images[:4])

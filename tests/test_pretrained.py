@@ -1,6 +1,7 @@
 """The bundled models: small, complete, described by their cards, and as good as these say."""
 
 import os
+import re
 
 import pytest
 import torch
@@ -34,11 +35,12 @@ FACTS = {
     "training",
 }
 FACTS |= {"completes", "evaluation", "typical", "hundred"}
+ROOTS = {"photos": "PIXELRNN_PHOTOS", "array": "PIXELRNN_ARRAY"}  # where data lie that are not downloaded
 
 
 def test_the_bundled_models_are_small_and_complete():
     sizes = {name: (pretrained.FOLDER / name / "model.safetensors").stat().st_size for name in NAMES}
-    assert {"digits", "mnist_binary", "mnist_grey", "cifar10_subset", "photos"} <= set(sizes)
+    assert {"digits", "mnist_binary", "mnist_grey", "fashion_mnist", "cifar10", "photos"} <= set(sizes)
     assert max(sizes.values()) <= 8 * MIB and sum(sizes.values()) <= 16 * MIB
     for name in NAMES:
         files = {path.name for path in (pretrained.FOLDER / name).iterdir()}
@@ -89,7 +91,7 @@ def test_a_card_agrees_with_its_model(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in ("cifar10_subset", "mnist_binary", "photos") else ())
+        pytest.param(name, marks=pytest.mark.slow if name in ("cifar10", "mnist_binary", "photos") else ())
         for name in NAMES
     ],
 )
@@ -104,13 +106,10 @@ def test_a_bundled_model_keeps_its_promises(name):
 
 def held_out(name):
     """A hundred test images, as on the model's card, from $PIXELRNN_DATA or downloaded; skip the test without them."""
-    own = "data=binarized_mnist" not in card(name)["commands"][-1]
-    spec = pixelrnn.load(name).trained_on["data"] if own else {"name": "binarized_mnist"}
-    if spec["name"] in ("folder", "photos"):
-        spec = {
-            **spec,
-            "root": os.environ.get({"folder": "PIXELRNN_PICTURES", "photos": "PIXELRNN_PHOTOS"}[spec["name"]]),
-        }
+    chosen = re.search(r" data=(\w+)", card(name)["commands"][-1])
+    spec = {"name": chosen[1]} if chosen else pixelrnn.load(name).trained_on["data"]
+    if spec["name"] in ROOTS:
+        spec = {**spec, "root": os.environ.get(ROOTS[spec["name"]])}
     try:
         return limited(datasets.load(spec).test, 100)
     except UserError as error:

@@ -21,8 +21,8 @@ from pixelrnn.cell import CELLS, Stack
 from pixelrnn.cell.cells import Cell, State
 from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
-from pixelrnn.model.inputs import causal_windows
-from pixelrnn.model.orders import Path, symmetries
+from pixelrnn.model.inputs import causal_windows, which_order
+from pixelrnn.model.orders import Path, path_like, symmetries
 from pixelrnn.model.smooth import smooth_fills
 from pixelrnn.options import lookup
 from pixelrnn.pixels import check_images, to_sequence
@@ -78,7 +78,8 @@ class InpaintingRNN(Model, Packable):
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         (shape, levels), o = check_form(shape, levels), InpaintingOptions(**options)
         image, orders, make_cell = symmetries(*shape[1:])[0], o.build_orders(shape), lookup("cell", o.cell, CELLS)
-        paths = [Path(image, order) for order in orders]
+        # If an order is a symmetry of the first one, its frame lets both share all weights.
+        paths = [path_like(order, orders[0], *shape[1:]) or Path(image, order) for order in orders]
         super().__init__(shape, levels, o, paths)
         self.encoder = UNet(3 * shape[0] + 1, o.encoder_width, o.encoder_depth)
         self.expected = nn.Linear(o.encoder_width, shape[0])
@@ -89,6 +90,9 @@ class InpaintingRNN(Model, Packable):
         self.register_buffer("before", before, persistent=False)
         self.window = nn.Linear((shape[0] + 1) * before.shape[-1] + shape[0], o.embedding)
         inputs = o.encoder_width + o.embedding
+        self.which_order = which_order(len(paths), inputs)
+        if self.which_order:  # at first, all orders are alike
+            nn.init.zeros_(self.which_order.weight)
         self.stack = Stack(make_cell, inputs, o.width, o.depth, o.dropout)
         self.join = nn.Linear(inputs + o.width, o.head)
         self.likelihood = o.build_likelihood(o.head, shape, levels)
@@ -217,7 +221,10 @@ class InpaintingRNN(Model, Packable):
         around = self._residuals(canvas, near, encoded) * flags[..., None]
         behind = self._residuals(canvas, last, encoded) * (previous >= 0)[..., None]
         window = self.derived().window(torch.cat([around.flatten(2), behind, flags], -1))
-        return torch.cat([here[..., : -1 - channels], window], -1), here[..., -1 - channels : -1]
+        inputs = torch.cat([here[..., : -1 - channels], window], -1)
+        if self.which_order:
+            inputs = inputs + self.which_order.weight[order]
+        return inputs, here[..., -1 - channels : -1]
 
     def _residuals(self, canvas: Tensor, places: Tensor, encoded: Shared) -> Tensor:
         """Differences of values from the expected ones at places, int64 (batch, …): (batch, …, channels)."""
