@@ -187,12 +187,15 @@ def test_each_image_has_its_own_best_order():
 
 
 def test_the_eight_symmetries_share_weights_as_those_of_the_turned_image():
-    """Without the embedding of the order, each order's p(x) is the first one's of the mirrored or turned image."""
-    for name in ("SequenceRNN", *PAPER):
+    """Without the embedding of the order, each order's p(x) is the first one's of the mirrored or turned image.
+
+    The encoder of InpaintingRNN sees the image itself, so it tells nothing here.
+    """
+    for name in ("SequenceRNN", "InpaintingRNN", *PAPER):
         model, images = tiny_model((1, 4, 4), model=name, orders="symmetries", window=3), random_images(3, (1, 4, 4), 2)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
-                if "which_order" in key:
+                if "which_order" in key or key.startswith("encoder."):
                     parameter.zero_()
             for index, order in enumerate(model.orders):
                 turned = torch.empty_like(images).flatten(2)
