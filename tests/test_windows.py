@@ -82,13 +82,24 @@ def test_draws_and_means_are_those_of_the_distribution(likelihood):
         torch.testing.assert_close(found.means[0].double(), expected, atol=0.015, rtol=0)
 
 
-def test_one_window_is_the_model_itself():
-    """A hole that fills the tile in the middle of one window has the probability that the model gives the window."""
-    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture")
-    picture, hidden = random_images(1, (3, 8, 8), 256), torch.zeros(8, 8, dtype=torch.bool)
-    hidden[2:6, 2:6] = True
-    with torch.no_grad():
-        nats = model.log_prob(picture, hidden)
+@pytest.mark.parametrize("orders", [None, "symmetries"])
+def test_a_picture_of_the_models_size_is_one_of_its_images(orders):
+    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture", orders=orders)
+    picture, holes = random_images(1, (3, 8, 8), 256), torch.zeros(4, 8, 8, dtype=torch.bool)
+    holes[0, 2:6, 2:6] = holes[1, :4] = holes[2, :, :3] = holes[3] = True
+    for hidden in holes:
+        with torch.no_grad():
+            nats = model.log_prob(picture, hidden)
+        torch.testing.assert_close(log_probs(model, picture[0], hidden, picture[:, :, hidden])[0], nats[0])
+
+
+def test_a_tile_of_a_larger_picture_has_the_probability_of_its_window():
+    model = tiny_model((3, 8, 8), 256, model="InpaintingRNN", likelihood="logistic_mixture", orders="symmetries")
+    picture, hidden = random_images(1, (3, 12, 12), 256), torch.zeros(12, 12, dtype=torch.bool)
+    hidden[4:8, 4:8] = True  # a tile, in the middle of the window of 8x8 pixels from 2, 2 on
+    window = slice(2, 10)
+    with torch.no_grad(), model.along(0):
+        nats = model.fill_log_prob(picture[:, :, window, window], hidden[None, window, window])
     torch.testing.assert_close(log_probs(model, picture[0], hidden, picture[:, :, hidden])[0], nats[0])
 
 

@@ -13,7 +13,7 @@ from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import choose_device
-from pixelrnn.completion.describe import describe, describe_model, note_seen, note_repeats
+from pixelrnn.completion.describe import describe, describe_model, note_repeats, note_seen
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
 from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model

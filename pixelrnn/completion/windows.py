@@ -120,11 +120,12 @@ def complete_windows(
         for some in windows(model, picture, hidden, draws):
             each = torch.arange(len(some.unknown), device=device).repeat(count)
             canvas, unknown, target = (x.to(device) for x in (some.canvas.flatten(0, 1), some.unknown, some.target))
-            if some.alike:  # no draw is seen, so that the encoder tells all completions the same
-                state = pick(model.begin(canvas[: len(unknown)], unknown, target), each)
-            else:
-                state = model.begin(canvas, unknown[each], target[each])
-            filled = fill_sequences(model, canvas, target[each], state, temperature, generator)
+            with model.along(some.order):
+                if some.alike:  # no draw is seen, so that the encoder tells all completions the same
+                    state = pick(model.begin(canvas[: len(unknown)], unknown, target), each)
+                else:
+                    state = model.begin(canvas, unknown[each], target[each])
+                filled = fill_sequences(model, canvas, target[each], state, temperature, generator)
             nats += filled.log_probs.cpu().double().unflatten(0, (count, -1)).sum(1)
             drawn = canvas.cpu().unflatten(0, (count, -1))
             draws[:, :, some.numbers] = drawn.transpose(1, 2)[:, :, some.target]
@@ -153,7 +154,8 @@ def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Ten
             each = torch.arange(len(some.unknown)).repeat(len(values))
             some.canvas.transpose(1, 2)[:, :, some.target] = values[:, :, some.numbers]
             images, masks, targets = some.canvas.flatten(0, 1), some.unknown[each], some.target[each]
-            nats = model.pixel_log_probs(images.to(device), masks.to(device), targets.to(device))
+            with model.along(some.order):
+                nats = model.pixel_log_probs(images.to(device), masks.to(device), targets.to(device))
             found += nats.cpu().double().sum(1).unflatten(0, (len(values), -1)).sum(1)
     return found
 
@@ -186,17 +188,20 @@ class Windows:
     target: Tensor  # bool: the unknown pixels that are drawn now
     numbers: Tensor  # int64 (targets,): their numbers among the hidden pixels
     alike: bool  # whether all completions see the same
+    order: int  # along which of the model's orders
 
 
 def windows(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Iterator[Windows]:
     """The windows of a picture in the order in which they are drawn.
 
     A window is the model's image. The hidden pixels of the tile in its middle are drawn, five eighths of each side; the rest
-    is only seen. values, uint8 (count, channels, hidden pixels), are the completions so far: the caller fills in each batch's
-    targets before it asks for the next batch.
+    is only seen. They are drawn along the model's first order. A picture no larger than a window is one tile, and drawn along
+    its best order, as `pixelrnn.complete` does. values, uint8 (count, channels, hidden pixels), are the completions so far:
+    the caller fills in each batch's targets before it asks for the next batch.
     """
     height, width = model.shape[1:]
-    edge = (3 * height + 8) // 16, (3 * width + 8) // 16
+    fits = hidden.shape[0] <= height and hidden.shape[1] <= width
+    edge = (0, 0) if fits else ((3 * height + 8) // 16, (3 * width + 8) // 16)
     tile = height - 2 * edge[0], width - 2 * edge[1]
     number = torch.full(hidden.shape, -1, dtype=torch.int32)
     number[hidden] = torch.arange(values.shape[2], dtype=torch.int32)
@@ -218,7 +223,8 @@ def windows(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tenso
             canvas = torch.stack([seen[:, y, x] for y, x in views]).expand(len(values), -1, -1, -1, -1).clone()
             canvas.transpose(1, 2)[:, :, drawn] = values[:, :, places[drawn].long()]
             canvas *= ~unknown[:, None]
-            yield Windows(canvas, unknown, target, places[target].long(), not bool(drawn.any()))
+            order = int(model.best_orders(target.to(model.orders.device))) if fits else 0
+            yield Windows(canvas, unknown, target, places[target].long(), not bool(drawn.any()), order)
         for y, x in chosen.tolist():
             known[y : y + tile[0], x : x + tile[1]] |= number[y : y + tile[0], x : x + tile[1]] >= 0
 
