@@ -29,7 +29,7 @@ ABOUT_TEMPERATURE = "below 1 the images are more alike, above 1 more varied"
 ABOUT_SEED = "another seed gives other images, the same one the same"
 HINT = "Paint over what is to be completed, or choose one of the occlusions. A picture can be dropped or pasted here."
 DRAW = (
-    "Draw a part of a digit with White. Your strokes stay, and the model draws all the rest, also close around them. To keep "
+    "Draw a part of a picture with White. Your strokes stay, and the model draws all the rest, also close around them. To keep "
     "the black as well, press Clear mask, and then hide a part, such as the bottom half."
 )
 
@@ -57,7 +57,7 @@ class CompleteTab:
         with gr.Row(elem_classes="sources"):
             self.picture = gr.UploadButton("Your own picture", size="sm", elem_id="own-picture", min_width=100)
             self.mask_file = gr.UploadButton("Mask file", size="sm", elem_id="mask-file", min_width=80)
-            self.blank = gr.Button("Draw a digit", size="sm", elem_id="blank", min_width=80, visible=draws(first))
+            self.blank = gr.Button("Draw one yourself", size="sm", elem_id="blank", min_width=80, visible=draws(first))
         self.painter = gr.HTML(
             **painter_props(first, first_target(first)), elem_id="painter", **part("painter"), min_height=320
         )
