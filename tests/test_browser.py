@@ -533,7 +533,7 @@ def test_the_model_menu_changes_the_painter(any_size_page):
 
 def test_a_digit_is_drawn_and_completed(page):
     page.click("#blank")
-    says(page, "Draw a part of a digit with White")
+    says(page, "Draw a part of a picture with White")
     assert page.locator("#painter [data-tool='2']").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="1", exact=True).click()
     stroke(page, (0.3, 0.06), (0.7, 0.06))
