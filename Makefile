@@ -48,8 +48,8 @@ soak: .venv/installed
 fuzz: .venv/installed
 	$(BIN)/python -m stress.fuzz minutes=10
 
-# Runs all notebooks, and evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA, and $$PIXELRNN_PICTURES and
-# $$PIXELRNN_PHOTOS for the pictures, to the folders of the data.
+# Runs all notebooks, and evaluates a hundred test images of each bundled model. Set $$PIXELRNN_DATA and $$PIXELRNN_PHOTOS
+# to the folders of the data and of the photographs, and $$PIXELRNN_ARRAY to the file cifar10.npz (its card).
 slow-test: .venv/installed
 	$(BIN)/pytest -m slow
 	$(BIN)/pytest --nbmake notebooks
