@@ -54,7 +54,7 @@ def test_the_examples_are_images_of_the_model(name):
     check_images(images, model.shape, model.levels)
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {"photos"}))  # a patch of a photograph has no upside
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"cifar10", "photos"}))  # which know textures, but not what is up
 def test_the_examples_are_likelier_than_upside_down(name):
     model, images = pixelrnn.load(name), pretrained.examples(name)
     assert log_probs(model, images).mean() > log_probs(model, images.flip(-2)).mean()

@@ -14,7 +14,7 @@ import pixelrnn
 from pixelrnn import occlusion, pretrained
 
 FILE = Path(__file__).parent / "same_samples.npz"
-NAMES = ("digits", "mnist_binary", "mnist_binary_raster", "mnist_grey", "cifar10_subset")
+NAMES = ("digits", "mnist_binary", "mnist_binary_raster", "mnist_grey", "fashion_mnist", "cifar10")
 STRATEGIES = {  # the number of particles is given, for its default has changed since
     "half": {"count": 2, "particles": 16},
     "half, ancestral": {"strategy": "ancestral"},
