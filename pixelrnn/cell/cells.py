@@ -78,7 +78,7 @@ def flatten(model: nn.Module) -> None:
 
 
 def sigmoid(values: Tensor) -> Tensor:
-    """σ(x) = (1 + tanh(x/2)) / 2: torch's tanh is several times as fast as its sigmoid on a CPU."""
+    """σ(x) = (1 + tanh(x/2)) / 2: torch's tanh is several times as fast as its sigmoid on some CPUs."""
     return torch.tanh(values * 0.5).mul(0.5).add_(0.5)
 
 
@@ -147,9 +147,9 @@ class LSTM(Cell):
 def register_gates(module: nn.Module, width: int) -> None:
     """Give an LSTM's module the buffers scale and shift = 1 - scale, (4·width,) each, of the gates i, f, g and o in turn.
 
-    σ(x) = (1 + tanh(x/2)) / 2 makes all four gates one call of tanh, gates = scale · tanh(scale · x) + shift. On a CPU it is
-    several times as fast as sigmoid. shift is written out: on torch's meta device (pixelrnn/checkpoint.py) a subtraction would
-    import its compiler.
+    σ(x) = (1 + tanh(x/2)) / 2 makes all four gates one call of tanh, gates = scale · tanh(scale · x) + shift. On some CPUs it
+    is several times as fast as sigmoid. shift is written out: on torch's meta device (pixelrnn/checkpoint.py) a subtraction
+    would import its compiler.
     """
     for name, values in {"scale": (0.5, 0.5, 1.0, 0.5), "shift": (0.5, 0.5, 0.0, 0.5)}.items():
         module.register_buffer(name, torch.tensor(values).repeat_interleave(width), persistent=False)
