@@ -8,7 +8,7 @@ options that ask for a huge model are refused before it takes any memory.
 """
 
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,15 @@ def check(model: Model, half: bool = False) -> tuple[str, bytes]:
     return text, data
 
 
-def load(checkpoint: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Load a model in evaluation mode from its folder, a run's folder (best/, else last/) or by a bundled model's name.
+def load(checkpoint: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Model:
+    """Load a model in evaluation mode from its folder, a run's folder (best/, else last/) or by a bundled model's name; from a
+    list of these, their ensemble.
 
     Raises UserError, in one line, if the folder is missing or incomplete, its files are damaged, of another format or do not
     fit together, or the device is not there.
     """
+    if isinstance(checkpoint, Sequence) and not isinstance(checkpoint, str):
+        return Ensemble([load(member, device) for member in checkpoint])
     folder = find(checkpoint)
     try:
         data = (folder / WEIGHTS).read_bytes()
@@ -252,7 +255,7 @@ def initialise(model: Model, saved: Model) -> Inherited:
     if differing:
         raise UserError(
             f"the model of init= and the configured one differ in {', '.join(differing)}; leave these options out to take "
-            "them from the saved model"
+            "them from the saved model, or set them to its values, if an experiment sets them to others"
         )
     weights, own = saved.state_dict(), model.state_dict()
     del weights["orders"], own["orders"]

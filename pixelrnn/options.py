@@ -143,7 +143,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("animation", "maps", "ensemble", "baselines", "open"), SWITCH),
     "training.bf16": _or(SWITCH, None),
     "invert": _or(SWITCH, "auto"),
-    "checkpoint": _or(TEXTS, None),
+    **dict.fromkeys(("checkpoint", "training.teacher"), _or(TEXTS, None)),
     **dict.fromkeys(("image", "mask", "root", "init", "name", "training.occlusion"), _or(TEXT, None)),
     "fit": _choice("auto", "stretch", "none"),
     "strategy": _choice("auto", "ancestral", "particles"),

@@ -174,8 +174,7 @@ def record(job: Job) -> None:
         return
     cfg = job.cfg.copy()
     if job.command == "train":  # training.resume= works from any working folder
-        if cfg.init and cfg.init not in pretrained.names():
-            cfg.init = str(Path(cfg.init).absolute())
+        cfg.init, cfg.training.teacher = pretrained.placed(cfg.init), pretrained.placed(plain(cfg.training.teacher))
         if cfg.data.get("root"):
             cfg.data.root = str(Path(cfg.data.root).absolute())
     for name, content in {"config.yaml": cfg, "overrides.yaml": OmegaConf.create(job.overrides)}.items():

@@ -29,7 +29,7 @@ from pixelrnn.options import LONGEST, RULES, check_options, check_rule
 
 PATHS = {
     *("image", "mask", "occlusion.path", "checkpoint", "init", "training.resume", "root", "data.root"),
-    *("hydra.run.dir", "hydra.sweep.dir"),
+    *("training.teacher", "hydra.run.dir", "hydra.sweep.dir"),
 }
 HYDRA = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.searchpath"}
 LISTED = re.compile(r"""('[^']*'|"[^"]*")|([^\[\],]+)""")  # a path in a list, in quotes or not
@@ -168,8 +168,8 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
             f"bundled one: {', '.join(pretrained.names())}"
         )
-    given = [options[name] for name in ("checkpoint", "init") if options.get(name)]
-    for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given)):
+    given = [options.get("checkpoint"), options.get("init"), options.get("training", {}).get("teacher")]
+    for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given if value)):
         pretrained.find(one)
 
 
@@ -358,7 +358,7 @@ def quoted(override: str, sweep: bool = False) -> str:
     if option.lstrip("+") not in PATHS or not value:
         return override
     sweep = sweep and not option.startswith("hydra.")
-    if option == "checkpoint" and (value[0] == "[" or (sweep and ",[" in value)):
+    if option in ("checkpoint", "training.teacher") and (value[0] == "[" or (sweep and ",[" in value)):
         return f"{option}={LISTED.sub(lambda found: found[1] or in_quotes(found[2].strip()), value)}"
     parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
     override = f"{option}={','.join(parts)}"

@@ -16,7 +16,7 @@ from pixelrnn.completion.describe import describe, note_seen
 from pixelrnn.completion.fill import Progress
 from pixelrnn.datasets import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
-from pixelrnn.model import Ensemble, Model
+from pixelrnn.model import Model
 
 
 def choose_device(cfg: DictConfig) -> torch.device:
@@ -48,10 +48,7 @@ def _too_old() -> str | None:
 
 def load_checkpoint(cfg: DictConfig) -> Model:
     """The model of cfg.checkpoint on the device of cfg.device; of a list of checkpoints, their ensemble."""
-    device, given = choose_device(cfg), plain(cfg.checkpoint)
-    if isinstance(given, list):
-        return Ensemble([checkpoint.load(member, device) for member in given])
-    return checkpoint.load(given, device)
+    return checkpoint.load(plain(cfg.checkpoint), choose_device(cfg))
 
 
 def checkpoint_name(cfg: DictConfig) -> str:

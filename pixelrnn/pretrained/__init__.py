@@ -37,6 +37,14 @@ def find(checkpoint: str | Path) -> Path:
     return folder
 
 
+def placed(checkpoint: Any) -> Any:
+    """The same checkpoint, or list of them, for any working folder: a path becomes an absolute one. None and a bundled model's
+    name stay as they are."""
+    if isinstance(checkpoint, list | tuple):
+        return [placed(one) for one in checkpoint]
+    return checkpoint if checkpoint is None or checkpoint in names() else str(expanded(checkpoint).absolute())
+
+
 def _folder(name: str) -> Path:
     return FOLDER / lookup("bundled model", name, {known: known for known in names()})
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.cell.cells import flatten
+from pixelrnn.completion.describe import note_seen
 from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
@@ -127,12 +128,26 @@ class Run:
         _check_data(data, model)
         if model.order.device.type == "cuda":
             self.data = _on_card(data, model.order.device)
-        self.objective, self.optimizer = make_objective(model, settings), make_optimizer(model, settings)
+        teacher = self._teacher()
+        self.objective, self.optimizer = make_objective(model, settings, teacher), make_optimizer(model, settings)
         model.remember(data.train_digests)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         flatten(self.average)
         self.progress = state.Progress()
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
+
+    def _teacher(self) -> Model | None:
+        """The model that settings.teacher names. What it was trained on, its student has seen through it."""
+        if not self.settings.teacher:
+            return None
+        teacher = checkpoint.load(self.settings.teacher, self.model.order.device)
+        known = self.model.data_seen
+        before = [*self.model.trained_on.get("before", []), *(data for data in teacher.data_seen if data not in known)]
+        self.model.trained_on = {**self.model.trained_on, "before": before} if before else self.model.trained_on
+        self.model.remember(teacher.train_digests)
+        if self.is_main and "data" in self.model.trained_on:
+            note_seen(self.model, self.model.trained_on["data"])
+        return teacher
 
     def resume(self) -> bool:
         """Load the state in the folder, if there is one; returns whether something is left to do."""

@@ -4,9 +4,8 @@ import hashlib
 import io
 import json
 import math
-import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ class Settings:
     samples: int = 25
     occlusion: str | None = None
     first_order: float | None = None
+    teacher: str | Sequence[str] | None = None
     bf16: bool | None = None
     figures: str = "png"
     recoveries: int = 0
@@ -101,17 +101,16 @@ class Progress:
 
 def describe_run(model: Model, data: Dataset, settings: Settings, seed: int) -> dict[str, Any]:
     """Everything that a run depends on, as plain values; UserError unless all processes have the same."""
+    options = {name: value for name, value in asdict(settings).items() if name != "resume"}
     run = {
         "image_digest": _digest(*data.train_tensors, data.valid, torch.tensor(data.dynamic)),
         "seed": seed,
         "model": {"name": type(model).__name__, **model.arguments, "order_digest": _digest(model.orders)},
-        "training": {name: value for name, value in asdict(settings).items() if name != "resume"},
+        "training": {**options, "teacher": pretrained.placed(settings.teacher)},
     }
     if distributed.all_reduce_sum(torch.tensor(float(run != distributed.broadcast(run)))):
         raise UserError("the processes have different images or options; give all the same data and the same command")
-    init = model.trained_on.get("init")
-    place = init if init is None or init in pretrained.names() else os.path.abspath(init)
-    return {"data": data.name, "init": place, **run}
+    return {"data": data.name, "init": pretrained.placed(model.trained_on.get("init")), **run}
 
 
 def _digest(*tensors: Tensor) -> str:
@@ -209,8 +208,8 @@ def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batch
 def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     """By name, such as "model.width", the values that differ between a saved run and this one, in words."""
     old, new = dict(leaves(then)), dict(leaves(now))
-    differing = [name for name in old | new if old.get(name) != new.get(name)]
-    words = {name: [printable(values.get(name, "null"), LONGEST) for values in (old, new)] for name in differing}
+    both = {name: [values.get(name, "null") for values in (old, new)] for name in old | new}
+    words = {name: [printable(value, LONGEST) for value in (a, b)] for name, (a, b) in both.items() if a != b}
     return {
         name: f"{printable(name.removeprefix('training.'), LONGEST)} {a} in the run, {b} now"
         for name, (a, b) in words.items()

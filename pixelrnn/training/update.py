@@ -22,6 +22,7 @@ from pixelrnn.model.precision import tf32_allowed
 from pixelrnn.pixels import to_sequence
 from pixelrnn.training.recorded import Recordings
 from pixelrnn.training.state import Settings
+from pixelrnn.training.teacher import Teacher
 
 
 class Objective(nn.Module):
@@ -36,9 +37,11 @@ class Objective(nn.Module):
     segment is the number of steps; None: four times the square root of the pixels, which for 4,096 steps keeps a quarter of
     the memory and takes a fifth to a third more time (docs/machines.md). The two-dimensional models have no sequence to cut:
     checkpointed computes each of their layers again, and truncated raises UserError. For InpaintingRNN both do.
+
+    With a teacher, the gradient is that of its loss (pixelrnn/training/teacher.py), by full alone.
     """
 
-    def __init__(self, model: Model, bptt: str = "full", segment: int | None = None):
+    def __init__(self, model: Model, bptt: str = "full", segment: int | None = None, teacher: Model | None = None):
         super().__init__()
         self.has_sequence = isinstance(model, SequenceRNN)
         networks = [module for module in model.modules() if isinstance(module, Network)]
@@ -47,17 +50,21 @@ class Objective(nn.Module):
             raise UserError(f"bptt=truncated cuts a sequence, and {kind} has none; use bptt={way_out}")
         if bptt == "checkpointed" and not self.has_sequence and not networks:
             raise UserError(f"bptt=checkpointed: {kind} cannot be computed in parts; use bptt={way_out}")
-        self.model, self.bptt = model, bptt
+        if bptt != "full" and teacher:
+            raise UserError(f"bptt={bptt}: a model with a teacher learns from whole sequences; use bptt=full")
+        self.model, self.bptt, self.teacher = model, bptt, Teacher(teacher, model) if teacher else None
         self.segment = segment or 4 * math.ceil(math.sqrt(model.pixels))
         for network in networks:
             network.recompute = bptt == "checkpointed"
         on_gpu = model.order.device.type == "cuda"
-        records = on_gpu and bptt == "full" and model.fixed_training and distributed.size() == 1
+        records = on_gpu and bptt == "full" and model.fixed_training and distributed.size() == 1 and not teacher
         self.recordings = Recordings(list(model.parameters())) if records else None
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """log p(x), or with hidden log p(x_hidden | x_observed), in nats: ()."""
         model: Any = self.model
+        if self.teacher:
+            return self.teacher.log_prob(model, images, hidden).sum()
         if self.bptt == "full" or not self.has_sequence:
             return model.training_log_prob(images, hidden).sum()
         counted = None if hidden is None else model.in_order(hidden)
@@ -81,9 +88,9 @@ class Objective(nn.Module):
         return (log_probs if counted is None else log_probs.where(counted[:, span], 0.0)).sum(), state
 
 
-def make_objective(model: Model, settings: Settings) -> nn.Module:
+def make_objective(model: Model, settings: Settings, teacher: Model | None = None) -> nn.Module:
     """The objective that update() takes; with several processes, wrapped by DistributedDataParallel."""
-    objective: nn.Module = Objective(model, settings.bptt, settings.segment)
+    objective: nn.Module = Objective(model, settings.bptt, settings.segment, teacher)
     if distributed.size() > 1:
         device = model.order.device
         on_gpu = [device.index or 0] if device.type == "cuda" else None
