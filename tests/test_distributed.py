@@ -119,7 +119,8 @@ def gradients():
                 torch.manual_seed(batch)
                 occlusion = "mixed" if model.sees_ahead else None
                 images = random_images(batch, model.shape, 3)
-                objective, optimizer = make_objective(model, settings), make_optimizer(model, settings)
+                teacher = tiny_model((1, 4, 4), 3, seed=1, **options) if accumulate == 3 else None
+                objective, optimizer = make_objective(model, settings, teacher), make_optimizer(model, settings)
                 loss, norm = update(objective, optimizer, images, settings, occlusion)
                 key = f"{batch} {sorted(options)} {bptt} {accumulate}"
                 found[key] = {"loss": loss, "norm": norm} | {name: p.grad for name, p in model.named_parameters()}
