@@ -103,14 +103,14 @@ def new_model(**options) -> SequenceRNN:
     return SequenceRNN((1, 4, 4), 2, **{"width": 16, "depth": 2, "dropout": 0.1, "window": 3, **options})
 
 
-def run(folder, model=None, data=None, drawn=False, progress=False, **settings):
+def run(folder, model=None, data=None, drawn=False, progress=False, teacher=None, **settings):
     """Trains; the pictures, which take most of the time of a small run, are drawn if asked for."""
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         if not drawn:
             patch.setattr("pixelrnn.training.records.show", lambda *_: None)
         settings = Settings(**{**FAST, **settings})
-        return train(model or new_model(), data or stripes(), settings, folder, progress=progress)
+        return train(model or new_model(), data or stripes(), settings, folder, progress=progress, teacher=teacher)
 
 
 def records(folder):

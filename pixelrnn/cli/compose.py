@@ -268,6 +268,9 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
             f"{folder} does not say with which options it was trained ({in_one_line(error, 200)}); give them, and "
             f"hydra.run.dir={folder} in place of training.resume="
         ) from None
+    for name, option in page("train").options.items():
+        if name.startswith("training.") and name.removeprefix("training.") not in cfg.training:  # newer than the run
+            OmegaConf.update(cfg, name, option.value)
     OmegaConf.set_struct(cfg, True)
     for name, override in given.items():
         if name not in HYDRA:
@@ -359,7 +362,7 @@ def quoted(override: str, sweep: bool = False) -> str:
         return override
     sweep = sweep and not option.startswith("hydra.")
     if option in ("checkpoint", "training.teacher") and (value[0] == "[" or (sweep and ",[" in value)):
-        return f"{option}={LISTED.sub(lambda found: found[1] or in_quotes(found[2].strip()), value)}"
+        return f"{option}={LISTED.sub(_listed, value)}"
     parts = [expanduser(part) for part in (value.split(",") if sweep else [value])]
     override = f"{option}={','.join(parts)}"
     try:
@@ -370,6 +373,11 @@ def quoted(override: str, sweep: bool = False) -> str:
     except HydraException:  # it has special characters
         pass
     return f"{option}={','.join(map(in_quotes, parts))}"
+
+
+def _listed(found: re.Match) -> str:
+    """A part of a list of paths, in quotes; null, in a sweep, is none."""
+    return found[1] or (found[2] if found[2].strip() == "null" else in_quotes(found[2].strip()))
 
 
 def in_quotes(path: str) -> str:

@@ -53,8 +53,12 @@ def load_checkpoint(cfg: DictConfig) -> Model:
 
 def checkpoint_name(cfg: DictConfig) -> str:
     """cfg.checkpoint as the command line has it."""
-    given = plain(cfg.checkpoint)
-    return f"[{','.join(given)}]" if isinstance(given, list) else str(given)
+    return as_given(plain(cfg.checkpoint))
+
+
+def as_given(checkpoint: str | list[str]) -> str:
+    """A checkpoint or a list of them as the command line has it."""
+    return f"[{','.join(checkpoint)}]" if isinstance(checkpoint, list) else str(checkpoint)
 
 
 def refuse_others(cfg: DictConfig, usual: Mapping[str, Any], why: str) -> None:

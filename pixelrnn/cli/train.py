@@ -12,7 +12,7 @@ import torch
 from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import choose_device
+from pixelrnn.cli.setup import as_given, choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats, note_seen
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
 from pixelrnn.files.atomic import append
@@ -68,7 +68,9 @@ class Log(TextIOBase):
 def _train(job: Job, begins: Callable[[], None]) -> float:
     """begins() is called before anything in the folder changes, and only if something is left to do."""
     cfg, folder = job.cfg, job.folder
-    settings, device = Settings(**plain(cfg.training)), choose_device(cfg)
+    training, device = plain(cfg.training), choose_device(cfg)
+    teacher = checkpoint.load(given, device) if (given := training.pop("teacher")) else None
+    settings = Settings(**training)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if isinstance(saved, Ensemble):
@@ -84,21 +86,28 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     model.trained_on = {"data": specs["data"], "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    if saved and saved.train_digests is None:
-        note(f"init={cfg.init} does not keep which images it was trained on, so repeats of them cannot be counted")
-    elif saved:
-        model.remember(saved.train_digests)
+    for name, place, other in (("init", cfg.init, saved), ("training.teacher", given, teacher)):
+        if other and other.train_digests is None:
+            note(
+                f"{name}={as_given(place)} does not keep which images it was trained on, so repeats of them cannot be counted"
+            )
+        if other:
+            model.inherit(other)
     model.remember(data.train_digests)
     for part in ("valid", "test"):
         note_repeats(model.train_digests, getattr(data, part), part)
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         _begin_with(model, saved, cfg.init)
+    if teacher:
+        model.trained_on["teacher"] = given
+        print(f"teacher    {as_given(given)}: {describe_model(teacher)}")
+    note_seen(model, specs["data"])
     processes = f", {distributed.size()} processes" if distributed.size() > 1 else ""
     print(f"folder     {folder}{processes}", flush=True)
 
     try:
-        at = train(model, data, settings, folder, cfg.seed, begins=begins)
+        at = train(model, data, settings, folder, cfg.seed, begins=begins, teacher=teacher)
     except ProcessLost as error:
         raise ProcessLost(f"{error}; the last saved state is in {folder / 'last'}; {way_on(folder)}") from error
     except TrainingDiverged as error:
@@ -124,8 +133,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
 
 def _begin_with(model: Model, saved: Model, init: str) -> None:
     """Start a model with the weights of a saved one, and say which layers are new."""
-    model.trained_on |= {"init": init, "before": saved.data_seen}
-    note_seen(model, model.trained_on["data"])
+    model.trained_on["init"] = init
     inherited = checkpoint.initialise(model, saved)
     print(f"init       {init}: {inherited.taken:,} of the {inherited.parameters:,} parameters taken over")
     for what, names in {"new": inherited.new, "left behind": inherited.left}.items():

@@ -200,7 +200,7 @@ class Categorical(Likelihood):
         return total
 
     def channel_log_probs(self, parameters: Tensor, values: Tensor, c: int) -> Tensor:
-        return self.channel_logits(parameters, values, c).log_softmax(-1)
+        return widened(self.channel_logits(parameters, values, c)).log_softmax(-1)
 
     def fill_noise(self, noise: Tensor, generator: Generator | None = None) -> Tensor:
         return gumbel(noise, generator)

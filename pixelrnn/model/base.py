@@ -169,6 +169,13 @@ class Model(nn.Module, ABC):
             known = digests if self.train_digests is None else torch.cat([self.train_digests, digests])
             self.train_digests = known.unique(dim=0)
 
+    def inherit(self, other: "Model") -> None:
+        """Count as seen what another model was trained on, from which this one learns: its data and the digests of its images."""
+        before = self.trained_on.get("before", [])
+        before = [*before, *(data for data in other.data_seen if data not in before)]
+        self.trained_on = {**self.trained_on, **({"before": before} if before else {})}
+        self.remember(other.train_digests)
+
     @property
     def pixels(self) -> int:
         return self.shape[1] * self.shape[2]

@@ -38,11 +38,11 @@ def find(checkpoint: str | Path) -> Path:
 
 
 def placed(checkpoint: Any) -> Any:
-    """The same checkpoint, or list of them, for any working folder: a path becomes an absolute one. None and a bundled model's
-    name stay as they are."""
+    """The same checkpoint, or list of them, for any working folder: a path becomes an absolute one. A bundled model's name stays
+    as it is, and so does None."""
     if isinstance(checkpoint, list | tuple):
         return [placed(one) for one in checkpoint]
-    return checkpoint if checkpoint is None or checkpoint in names() else str(expanded(checkpoint).absolute())
+    return os.path.abspath(expanded(checkpoint)) if checkpoint and checkpoint not in names() else checkpoint
 
 
 def _folder(name: str) -> Path:

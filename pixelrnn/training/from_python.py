@@ -23,6 +23,7 @@ def train(
     images: Images | Dataset,
     *,
     valid: Images | None = None,
+    teacher: Model | None = None,
     folder: str | Path | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -33,8 +34,9 @@ def train(
 
     images: uint8 (N, channels, height, width) with values in [0, model.levels), as a tensor, a NumPy array or a list of PIL
     pictures (see docs/python.md), or a data set from pixelrnn.datasets. valid: the validation images; None keeps a tenth of
-    the images for it, always the same ones. folder: keeps the run, as `pixelrnn train` does; a run that is there already goes
-    on. None keeps nothing. progress: show how far it is.
+    the images for it, always the same ones. teacher: a trained model on the same device, often an ensemble, from whose
+    predictions the model learns as well. folder: keeps the run, as `pixelrnn train` does; a run that is there already goes on.
+    None keeps nothing. progress: show how far it is.
 
     settings: epochs=20, batch_size=64, learning_rate=0.002, max_minutes, patience and the others that conf/train.yaml lists
     under `training`. The result says how many updates were made, how good the best model was, and what ended the run. Ctrl-C
@@ -44,6 +46,8 @@ def train(
     TrainingDiverged if the loss is no longer finite; the model then has the best weights so far, if there was a validation.
     """
     check_model(model)
+    if teacher is not None:
+        check_model(teacher)
     for name in settings:
         lookup("setting", name, {field.name: field for field in fields(Settings)})
     data = images if isinstance(images, Dataset) else _dataset(model, images, valid)
@@ -55,7 +59,7 @@ def train(
             settings = {"samples": 0, **settings}  # pictures that nobody would see
         place = expanded(folder)
         try:
-            at = loop.train(model, data, Settings(**settings), place, seed, progress)
+            at = loop.train(model, data, Settings(**settings), place, seed, progress, teacher=teacher)
         except TrainingDiverged:
             if (place / "best").is_dir():
                 _take_best(model, place)

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed
 from pixelrnn.cell.cells import flatten
-from pixelrnn.completion.describe import note_seen
 from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import TrainingDiverged, UserError, note
 from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
@@ -47,15 +46,17 @@ def train(
     seed: int = 0,
     progress: bool = True,
     begins: Callable[[], object] = lambda: None,
+    teacher: Model | None = None,
 ) -> state.Progress:
     """Train `model` on its device, and keep in `folder`: best/ and last/ (models with averaged weights, and the state to
     resume from), run.json, metrics.jsonl, metrics.csv, curves.png and samples.png.
 
     A run that the folder holds goes on; notes say from where and which settings differ. begins() is called before anything
-    in the folder changes, and only if something is left to do. SIGINT and SIGTERM finish the update, save the state, and
-    return with progress.stopped_by set. A loss, a gradient or a weight that is not finite is never saved: the run goes back
-    to its last saved state with half the learning rate, at most settings.recoveries times. Several processes
-    (pixelrnn/distributed.py) train one model, with the numbers of one process; the first one reads and writes.
+    in the folder changes, and only if something is left to do. The model also learns from a teacher (teacher.py), if one is
+    given, a model on the same device. SIGINT and SIGTERM finish the update, save the state, and return with
+    progress.stopped_by set. A loss, a gradient or a weight that is not finite is never saved: the run goes back to its last
+    saved state with half the learning rate, at most settings.recoveries times. Several processes (pixelrnn/distributed.py)
+    train one model, with the numbers of one process; the first one reads and writes.
 
     Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser or
     init, or one that is over with other settings, or if the model is an ensemble; TrainingDiverged if the recoveries are
@@ -67,7 +68,7 @@ def train(
     checkpoint.check(model)
     with ExitStack() as lock:
         distributed.by_main(lambda: lock.enter_context(only_writer(folder, "best", "last")))
-        run = Run(model, data, settings, folder, seed, progress)
+        run = Run(model, data, settings, folder, seed, progress, teacher)
         if not run.resume():
             return run.progress
         run.begin(begins)
@@ -114,7 +115,16 @@ class Run:
 
     reported: tuple[int, float]  # updates and seconds at the last line about the progress
 
-    def __init__(self, model: Model, data: Dataset, settings: Settings, folder: Path, seed: int, show: bool):
+    def __init__(
+        self,
+        model: Model,
+        data: Dataset,
+        settings: Settings,
+        folder: Path,
+        seed: int,
+        show: bool,
+        teacher: Model | None = None,
+    ):
         self.model, self.data, self.settings, self.folder, self.seed = model, data, settings, folder, seed
         self.is_main, self.is_shown = distributed.is_main(), show and distributed.is_main()
         if settings.bf16 and not uses_bf16(model, settings) and self.is_main:
@@ -124,30 +134,18 @@ class Run:
         self.validate_every = settings.validate_every or self.batches
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
-        self.description = state.describe_run(model, data, settings, seed)
+        self.description = state.describe_run(model, data, settings, seed, teacher)
         _check_data(data, model)
         if model.order.device.type == "cuda":
             self.data = _on_card(data, model.order.device)
-        teacher = self._teacher()
         self.objective, self.optimizer = make_objective(model, settings, teacher), make_optimizer(model, settings)
         model.remember(data.train_digests)
+        if teacher:
+            model.inherit(teacher)
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         flatten(self.average)
         self.progress = state.Progress()
         self.bits: dict[str, str] = {}  # bits/dim, for the progress bar
-
-    def _teacher(self) -> Model | None:
-        """The model that settings.teacher names. What it was trained on, its student has seen through it."""
-        if not self.settings.teacher:
-            return None
-        teacher = checkpoint.load(self.settings.teacher, self.model.order.device)
-        known = self.model.data_seen
-        before = [*self.model.trained_on.get("before", []), *(data for data in teacher.data_seen if data not in known)]
-        self.model.trained_on = {**self.model.trained_on, "before": before} if before else self.model.trained_on
-        self.model.remember(teacher.train_digests)
-        if self.is_main and "data" in self.model.trained_on:
-            note_seen(self.model, self.model.trained_on["data"])
-        return teacher
 
     def resume(self) -> bool:
         """Load the state in the folder, if there is one; returns whether something is left to do."""

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from pixelrnn.model import Model
 from pixelrnn.options import LONGEST, check_fields
 
 STATE = "training.pt"
-FIXED = ("model.", "init", "image_digest", "training.optimizer", "training.batch_size")  # these cannot change in a run
+# These cannot change in a run.
+FIXED = ("model.", "init", "image_digest", "teacher_digest", "training.optimizer", "training.batch_size")
 LIMITS = ("training.epochs", "training.max_minutes", "training.patience")  # these may, even in a run that is over
 
 
@@ -50,7 +51,6 @@ class Settings:
     samples: int = 25
     occlusion: str | None = None
     first_order: float | None = None
-    teacher: str | Sequence[str] | None = None
     bf16: bool | None = None
     figures: str = "png"
     recoveries: int = 0
@@ -99,14 +99,16 @@ class Progress:
         return "patience" if settings.patience and self.validations_without_gain >= settings.patience else ""
 
 
-def describe_run(model: Model, data: Dataset, settings: Settings, seed: int) -> dict[str, Any]:
+def describe_run(
+    model: Model, data: Dataset, settings: Settings, seed: int, teacher: Model | None = None
+) -> dict[str, Any]:
     """Everything that a run depends on, as plain values; UserError unless all processes have the same."""
-    options = {name: value for name, value in asdict(settings).items() if name != "resume"}
     run = {
         "image_digest": _digest(*data.train_tensors, data.valid, torch.tensor(data.dynamic)),
+        "teacher_digest": _digest(*teacher.state_dict().values()) if teacher else None,
         "seed": seed,
         "model": {"name": type(model).__name__, **model.arguments, "order_digest": _digest(model.orders)},
-        "training": {**options, "teacher": pretrained.placed(settings.teacher)},
+        "training": {name: value for name, value in asdict(settings).items() if name != "resume"},
     }
     if distributed.all_reduce_sum(torch.tensor(float(run != distributed.broadcast(run)))):
         raise UserError("the processes have different images or options; give all the same data and the same command")

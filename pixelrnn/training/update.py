@@ -38,7 +38,7 @@ class Objective(nn.Module):
     the memory and takes a fifth to a third more time (docs/machines.md). The two-dimensional models have no sequence to cut:
     checkpointed computes each of their layers again, and truncated raises UserError. For InpaintingRNN both do.
 
-    With a teacher, the gradient is that of its loss (pixelrnn/training/teacher.py), by full alone.
+    With a teacher, the gradient is another one (pixelrnn/training/teacher.py).
     """
 
     def __init__(self, model: Model, bptt: str = "full", segment: int | None = None, teacher: Model | None = None):
@@ -50,14 +50,15 @@ class Objective(nn.Module):
             raise UserError(f"bptt=truncated cuts a sequence, and {kind} has none; use bptt={way_out}")
         if bptt == "checkpointed" and not self.has_sequence and not networks:
             raise UserError(f"bptt=checkpointed: {kind} cannot be computed in parts; use bptt={way_out}")
-        if bptt != "full" and teacher:
-            raise UserError(f"bptt={bptt}: a model with a teacher learns from whole sequences; use bptt=full")
+        if bptt != "full" and self.has_sequence and teacher:
+            raise UserError(f"bptt={bptt}: with a teacher, a sequence is not cut; use bptt=full")
         self.model, self.bptt, self.teacher = model, bptt, Teacher(teacher, model) if teacher else None
         self.segment = segment or 4 * math.ceil(math.sqrt(model.pixels))
         for network in networks:
             network.recompute = bptt == "checkpointed"
         on_gpu = model.order.device.type == "cuda"
-        records = on_gpu and bptt == "full" and model.fixed_training and distributed.size() == 1 and not teacher
+        fixed = model.fixed_training and not teacher  # whose operations may differ from batch to batch
+        records = on_gpu and bptt == "full" and fixed and distributed.size() == 1
         self.recordings = Recordings(list(model.parameters())) if records else None
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -108,7 +109,8 @@ def update(
 ) -> tuple[Tensor, Tensor]:
     """Take one step of gradient descent; returns the loss in bits/dim and the gradient's norm, both ().
 
-    The loss is -log p(x), or with an occlusion -log p(hidden | observed), with another mask for each image. A model with
+    The loss is -log p(x), or with an occlusion -log p(hidden | observed), with another mask for each image; with a teacher, the
+    gradient is of its loss. A model with
     several orders is trained along one of them, drawn at random; each mask is then turned as it would be to be completed
     along this order. Each process is given the same images and the same random seed, and computes its shard, in
     settings.accumulate parts; on a single GPU, those of a batch of settings.batch_size may be replayed (recorded.py). On a
