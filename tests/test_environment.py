@@ -483,11 +483,13 @@ def test_an_evaluation_of_examples_says_how_many_they_are(call, offline):
 
 
 def test_damaged_data_are_not_replaced_by_examples(call, offline, tmp_path):
-    (tmp_path / "data").mkdir()
-    for part in ("train", "valid", "test"):
-        (tmp_path / "data" / f"binarized_mnist_{part}.amat").write_text("0 1")
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (raw / f"{part}-{kind}-ubyte").write_text("0 1")
     code, _, err = call("complete", "limit=1", "count=1")
-    assert code == 2 and "is not the published file" in err
+    assert code == 2 and "MNIST" in err and "damaged" in err, err
 
 
 # --- a wheel ----------------------------------------------------------------------------------------------------------
