@@ -158,7 +158,7 @@ def test_training_from_python_takes_a_model_as_teacher():
     model, before = new_model(), new_model().state_dict()
     pixelrnn.train(model, images, valid=images[:4], teacher=Ensemble([new_model()]), epochs=1, progress=False)
     assert any(not torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
-    with pytest.raises(UserError, match="model is a str; give a model"):
+    with pytest.raises(UserError, match="teacher is a str; give a model"):
         pixelrnn.train(model, images, teacher="digits")
 
 

@@ -19,7 +19,7 @@ from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
-from pixelrnn.training.state import Settings, way_on
+from pixelrnn.training.state import Progress, Settings, way_on
 from pixelrnn.training.update import occlusion_of
 
 
@@ -86,13 +86,10 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     model.trained_on = {"data": specs["data"], "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
-    for name, place, other in (("init", cfg.init, saved), ("training.teacher", given, teacher)):
-        if other and other.train_digests is None:
-            note(
-                f"{name}={as_given(place)} does not keep which images it was trained on, so repeats of them cannot be counted"
-            )
-        if other:
-            model.inherit(other)
+    if saved:
+        _inherit(model, saved, f"init={cfg.init}")
+    if teacher:
+        _inherit(model, teacher, f"training.teacher={as_given(given)}")
     model.remember(data.train_digests)
     for part in ("valid", "test"):
         note_repeats(model.train_digests, getattr(data, part), part)
@@ -114,9 +111,15 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
         kept = f"; the last good checkpoint is in {folder}" if (folder / "last").is_dir() else ""
         raise TrainingDiverged(f"{error}{kept}") from None
 
+    _report(at, settings, model, folder, len(data.train))
+    return at.best_nats
+
+
+def _report(at: Progress, settings: Settings, model: Model, folder: Path, images: int) -> None:
+    """Say how far the run came, and where its results lie; Stopped if a signal ended it."""
     reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
     reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")
-    epochs = at.step * settings.batch_size / len(data.train)
+    epochs = at.step * settings.batch_size / images
     print(
         f"trained    {at.step:,} updates in {at.seconds / 60:.1f} min, {at.seconds / 60 / epochs:.2f} min an epoch ({reason})"
     )
@@ -128,7 +131,13 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     pictures = [folder / f"{name}.{settings.figures}" for name in ("curves", "samples")]
     if there := [str(path) for path in pictures if path.exists()]:  # a run that was over already draws none
         print(f"pictures   {', '.join(there)}")
-    return at.best_nats
+
+
+def _inherit(model: Model, other: Model, source: str) -> None:
+    """Count as seen what another model was trained on; a note if it does not know its images."""
+    if other.train_digests is None:
+        note(f"{source} does not keep which images it was trained on, so repeats of them cannot be counted")
+    model.inherit(other)
 
 
 def _begin_with(model: Model, saved: Model, init: str) -> None:

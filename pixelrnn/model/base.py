@@ -32,11 +32,11 @@ def check_form(shape: Sequence[int], levels: int) -> tuple[Shape, int]:
     return (int(sizes[0]), int(sizes[1]), int(sizes[2])), int(levels)
 
 
-def check_model(model: Any) -> None:
-    """UserError for what is no model."""
+def check_model(model: Any, name: str = "model") -> None:
+    """UserError for what is no model; name is the argument's."""
     if not isinstance(model, Model):
         raise UserError(
-            f"model is a {type(model).__name__}; give a model, such as pixelrnn.SequenceRNN(…) or pixelrnn.load(…)"
+            f"{name} is a {type(model).__name__}; give a model, such as pixelrnn.SequenceRNN(…) or pixelrnn.load(…)"
         )
 
 

@@ -47,7 +47,7 @@ def train(
     """
     check_model(model)
     if teacher is not None:
-        check_model(teacher)
+        check_model(teacher, "teacher")
     for name in settings:
         lookup("setting", name, {field.name: field for field in fields(Settings)})
     data = images if isinstance(images, Dataset) else _dataset(model, images, valid)

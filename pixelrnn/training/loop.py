@@ -58,9 +58,9 @@ def train(
     saved state with half the learning rate, at most settings.recoveries times. Several processes (pixelrnn/distributed.py)
     train one model, with the numbers of one process; the first one reads and writes.
 
-    Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser or
-    init, or one that is over with other settings, or if the model is an ensemble; TrainingDiverged if the recoveries are
-    used up.
+    Raises UserError if the folder cannot be written, or holds a run with other data, another model, batch size, optimiser,
+    init or teacher, or one that is over with other settings, or if the model is an ensemble; TrainingDiverged if the
+    recoveries are used up.
     """
     if isinstance(model, Ensemble):
         raise UserError("an ensemble is not trained; train its members one by one")

@@ -21,11 +21,16 @@ class Teacher:
     def __init__(self, teacher: Model, model: Model):
         _check(teacher, model)
         self.teacher = teacher.requires_grad_(False).eval()
-        orders = [(teacher.orders == order).all(1).nonzero()[0, 0] for order in model.orders]
-        self.orders = [int(index) for index in orders]  # the teacher's index of each of the model's orders
+        same = (teacher.orders[:, None] == model.orders).all(-1)  # bool (the teacher's orders, the model's)
+        if missing := int((~same.any(0)).sum()):
+            raise UserError(
+                f"{missing} of the model's {len(model.orders)} orders are not among the teacher's; make the model with the "
+                "teacher's ordering and orders"
+            )
+        self.orders: list[int] = same.int().argmax(0).tolist()  # the teacher's index of each of the model's orders
 
     def log_prob(self, model: Model, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The model's log p of the images or of their hidden pixels, (batch,) nats, with the gradient of minus the loss above."""
+        """The model's log p of the images or of their hidden pixels: (batch,) nats. Its gradient is that of minus the loss."""
         values = to_sequence(images, model.order)
         own = model.likelihood.level_log_probs(model(images, hidden), values)  # (batch, pixels, channels, levels)
         expected = self._probabilities(self.orders[model.cursor.index], images, hidden, values)
@@ -48,11 +53,6 @@ def _check(teacher: Model, model: Model) -> None:
         own, other = getattr(model, name), getattr(teacher, name)
         if own != other:
             raise UserError(f"the teacher has {name} {other}, and the model {own}; give a teacher of the same {name}")
-    if missing := sum(not bool((teacher.orders == order).all(1).any()) for order in model.orders):
-        raise UserError(
-            f"{missing} of the model's {len(model.orders)} orders are not among the teacher's; make the model with the teacher's "
-            "ordering and orders"
-        )
     if model.sees_ahead and not teacher.sees_ahead:
         raise UserError(
             "the model sees observed pixels ahead, and the teacher does not, so it would teach to ignore them; give a teacher "

@@ -109,12 +109,11 @@ def update(
 ) -> tuple[Tensor, Tensor]:
     """Take one step of gradient descent; returns the loss in bits/dim and the gradient's norm, both ().
 
-    The loss is -log p(x), or with an occlusion -log p(hidden | observed), with another mask for each image; with a teacher, the
-    gradient is of its loss. A model with
-    several orders is trained along one of them, drawn at random; each mask is then turned as it would be to be completed
-    along this order. Each process is given the same images and the same random seed, and computes its shard, in
-    settings.accumulate parts; on a single GPU, those of a batch of settings.batch_size may be replayed (recorded.py). On a
-    CPU, FloatingPointError instead of a step if the loss or the norm is not finite.
+    The loss is -log p(x), or with an occlusion -log p(hidden | observed), with another mask for each image; a teacher changes its
+    gradient. A model with several orders is trained along one of them, drawn at random; each mask is then turned as it would
+    be to be completed along this order. Each process is given the same images and the same random seed, and computes its
+    shard, in settings.accumulate parts; on a single GPU, those of a batch of settings.batch_size may be replayed
+    (recorded.py). On a CPU, FloatingPointError instead of a step if the loss or the norm is not finite.
     """
     is_parallel = isinstance(objective, DistributedDataParallel)
     model: Model = objective.module.model if is_parallel else objective.model  # type: ignore[assignment, union-attr]
