@@ -20,7 +20,8 @@ from pixelrnn.files.atomic import write_whole
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SMALLER = {  # what takes less memory; a command without an entry has no such option
-    "train": "training.bptt=checkpointed (not for InpaintingRNN), a smaller training.batch_size or a smaller model",
+    "train": "training.bptt=checkpointed (not for InpaintingRNN, nor for a sequence with a teacher), a smaller "
+    "training.batch_size or a smaller model",
     "evaluate": "a smaller batch_size, fewer particles or completions",
     "complete": "a smaller batch_size, count or limit",
     "sample": "a smaller batch_size",

@@ -55,7 +55,7 @@ class Ensemble(Model):
             names = ", ".join(str(spec.get("name", "unknown")) for spec in known)
             note(
                 f"the ensemble's members were not trained on the same data, prepared in the same way ({names}), so the "
-                "ensemble does not say what it was trained on; choose data=…"
+                "ensemble does not say what it was trained on"
             )
             before = [spec for member in members for spec in member.data_seen]
         elif known[0]:
