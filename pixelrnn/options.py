@@ -107,9 +107,7 @@ def _is_occlusion(value: Any) -> bool:
 
 
 def _are_occlusions(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(map(_is_occlusion, value))
-    return value in (None, "halves_and_centre")
+    return value is None or (isinstance(value, list) and bool(value) and all(map(_is_occlusion, value)))
 
 
 DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
@@ -164,7 +162,7 @@ RULES: dict[str, Rule] = {
         ("auto", "cpu", "cuda", "mps"),
     ),
     "training": Rule("a group of options, such as training.epochs=5", lambda value: isinstance(value, dict)),
-    "occlusions": Rule("halves_and_centre, or a list such as [strokes,{name:half,side:top}]", _are_occlusions),
+    "occlusions": Rule("a list, such as [top half,strokes,{name:box,rows:9}]", _are_occlusions),
 }
 
 

@@ -273,7 +273,7 @@ def test_a_sweep_that_hydra_runs_ends_with_its_table_even_if_a_job_failed(call, 
 
 
 def test_the_log_of_a_job_has_the_traceback_of_a_mistake_in_the_program(call, monkeypatch):
-    monkeypatch.setattr(pixelrnn.cli.train, "_train", lambda *_: 1 / 0)
+    monkeypatch.setattr("pixelrnn.cli.train._train", lambda *_: 1 / 0)
     code, _, err = call("train", "-m", "hydra/launcher=basic", "seed=0,1", *SMALL)
     assert code == 1 and "lambda *_: 1 / 0" in err
     assert err.splitlines()[-1] == "pixelrnn: ZeroDivisionError: division by zero"
@@ -395,8 +395,8 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
 
 
 def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
-    arguments = ["occlusions=halves_and_centre", "limit=2", "count=2", "particles=4", "maps=true", "hydra.run.dir=out"]
-    arguments += ["animation=true"]
+    arguments = ["occlusions=[top half,left half,{name:half},right half,centre]", "limit=2", "count=2", "particles=4"]
+    arguments += ["maps=true", "animation=true", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
     assert out.count("strategy   ") == 5 and "(left half)" in out
@@ -454,9 +454,9 @@ def test_what_is_hidden_is_asked_for_or_said(call, checkpoint):
     code, _, err = call("complete", model, own)
     assert code == 2 and "image=photo.png: which part is to be completed? give mask=" in err and files(".") == before
     code, out, err = call("complete", model, own, "occlusion=half", "count=1")
-    assert code == 0 and "hidden     300 of 600 pixels: half (side bottom)\n" in out, err
+    assert code == 0 and "hidden     300 of 600 pixels: bottom half\n" in out, err
     code, out, err = call("complete", model, "limit=1", "count=1")
-    assert code == 0 and "hidden     32 of 64 pixels: half (side bottom), the default\n" in out, err
+    assert code == 0 and "hidden     32 of 64 pixels: bottom half, the default\n" in out, err
     alpha = np.full((30, 20), 255, np.uint8)
     alpha[20:] = 0
     Image.fromarray(np.dstack([values, alpha])).save("erased.png")
@@ -771,7 +771,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         ),
         (["complete", "checkpoint=CHECKPOINT", "image=grey.png", "mask=black.png"], "hides nothing"),
         (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
-        (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is halves_and_centre, or a list"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is a list, such as [top half,strokes"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=[half,hlaf]"], "did you mean 'half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "needs a name, not null"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),

@@ -16,7 +16,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import complete_many, complete_picture
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
-from pixelrnn.completion.describe import describe, describe_model, describe_occlusion, how_drawn, of_completions
+from pixelrnn.completion.describe import describe, describe_model, how_drawn, of_completions
 from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.datasets import limited
@@ -155,10 +155,9 @@ def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """The occlusions that are asked for, by their names."""
     if cfg.mask:
         return {f"mask {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
-    if cfg.occlusions == "halves_and_centre":
-        return occlusions.HALVES_AND_CENTRE
-    specs = [{"name": spec} if isinstance(spec, str) else spec for spec in plain(cfg.occlusions) or ()]
-    return {describe_occlusion(spec): spec for spec in specs or [plain(cfg.occlusion)]}
+    asked = plain(cfg.occlusions) or [plain(cfg.occlusion)]
+    specs = [occlusions.STANDARD.get(item, {"name": item}) if isinstance(item, str) else item for item in asked]
+    return {occlusions.describe(spec): spec for spec in specs}
 
 
 def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data
-from pixelrnn.completion.describe import describe_occlusion, describe_order, note_repeats
+from pixelrnn.completion.describe import describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.datasets import limited
@@ -40,7 +40,7 @@ def run(job: Job) -> None:
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
     spec = plain(cfg.get("occlusion"))
-    chosen = {describe_occlusion(spec): spec} if spec else occlusions.STANDARD
+    chosen = {occlusions.describe(spec): spec} if spec else occlusions.STANDARD
     hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)

@@ -10,7 +10,7 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import pixel_bar, refuse_others
-from pixelrnn.completion.describe import describe, describe_occlusion, note_repeats
+from pixelrnn.completion.describe import describe, note_repeats
 from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation.baselines import Fill
@@ -36,7 +36,7 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
     images = limited(getattr(data, cfg.part), cfg.limit or cfg.completed_images)
     spec = plain(cfg.get("occlusion"))
     standard = occlusions.STANDARD if data.shape == model.shape else occlusions.PICTURES
-    chosen = {describe_occlusion(spec): spec} if spec else standard
+    chosen = {occlusions.describe(spec): spec} if spec else standard
     masks = {name: _masks(spec, images) for name, spec in chosen.items()}
 
     print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")

@@ -46,12 +46,6 @@ def describe_model(model: Model) -> str:
     return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
 
 
-def describe_occlusion(spec: dict[str, Any]) -> str:
-    """An occlusion of a configuration, such as "half (side bottom)"."""
-    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
-    return f"{spec['name']} ({options})" if options else spec["name"]
-
-
 def note_repeats(trained_on: Tensor | None, images: Tensor, part: str) -> int | None:
     """Count the images of a part that are among the training images, and tell the user.
 

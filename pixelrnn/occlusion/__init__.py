@@ -32,12 +32,9 @@ OCCLUSIONS: dict[str, Callable[..., Tensor]] = {
     "all": occlusions.everything,
 }
 
-HALVES_AND_CENTRE: dict[str, dict[str, Any]] = {
+STANDARD: dict[str, dict[str, Any]] = {  # the nine that models are evaluated on
     **{f"{side} half": {"name": "half", "side": side} for side in ("top", "left", "bottom", "right")},
     "centre": {"name": "centre"},
-}
-STANDARD: dict[str, dict[str, Any]] = {  # the nine that models are evaluated on
-    **HALVES_AND_CENTRE,
     **{f"random {percent} %": {"name": "random_pixels", "fraction": percent / 100} for percent in (25, 50, 75)},
     "strokes": {"name": "strokes"},
 }
@@ -57,6 +54,19 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
     if not bool(hidden.any()):
         raise UserError(f"occlusion {occlusion} hides nothing of an image of {height}x{width}; hide at least one pixel")
     return hidden
+
+
+def describe(spec: Mapping[str, Any]) -> str:
+    """Its name among STANDARD, such as "bottom half", or its own name and options, such as "box (rows 3, columns 5)"."""
+
+    def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
+        return {**option_defaults(lookup("occlusion", spec["name"], OCCLUSIONS)), **spec}
+
+    for name, standard in STANDARD.items():
+        if complete(standard) == complete(spec):
+            return name
+    options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
+    return f"{spec['name']} ({options})" if options else spec["name"]
 
 
 def takes_seed(name: str) -> bool:
