@@ -41,6 +41,11 @@ CASES = {  # name: kind of model, images, options
     "categorical": ("SequenceRNN", COLOUR, {"window": 3, "residual": True, "depth": 2}),
     "logistic_mixture": ("SequenceRNN", COLOUR, {"likelihood": "logistic_mixture", "ordering": "hilbert"}),
     "encoder": ("SequenceRNN", GREY, {"bidirectional": True, "window": 3, "orders": ["raster", "spiral"]}),
+    "convolutional encoder": (
+        "SequenceRNN",
+        GREY,
+        {"bidirectional": True, "encoder": "convolutional", "orders": "symmetries"},
+    ),
     "symmetries": ("SequenceRNN", GREY, {"orders": "symmetries"}),
     **{name: (name, GREY, {}) for name in MODELS if name != "SequenceRNN"},
     "InpaintingRNN, colour": ("InpaintingRNN", COLOUR, {"cell": "gru", "likelihood": "categorical"}),

@@ -53,7 +53,14 @@ def distance(model, images, hidden, expected, strategy, draws, **options):
 
 # --- the encoder ----------------------------------------------------------------------------------------------------------
 
-ENCODERS = every_pair(cell=list(CELLS), window=[0, 3], encoder_depth=[1, 2], orders=[None, "symmetries"], size=SMALL)
+ENCODERS = every_pair(
+    cell=list(CELLS),
+    window=[0, 3],
+    encoder=["recurrent", "convolutional"],
+    encoder_depth=[1, 2],
+    orders=[None, "symmetries"],
+    size=SMALL,
+)
 INPAINTING = every_pair(
     model=["InpaintingRNN"],
     cell=list(CELLS),

@@ -41,7 +41,10 @@ def describe_model(model: Model) -> str:
     kind, layers = type(model).__name__, f" ({spec['layer']})" if "layer" in spec else ""
     if "cell" in spec:
         kind, layers = (spec["cell"], "") if kind == "SequenceRNN" else (kind, f" ({spec['cell']})")
-    encoder = f", encoder {spec['encoder_depth']} x 2 x {spec['encoder_width']}" if spec.get("bidirectional") else ""
+    encoder = ""
+    if spec.get("bidirectional"):
+        directions = "2 x " if spec["encoder"] == "recurrent" else ""
+        encoder = f", {spec['encoder']} encoder {spec['encoder_depth']} x {directions}{spec['encoder_width']}"
     orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
     return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
 

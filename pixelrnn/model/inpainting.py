@@ -14,13 +14,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelrnn.cell import CELLS, Stack
 from pixelrnn.cell.cells import Cell, State
 from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
+from pixelrnn.model.encoder import UNet
 from pixelrnn.model.inputs import causal_windows, which_order
 from pixelrnn.model.orders import Path, path_like, symmetries
 from pixelrnn.model.smooth import smooth_fills
@@ -245,51 +245,6 @@ class InpaintingRNN(Model, Packable):
         first = cast(Cell, self.stack.layers[0])
         window, join = product(self.window.weight, self.window.bias), product(self.join.weight, self.join.bias)
         return SimpleNamespace(window=window, join=join, first=first.project)
-
-
-class UNet(nn.Module):
-    """Features of each pixel from maps around it: residual blocks at the full, the half and a quarter of the size, and back.
-
-    maps (batch, inputs, height, width) -> (batch, width, height, width). After Ronneberger et al. 2015, with the residual
-    blocks of He et al. 2016. Beyond the border, maps are 0.
-    """
-
-    def __init__(self, inputs: int, width: int, depth: int):
-        super().__init__()
-        half, quarter = width * 5 // 3, width * 8 // 3
-        self.first = nn.Conv2d(inputs, width, 3, padding=1)
-        self.down = nn.ModuleList([nn.Conv2d(width, half, 2, stride=2), nn.Conv2d(half, quarter, 2, stride=2)])
-        self.up = nn.ModuleList(
-            [nn.ConvTranspose2d(quarter, half, 2, stride=2), nn.ConvTranspose2d(half, width, 2, stride=2)]
-        )
-        self.before = nn.ModuleList([blocks(width, 1), blocks(half, depth), blocks(quarter, depth)])
-        self.after = nn.ModuleList([blocks(half, 1), blocks(width, 1)])
-
-    def forward(self, maps: Tensor) -> Tensor:
-        height, width = maps.shape[-2:]
-        maps = F.pad(maps, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
-        full = self.before[0](self.first(maps))
-        half = self.before[1](self.down[0](full))
-        quarter = self.before[2](self.down[1](half))
-        half = self.after[0](half + self.up[0](quarter))
-        return self.after[1](full + self.up[1](half))[..., :height, :width]
-
-
-class Residual(nn.Module):
-    """Two 3×3 convolutions whose result is added to the input; at first it is 0."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(cast(Tensor, self.second.bias))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.second(F.gelu(self.first(F.gelu(maps))))
-
-
-def blocks(width: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(*[Residual(width) for _ in range(depth)])
 
 
 def hidden_steps(hidden: Tensor) -> tuple[Tensor, Tensor]:

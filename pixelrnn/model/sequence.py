@@ -14,11 +14,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.cell import CELLS, Bidirectional, Stack
-from pixelrnn.cell.cells import Cell, MakeCell, State
-from pixelrnn.model.base import Model, ModelOptions, Shape, Shared, check_form
-from pixelrnn.model.inputs import PixelInputs, at_step, which_order
-from pixelrnn.model.orders import OrderCursor, Path, hidden_span, path_like, symmetries
+from pixelrnn.cell import CELLS, Stack
+from pixelrnn.cell.cells import Cell, State
+from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
+from pixelrnn.model.encoder import ENCODERS
+from pixelrnn.model.inputs import PixelInputs, at_step
+from pixelrnn.model.orders import Path, hidden_span, path_like, symmetries
 from pixelrnn.options import lookup
 from pixelrnn.products import Packable, Product
 
@@ -38,55 +39,9 @@ class SequenceOptions(ModelOptions):
     residual: bool = False  # add a layer's inputs to its outputs, from the second layer on
     layer_norm: bool = False  # normalise each layer's outputs
     bidirectional: bool = False  # an encoder of the observed pixels, also those that come later
-    encoder_width: int = 64  # its units in each direction
-    encoder_depth: int = 1  # its layers
-
-
-class Encoder(nn.Module):
-    """A bidirectional stack over all pixels in the order of the visit. It reads each one's value, or a "hidden" token.
-
-    Its inputs are the sum of embeddings of the values, of the row and of the column, and with window = k of a k × k
-    convolution of the observed values and of a map that tells which are observed. Its features are inputs and outputs side
-    by side, so that the decoder's step sees the observed surroundings of its pixel and the stack's summary of the rest.
-
-    A hidden value is replaced by the token, and in the convolution by 0, before anything else: no feature depends on it.
-    """
-
-    offsets: Tensor  # (channels,): where each channel's embeddings begin
-    pixels: Tensor  # int64 (orders, pixels): each frame's pixels on the canvas
-    places: Tensor  # int64 (orders, pixels): the place of each step's pixel in its frame
-
-    def __init__(self, shape: Shape, levels: int, cursor: OrderCursor, cell: MakeCell, o: SequenceOptions):
-        super().__init__()
-        channels, paths, embedding, window = shape[0], cursor.paths, o.embedding, o.window
-        self.levels, self.cursor, self.frames = levels, cursor, [path.frame for path in paths]
-        self.embedding, self.features = embedding, embedding + 2 * o.encoder_width
-        self.value = nn.Embedding(channels * (levels + 1), embedding)  # the last of each channel is the token
-        self.row = nn.Embedding(max(path.frame.rows for path in paths), embedding)
-        self.column = nn.Embedding(max(path.frame.columns for path in paths), embedding)
-        self.which_order = which_order(len(paths), embedding)
-        self.window = nn.Conv2d(channels + 1, embedding, window, padding=window // 2, bias=False) if window else None
-        self.stack = Bidirectional(cell, embedding, o.encoder_width, o.encoder_depth, o.dropout)
-        self.register_buffer("offsets", torch.arange(channels, device="cpu") * (levels + 1), persistent=False)
-        self.register_buffer("pixels", torch.stack([path.frame.pixels for path in paths]), persistent=False)
-        self.register_buffer("places", torch.stack([path.places for path in paths]), persistent=False)
-
-    def forward(self, canvas: Tensor, hidden: Tensor) -> Tensor:
-        """canvas uint8 (batch, channels, height, width), hidden bool (batch, height, width) -> (batch, pixels, features)."""
-        order, frame = self.cursor.index, self.frames[self.cursor.index]
-        pixels, places = self.pixels[order], self.places[order]
-        flat, observed = canvas.flatten(2)[:, :, pixels], ~hidden.flatten(1)[:, None, pixels]
-        tokens = flat.long().masked_fill(~observed, self.levels)[:, :, places].transpose(1, 2)  # (B, P, C)
-        rows, columns = self.row(places // frame.columns), self.column(places % frame.columns)
-        inputs = self.value(tokens + self.offsets).sum(2) + rows + columns
-        if self.which_order:
-            inputs = inputs + self.which_order.weight[order]
-        if self.window:
-            weight = self.window.weight
-            scaled = (flat.to(weight.dtype) * (2 / (self.levels - 1)) - 1) * observed
-            maps = torch.cat([scaled, observed.to(weight.dtype)], 1).unflatten(2, (frame.rows, frame.columns))
-            inputs = inputs + self.window(maps).flatten(2)[:, :, places].transpose(1, 2)
-        return torch.cat([inputs, self.stack(inputs)], dim=-1)
+    encoder: str = "recurrent"  # its kind: recurrent, a bidirectional stack, or convolutional, a U-Net
+    encoder_width: int = 64  # the stack's units in each direction; the U-Net's features at full size
+    encoder_depth: int = 1  # the stack's layers; the U-Net's residual blocks at each of the smaller sizes
 
 
 class SequenceRNN(Model, Packable):
@@ -113,7 +68,7 @@ class SequenceRNN(Model, Packable):
         self.likelihood = o.build_likelihood(o.width, shape, levels)
         self.sees_ahead = o.bidirectional
         if o.bidirectional:
-            self.encoder = Encoder(shape, levels, self.cursor, make_cell, o)
+            self.encoder = lookup("encoder", o.encoder, ENCODERS)(shape, levels, self.cursor, make_cell, o)
             # Adds the encoder's features to the stack's inputs and outputs. At first it adds nothing: the model then is
             # the plain one, whose weights it may have been given (pixelrnn.checkpoint.initialise).
             self.decode = nn.Linear(self.encoder.features, o.embedding + o.width, bias=False)
@@ -193,7 +148,7 @@ class SequenceRNN(Model, Packable):
 
     def _split(self, added: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's part of the stack's inputs, and of its outputs."""
-        below = self.encoder.embedding
+        below = self.inputs.value.embedding_dim
         return added[..., :below], added[..., below:]
 
     def _encode(self, canvas: Tensor, hidden: Tensor | None) -> Shared | None:
