@@ -805,6 +805,14 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "model.orders=[rastr]"], "did you mean 'raster'"),
         (["train", "model.bidirectional=maybe"], "it must be true or false"),
         (["train", "model.encoder_width=0", "model.bidirectional=true"], "encoder_width=0"),
+        (
+            ["train", "model.encoder=convolution", "model.bidirectional=true"],
+            "unknown encoder 'convolution'; did you mean",
+        ),
+        (
+            ["train", "model.encoder=convolutional"],
+            "encoder=convolutional: only a bidirectional model has an encoder; add",
+        ),
         (["sample", "checkpoint=CHECKPOINT", "count=0"], "count=0"),
         (["sample", "checkpoint=CHECKPOINT", "cuont=3"], "did you mean 'count'"),
         (["evaluate", "checkpoint=CHECKPOINT", "batch_size=0"], "batch_size=0: it is a whole number from 1"),

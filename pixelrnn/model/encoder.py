@@ -1,7 +1,7 @@
 """Encoders: networks that read all observed pixels of an image, before the first hidden one is drawn.
 
 ENCODERS is the registry of those of a SequenceRNN. Each reads an image in the frame of the current order, so that orders
-that are symmetries of each other share all weights. InpaintingRNN has a U-Net of its own inputs.
+that are symmetries of each other share all weights. InpaintingRNN has the U-Net too, with inputs of its own.
 
 A hidden value is replaced, by a token or by 0, before anything else: no feature depends on it.
 """

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pixelrnn.cell import CELLS, Stack
 from pixelrnn.cell.cells import Cell, State
+from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
 from pixelrnn.model.encoder import ENCODERS
 from pixelrnn.model.inputs import PixelInputs, at_step
@@ -43,6 +44,15 @@ class SequenceOptions(ModelOptions):
     encoder_width: int = 64  # the stack's units in each direction; the U-Net's features at full size
     encoder_depth: int = 1  # the stack's layers; the U-Net's residual blocks at each of the smaller sizes
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lookup("encoder", self.encoder, ENCODERS)
+        if self.encoder != SequenceOptions.encoder and not self.bidirectional:
+            raise UserError(
+                f"encoder={self.encoder}: only a bidirectional model has an encoder; add bidirectional=true, or set "
+                f"encoder={SequenceOptions.encoder}"
+            )
+
 
 class SequenceRNN(Model, Packable):
     """p(x) = ∏_t p(x_t | h_t), where h_t is the output of a recurrent stack that has read x_<t.
@@ -68,7 +78,7 @@ class SequenceRNN(Model, Packable):
         self.likelihood = o.build_likelihood(o.width, shape, levels)
         self.sees_ahead = o.bidirectional
         if o.bidirectional:
-            self.encoder = lookup("encoder", o.encoder, ENCODERS)(shape, levels, self.cursor, make_cell, o)
+            self.encoder = ENCODERS[o.encoder](shape, levels, self.cursor, make_cell, o)
             # Adds the encoder's features to the stack's inputs and outputs. At first it adds nothing: the model then is
             # the plain one, whose weights it may have been given (pixelrnn.checkpoint.initialise).
             self.decode = nn.Linear(self.encoder.features, o.embedding + o.width, bias=False)

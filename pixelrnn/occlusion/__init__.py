@@ -59,11 +59,12 @@ def build(occlusion: str | Mapping[str, Any], height: int, width: int) -> Tensor
 def describe(spec: Mapping[str, Any]) -> str:
     """Its name among STANDARD, such as "bottom half", or its own name and options, such as "box (rows 3, columns 5)"."""
 
-    def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
+    def with_defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
         return {**option_defaults(lookup("occlusion", spec["name"], OCCLUSIONS)), **spec}
 
+    full = with_defaults(spec)
     for name, standard in STANDARD.items():
-        if complete(standard) == complete(spec):
+        if with_defaults(standard) == full:
             return name
     options = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name")
     return f"{spec['name']} ({options})" if options else spec["name"]
@@ -86,7 +87,7 @@ def draw(
     """Draw `count` masks of an occlusion, bool (count, height, width) on the device, another for each image if it is random.
 
     generator: one of the CPU; None: torch's. alike: those of damage are all of one kind, so that about as many pixels are
-    hidden in each. Those of mixed are computed together on the device, those of other random occlusions one by one on the CPU.
+    hidden in each. The masks of mixed are computed together on the device, those of other random occlusions one by one on the CPU.
     """
     if not takes_seed(occlusion):
         return send(build(occlusion, height, width), device).expand(count, -1, -1)
