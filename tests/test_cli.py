@@ -395,10 +395,16 @@ def test_a_larger_picture_is_completed_at_its_own_size(call, checkpoint, hide):
 
 
 def test_each_half_and_the_centre_in_one_picture(call, checkpoint):
-    arguments = ["occlusions=[top half,left half,{name:half},right half,centre]", "limit=2", "count=2", "particles=4"]
+    arguments = [
+        "occlusions=[top half,left half,{name:half},right half,centre,centre]",
+        "limit=2",
+        "count=2",
+        "particles=4",
+    ]
     arguments += ["maps=true", "animation=true", "hydra.run.dir=out"]
     code, out, err = call("complete", f"checkpoint={checkpoint}", *arguments)
     assert code == 0, err
+    assert "has centre 2 times; it is drawn once" in out
     assert out.count("strategy   ") == 5 and "(left half)" in out
     assert (
         out.count("for each completion; the smallest effective number") == 4 and "nan" not in out
@@ -773,6 +779,7 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "mask=black.png", "occlusion=half"], "give one of them"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=halves"], "it is a list, such as [top half,strokes"),
         (["complete", "checkpoint=CHECKPOINT", "occlusions=[half,hlaf]"], "did you mean 'half'"),
+        (["complete", "checkpoint=CHECKPOINT", "occlusions=[top]"], "did you mean 'top half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "needs a name, not null"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion.side=under"], "occlusion.side=under"),

@@ -24,6 +24,7 @@ from pixelrnn.errors import UserError, note
 from pixelrnn.files.atomic import write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN, Model
+from pixelrnn.options import lookup
 from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
@@ -156,8 +157,12 @@ def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     if cfg.mask:
         return {f"mask {cfg.mask}": {"name": "mask", "path": str(cfg.mask)}}
     asked = plain(cfg.occlusions) or [plain(cfg.occlusion)]
-    specs = [occlusions.STANDARD.get(item, {"name": item}) if isinstance(item, str) else item for item in asked]
-    return {occlusions.describe(spec): spec for spec in specs}
+    known = {**{name: {"name": name} for name in occlusions.OCCLUSIONS}, **occlusions.STANDARD}
+    specs = [lookup("occlusion", item, known) if isinstance(item, str) else item for item in asked]
+    named = [occlusions.describe(spec) for spec in specs]
+    for name in dict.fromkeys(name for name in named if named.count(name) > 1):
+        note(f"occlusions= has {name} {named.count(name)} times; it is drawn once")
+    return dict(zip(named, specs, strict=True))
 
 
 def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
