@@ -41,12 +41,16 @@ def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Ten
     """Map [0, levels) to the nearest of [0, new_levels), black to black and white to white: uint8 of the same shape.
 
     From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture. Raises UserError for
-    images that are not uint8, and for levels that no image has.
+    images that are not uint8 or hold a value above their levels, and for levels that no image has.
     """
     images = as_tensor("images", images)
     check_levels(levels)
     check_levels(new_levels)
     _check_dtype(images, levels)
+    if images.numel() and int(images.max()) >= levels:
+        raise UserError(
+            f"images hold the value {int(images.max())}, and {levels} levels are 0 to {levels - 1}; 8-bit images have 256"
+        )
     if levels == new_levels:
         return images
     steps = levels - 1

@@ -32,6 +32,10 @@ def save_mask(path, hidden):
     return path
 
 
+def tree(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def read(path):
     return np.array(Image.open(path))
 
@@ -240,3 +244,84 @@ def test_what_it_refuses(words, said, call, saved, tmp_path):
     assert code == 2
     assert re.search(said, err), err
     assert not (tmp_path / "out" / "mean.png").exists()
+
+
+@pytest.mark.parametrize("name", ["mean.png", "completions/000.png", "00-interval.png", "mask/../mean.png"])
+@pytest.mark.parametrize("option", ["image", "mask", "occlusions"])
+def test_a_run_does_not_write_over_its_own_picture_or_mask(name, option, call, saved, tmp_path):
+    folder = tmp_path / "out"
+    for path in (folder / "completions", folder / "mask"):
+        path.mkdir(parents=True)
+    save_mask(tmp_path / "mask.png", np.eye(8) > 0)
+    save_mask(folder / name, np.eye(8) > 0)
+    before = tree(folder)
+    words = {"image": [f"image={folder}/{name}", "mask=mask.png"], "mask": ["image=mask.png", f"mask={folder}/{name}"]}
+    words["occlusions"] = ["image=mask.png", f"occlusions=[{{name:mask,path:{folder}/{name}}}]"]
+    code, _, err = call("complete", f"checkpoint={saved}", *words[option], f"hydra.run.dir={folder}", "count=1")
+    assert code == 2 and "would be written over it; choose another one" in err and len(err.splitlines()) == 1
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("word", ["mask=", "image=", "root="])
+def test_an_empty_path_is_refused(word, call, saved, tmp_path):
+    save(tmp_path / "photo.png", 8, 8, 3)
+    words = [f"checkpoint={saved}", *(["image=photo.png"] if word != "image=" else []), word]
+    code, _, err = call("complete", *words)
+    assert code == 2 and f"{word} is empty; give a path, or leave it out" in err
+
+
+@pytest.mark.parametrize("word", ["mask=null", "occlusions=null"])
+def test_an_option_without_a_value_hides_nothing(word, call, saved, tmp_path):
+    save(tmp_path / "photo.png", 8, 8, 3)
+    code, _, err = call("complete", f"checkpoint={saved}", "image=photo.png", word)
+    assert code == 2 and "which part is to be completed?" in err
+
+
+def test_pictures_of_a_wrong_size_do_not_end_the_others(call, saved, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name, side in {"a": 8, "b": 8, "c": 40, "d": 8}.items():
+        save(tmp_path / "scans" / f"{name}.png", side, side, 3)
+    words = [f"checkpoint={saved}", "image=scans", "occlusion=box", "occlusion.rows=30", "count=1", "hydra.run.dir=out"]
+    code, out, err = call("complete", *words)
+    assert code == 2 and "3 of the 4 pictures could not be completed" in err and "a.png, b.png, d.png" in err
+    assert (tmp_path / "out" / "c.png" / "mean.png").is_file() and out.count("is left out") == 1
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "words"),
+    [
+        ("digits", ["fit=none"]),
+        ("digits", ["estimate=draw"]),
+        ("digits", ["strategy=ancestral", "particles=8"]),
+        ("digits", ["image=photo.png", "occlusion=half", "limit=3"]),
+        ("digits", ["image=photo.png", "occlusion=half", "data=digits"]),
+        (None, ["image=photo.png", "occlusion=half", "data=digits"]),
+    ],
+    ids=str,
+)
+def test_options_without_effect_are_refused(checkpoint, words, call, saved, tmp_path):
+    save(tmp_path / "photo.png", 8, 8)
+    code, _, err = call("complete", f"checkpoint={checkpoint or saved}", *words, "count=1", "hydra.run.dir=out")
+    assert code == 2 and words[-1] in err and "leave it out" in err and not (tmp_path / "out").exists()
+
+
+def test_what_decoding_loses_is_said(call, saved, tmp_path):
+    save_mask(tmp_path / "mask.png", np.eye(8) > 0)
+
+    def said(name, *mask):
+        code, out, err = call("complete", f"checkpoint={saved}", f"image={name}", *mask, "count=1", "hydra.run.dir=out")
+        assert code == 0, err
+        return out
+
+    deep = (np.arange(8 * 8 * 3).reshape(8, 8, 3) * 300).astype(">u2")
+    (tmp_path / "deep.ppm").write_bytes(b"P6 8 8 65535\n" + deep.tobytes())
+    assert "deep.ppm has more than 8 bits" in said("deep.ppm", "mask=mask.png")
+    Image.fromarray(np.full((8, 8, 4), 90, np.uint8), "CMYK").save("print.tif")
+    assert "print.tif is in CMYK" in said("print.tif", "mask=mask.png")
+    soft = np.full((8, 8, 4), 200, np.uint8)
+    soft[0, :, 3], soft[1:, :, 3], soft[7, :, 3] = 100, 255, 0
+    Image.fromarray(soft, "RGBA").save("soft.png")
+    assert "8 pixels of soft.png are transparent in part" in said("soft.png")
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save("grey.png", icc_profile=srgb)
+    assert "the colour profile of grey.png does not fit" in said("grey.png", "mask=mask.png")

@@ -286,7 +286,7 @@ def test_the_binarisation_of_mnist_must_be_chosen():
 
 def test_images_are_binarised_by_threshold_or_dynamically(idx_root, cifar_root):
     for name in ("mnist", "fashion_mnist", "cifar10", "digits"):
-        spec = {"name": name, "root": str(idx_root)}
+        spec = {"name": name, "root": None if name == "digits" else str(idx_root)}
         data = load({**spec, "binarization": "threshold"})
         assert "binarised by threshold" in data.name
         if "mnist" not in name:
@@ -299,7 +299,9 @@ def test_images_are_binarised_by_threshold_or_dynamically(idx_root, cifar_root):
 
 def test_the_fixed_binarisation_is_a_data_set_of_its_own(idx_root):
     for name in ("mnist", "fashion_mnist", "digits"):
-        refused("fixed needs data=binarized_mnist", name=name, root=str(idx_root), binarization="fixed", levels=2)
+        root = None if name == "digits" else str(idx_root)
+        refused("fixed needs data=binarized_mnist", name=name, root=root, binarization="fixed", levels=2)
+    refused("data=digits comes with scikit-learn, without a folder", name="digits", root=str(idx_root))
     refused("data.levels=256 .* data set other than binarized_mnist", name="binarized_mnist", levels=256)
 
 

@@ -93,7 +93,7 @@ def test_truth_values_are_two_levels(tmp_path):
         ({"images": np.zeros((9, 4, 4), np.int64)}, r"holds int64; .*astype\(np.uint8\)"),
         ({"images": np.zeros((9, 4, 4), np.uint16)}, "holds uint16; .* by 257"),
         ({"images": np.array([None] * 3)}, "holds object; images are uint8"),
-        ({"images": noise(28, 28, 3)}, "is it one picture"),
+        ({"images": noise(28, 28, 3)}, "one picture H×W×C"),
         ({"images": noise(9, 4, 4, 4)}, r"has the shape \(9, 4, 4, 4\); images are N×H×W"),
         ({"images": noise(16)}, "images are N×H×W"),
         ({"images": noise(0, 4, 4)}, "holds no pixel"),

@@ -163,3 +163,20 @@ def test_the_ensemble_averages_probabilities():
     assert evaluation.evaluate_ensemble(model, images).nats == pytest.approx(float(-mean.log().mean()))
     with pytest.raises(UserError, match="single order"):
         evaluation.evaluate_ensemble(tiny_model(), images)
+
+
+def test_the_error_of_bits_is_not_that_of_the_masks_sizes():
+    """Masks of very different sizes, and pixels that cost the same everywhere: bits per dimension have hardly an error."""
+    model = tiny_model((1, 4, 4), 4)
+    images = torch.randint(4, (40, 1, 4, 4), dtype=torch.uint8)
+    hidden = torch.zeros(40, 4, 4, dtype=torch.bool)
+    hidden[::2, 3:], hidden[1::2] = True, True
+    found = evaluation.evaluate(model, images, hidden)
+    nats, each = -found.log_probs, hidden.flatten(1).sum(1).double()
+    generator, means = torch.Generator().manual_seed(0), []
+    for _ in range(4000):
+        rows = torch.randint(40, (40,), generator=generator)
+        means.append(nats[rows].sum() / each[rows].sum() / math.log(2))
+    assert found.bits_per_dim == pytest.approx(float(nats.sum() / each.sum()) / math.log(2))
+    assert found.bits_per_dim_error == pytest.approx(float(torch.stack(means).std()), rel=0.15)
+    assert found.bits_per_dim_error < found.nats_error / (found.dimensions * math.log(2)) / 3

@@ -215,3 +215,20 @@ def test_a_stranger_s_nonsense_is_left_alone(typical, model):
     made = tiny_model((1, 4, 4), 2)
     made.trained_on["typical"] = typical
     assert Typical.of_model(made) is None
+
+
+def test_a_mask_file_among_occlusions_is_like_a_mask(call, tmp_path):
+    """Also what the mask hides of the strokes says nothing about the frame, and a part outside of it is told."""
+    values, hidden = photo(8), np.zeros((420, 380), bool)
+    hidden[150:190, 100:200], hidden[390:, 350:] = True, True
+    values[hidden] = 0  # a scribble where something is to be completed
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    Image.fromarray(hidden.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    pictures = []
+    for word in ("mask=mask.png", "occlusions=[{name:mask,path:mask.png}]"):
+        words = ["checkpoint=mnist_binary", "image=photo.png", word, "count=1"]
+        code, out, err = call("complete", *words, f"hydra.run.dir=out{len(pictures)}")
+        assert code == 0, err
+        assert "lie outside what the model sees" in out and "of what the model sees" not in out
+        pictures.append(np.array(Image.open(tmp_path / f"out{len(pictures)}" / "completions" / "000-000.png")))
+    assert (pictures[0] == pictures[1]).all()

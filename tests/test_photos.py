@@ -85,7 +85,10 @@ def test_photos_smaller_than_a_patch_are_left_out_with_a_note(root, tmp_path):
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        ({"size": 64}, "none of the .* photos in .* is as large as a patch: set data.size below 64"),
+        (
+            {"size": 64},
+            "none of the .* photos in .* is as large as a patch of 64x64; .* short side of 20: set data.size",
+        ),
         ({"levels": 16}, "data=photos keeps the 256 levels"),
         ({"binarization": "threshold"}, "data=photos keeps the 256 levels"),
     ],

@@ -201,3 +201,9 @@ def test_masks_come_as_arrays_and_pictures():
     assert torch.equal(check_hidden(pictures[1], images), hidden[1].expand(2, 4, 5))
     with pytest.raises(UserError, match=r"the masks have several sizes.*\(3, 2\), \(4, 5\)"):
         check_hidden([pictures[0], Image.new("L", (2, 3), 255)], images)
+
+
+@pytest.mark.parametrize(("value", "levels"), [(255, 2), (20, 17), (17, 17), (200, 16)])
+def test_requantise_refuses_values_above_the_levels(value, levels):
+    with pytest.raises(UserError, match=f"hold the value {value}, and {levels} levels are 0 to {levels - 1}"):
+        requantise(torch.tensor([0, value], dtype=torch.uint8), levels, 17)

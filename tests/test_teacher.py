@@ -1,5 +1,6 @@
 """Learning from a teacher: the gradient, what it is worth, and which teachers are refused."""
 
+import copy
 import os
 from dataclasses import replace
 
@@ -160,6 +161,17 @@ def test_training_from_python_takes_a_model_as_teacher():
     assert any(not torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
     with pytest.raises(UserError, match="teacher is a str; give a model"):
         pixelrnn.train(model, images, teacher="digits")
+
+
+def test_a_teacher_can_still_be_trained():
+    images = torch.randint(2, (20, 1, 3, 3), dtype=torch.uint8)
+    teacher, model = (tiny_model((1, 3, 3), 2).float() for _ in range(2))
+    pixelrnn.train(model, images, teacher=teacher, epochs=1)
+    before = copy.deepcopy(teacher.state_dict())
+    pixelrnn.train(teacher, images, epochs=1)
+    assert any(not torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+    with pytest.raises(UserError, match="the teacher is the model itself"):
+        pixelrnn.train(model, images, teacher=model, epochs=1)
 
 
 def test_an_ensemble_teaches_from_the_command_line_and_the_run_goes_on(call, tmp_path):

@@ -58,6 +58,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader has left, as in `pixelrnn models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # as a shell has it for SIGPIPE
+    except OSError as error:  # the disk is full, behind a redirected output
+        print(f"pixelrnn: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     if "pixelrnn.distributed" in sys.modules:
         from pixelrnn import distributed
 

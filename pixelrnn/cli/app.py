@@ -47,6 +47,12 @@ def launch(command: str, words: list[str]) -> int:
         return _fail(error, 2)
     except (TrainingDiverged, ProcessLost) as error:
         return _fail(error, 1)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        return _fail(
+            f"{printable(error.filename)} cannot be used ({error.strerror}); choose another, or its permissions", 2
+        )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     return 0

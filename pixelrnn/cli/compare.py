@@ -22,11 +22,15 @@ def run(job: Job) -> None:
     folders = [expanded(folder).absolute() for folder in plain(job.cfg.runs)]
     if not folders:
         raise UserError("which runs? name their folders: pixelrnn compare outputs/a outputs/b")
-    show(list(dict.fromkeys(folders)), job.folder / f"comparison.{job.cfg.figures}")
+    if not show(list(dict.fromkeys(folders)), job.folder / f"comparison.{job.cfg.figures}"):
+        raise UserError("none of these is the folder of a run with a validation, as the notes above say")
 
 
-def show(folders: Sequence[Path], picture: Path) -> None:
-    """Print a row for each run, the best first, and draw their curves. UserError for a folder that holds no run."""
+def show(folders: Sequence[Path], picture: Path) -> bool:
+    """Print a row for each run, the best first, and draw their curves; returns whether there was any.
+
+    UserError for a folder that holds no run.
+    """
     runs = {}
     for folder in folders:
         if folder.is_file():
@@ -40,7 +44,7 @@ def show(folders: Sequence[Path], picture: Path) -> None:
         else:
             note(f"{printable(folder)} is left out, because it has no validation yet")
     if not runs:
-        return
+        return False
     # A model that sees ahead is trained on hidden pixels, and its best validation is that of these.
     part = (
         "valid_hidden"
@@ -64,10 +68,12 @@ def show(folders: Sequence[Path], picture: Path) -> None:
     print(
         f"           nats of {'the hidden pixels' if part == 'valid_hidden' else 'an image'}, validation part, in {above}"
     )
-    if len({tuple(known.get(name) for name in VALIDATION) for known in facts.values()}) > 1:
+    decides = (*VALIDATION, "seed") if part == "valid_hidden" else VALIDATION  # the seed draws the masks
+    if len({tuple(known.get(name) for name in decides) for known in facts.values()}) > 1:
         note("these runs were validated on different images or masks, so their figures cannot be compared")
     figures.save_figure(figures.compare({names[folder]: runs[folder] for folder in ranked}, part=part), picture)
     print(f"picture    {picture}")
+    return True
 
 
 def _is_validation(row: dict[str, float], part: str = "valid") -> bool:

@@ -15,13 +15,13 @@ from pixelrnn import figures, uncertainty
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import complete_many, complete_picture
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe, describe_model, how_drawn, of_completions
 from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError, note
-from pixelrnn.files.atomic import write_json, write_whole
+from pixelrnn.files.atomic import expanded, write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN, Model
 from pixelrnn.options import lookup
@@ -30,6 +30,11 @@ from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
 
 ANIMATED = (4, 6)  # images, and completions of each, that an animation shows at most
+WRITTEN = re.compile(r"(\d\d-)?(mean|interval|completions|maps)\.\w+|(completions|maps)/[^/]+")  # in a run's folder
+# Options of test images, and of a picture, and what they are set to if nobody asks for them. An image completed at the
+# model's size has no estimate.
+OF_IMAGES = {"limit": 8, "data": None, "root": None, "estimate": "mean"}
+OF_A_PICTURE = {"fit": "auto", "invert": "auto", "estimate": "mean"}
 OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
 
 
@@ -60,6 +65,7 @@ def run(job: Job) -> None:
 def complete(job: Job) -> None:
     """Complete test images, or one picture."""
     cfg, folder = job.cfg, job.folder
+    _check_folder(job)
     cfg.checkpoint = cfg.checkpoint or ("photos" if cfg.image else "mnist_binary")
     model, asked = load_checkpoint(cfg), _asked(job)
     if cfg.image and isinstance(model, InpaintingRNN):
@@ -99,6 +105,21 @@ def complete(job: Job) -> None:
     print(f"written    {folder / 'completions.json'}")
 
 
+def _check_folder(job: Job) -> None:
+    """UserError if the picture or a mask is a file that this run would write; a note if there are completions already."""
+    cfg, folder = job.cfg, job.folder.resolve()
+    for path in filter(None, (cfg.image, complete_picture.mask_path(cfg), *_mask_files(cfg))):
+        file = expanded(path).resolve()
+        inside = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
+        if WRITTEN.fullmatch(inside):
+            raise UserError(
+                f"{path} lies in the run's folder, where {inside} would be written over it; choose another one, "
+                "hydra.run.dir=<folder>"
+            )
+    if any((folder / "completions").glob("*.png")):
+        note(f"{job.folder} holds completions of an earlier run: those that are not written over stay there")
+
+
 def _animate(model: Model, drawn: Completions, path: Path) -> None:
     """Write the animation of the first completions of the first images."""
     rows, columns = (min(n, most) for n, most in zip(drawn.images.shape, ANIMATED, strict=False))
@@ -111,6 +132,7 @@ def _animate(model: Model, drawn: Completions, path: Path) -> None:
 def _asked(job: Job) -> set[str]:
     """The option of the command line that says what is hidden, if any."""
     asked = {option.split(".")[0] for option in job.chosen} & {"mask", "occlusion", "occlusions"}
+    asked = {option for option in asked if job.cfg[option] is not None}
     if len(asked) > 1:
         raise UserError("mask=, occlusion= and occlusions= all say what to hide; give one of them")
     return asked
@@ -118,9 +140,13 @@ def _asked(job: Job) -> set[str]:
 
 def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     """Choose the images and the masks, and print what they are."""
+    if cfg.strategy == "ancestral":
+        refuse_others(cfg, {"particles": "auto"}, "draws no particles with strategy=ancestral")
     if cfg.image:
+        refuse_others(cfg, OF_IMAGES, "completes the picture of image= here")
         work = _own_picture(cfg, model, asked)
     else:
+        refuse_others(cfg, OF_A_PICTURE, "completes test images, as no image= is given")
         specs = _occlusions(cfg)
         masks = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in specs.items()}
         work = Work(limited(load_data(cfg, model).test, cfg.limit), masks)
@@ -141,7 +167,7 @@ def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
 
 def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     """The user's picture, and what its mask file, its transparency or the occlusions hide."""
-    own, given = from_file(cfg.image, model, cfg.fit, cfg.invert, complete_picture.mask_path(cfg))
+    own, given = from_file(cfg.image, model, cfg.fit, cfg.invert, complete_picture.mask_path(cfg), _mask_files(cfg))
 
     def build(spec: dict[str, Any]) -> Tensor:
         return own.enlarge(occlusions.build(spec, *model.shape[1:]))
@@ -150,6 +176,12 @@ def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     fine = complete_picture.hidden_parts(cfg, own, given, asked, _occlusions(cfg), build, of)
     masks = {name: own.reduce(mask) for name, mask in fine.items()}
     return Work(own.image[None], masks, own, tuple(fine.values()))
+
+
+def _mask_files(cfg: DictConfig) -> list[str]:
+    """The mask files among occlusions=."""
+    listed = [item for item in plain(cfg.occlusions) or [] if isinstance(item, dict) and item.get("name") == "mask"]
+    return [str(item["path"]) for item in listed if item.get("path")]
 
 
 def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
@@ -174,7 +206,7 @@ def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
         for line in found.pop("notes"):
             note(f"{line}{mask}")
         if cfg.strategy == "particles" and found["strategy"] != "particles":
-            note(f"the plain fill is exact here, so it is used instead of particles{mask}")
+            note(f"no observed pixel comes after a hidden one, so that particles change nothing: none were used{mask}")
 
 
 def _write_pictures(model: Model, work: Work, drawn: Completions, folder: Path) -> list[dict[str, Any]]:
@@ -184,7 +216,7 @@ def _write_pictures(model: Model, work: Work, drawn: Completions, folder: Path) 
         for k, (completion, facts) in enumerate(zip(drawn.images[row], of_completions(drawn, row), strict=True)):
             path = folder / "completions" / f"{stem}-{k:03d}.png"
             if work.own:
-                save_picture(work.own.paste(completion.cpu(), work.fine[row]), path)
+                save_picture(work.own.paste(completion.cpu(), work.fine[row]), path, work.own.profile)
             else:
                 save_picture(requantise(completion, model.levels, 256), path)
             records.append({"file": path.relative_to(folder).as_posix(), "image": i, "occlusion": name, **facts})

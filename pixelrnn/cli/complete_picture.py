@@ -28,6 +28,7 @@ from pixelrnn.own_picture.picture import OwnPicture, read
 OTHERS = {
     "limit": 8,
     "batch_size": 4096,
+    "data": None,
     "root": None,
     "strategy": "auto",
     "particles": "auto",
@@ -115,7 +116,7 @@ def hidden_parts(
     for name, spec in specs.items():
         file = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
         hidden = own.mask(file) if file else build(spec)
-        found[f"{name}{of}{also}"] = hidden if given is None else hidden | given
+        found[f"{name}{'' if file else of}{also}"] = hidden if given is None else hidden | given
     return found
 
 
@@ -129,12 +130,13 @@ def note_if_all(name: str, hidden: Tensor) -> None:
     share = float(hidden.float().mean())
     if share == 1 or (share > 0.5 and name.startswith("mask ")):
         part = "the whole" if share == 1 else f"{share:.0%} of the"
-        note(f"{name} hides {part} picture: if black was meant to be hidden, invert the mask")
+        hint = ": if black was meant to be hidden, invert the mask" if name.startswith("mask ") else ""
+        note(f"{name} hides {part} picture{hint}")
 
 
 def _write(found: PictureCompletions, own: OwnPicture, folder: Path, stem: str) -> dict[str, Any]:
     """Write the completions of a picture, their mean and their intervals, and return a record of them."""
-    channels, profile = len(own.picture), own.file.profile if own.file else None
+    channels, profile = len(own.picture), own.profile
     save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png", profile)
     save_picture(found.interval_widths.round().to(torch.uint8)[None], folder / f"{stem}interval.png")
 

@@ -159,9 +159,14 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             check_rule(path, value, rule)
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
+    empty = [
+        path for path, value in _values(options) if path in PATHS - {"checkpoint", "occlusion.path"} and value == ""
+    ]
+    if empty:
+        raise UserError(f"{empty[0]}= is empty; give a path, or leave it out")
     for name in ("image", "mask"):
         path = expanduser(options.get(name) or "")
-        if path and not exists(path) and not (name == "image" and matching(path)):
+        if path and not exists(path) and not (name == "image" and any(map(exists, matching(path)))):
             raise UserError(f"{name}={printable(options[name], LONGEST)}: no such file")
     if not options.get("checkpoint", True) and not (command == "complete" and options["checkpoint"] is None):
         raise UserError(

@@ -11,7 +11,7 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data
+from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, refuse_others
 from pixelrnn.completion.describe import describe_order, note_repeats
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
@@ -36,12 +36,23 @@ def run(job: Job) -> None:
     if isinstance(model, InpaintingRNN) and (cfg.baselines or data.shape != model.shape):
         evaluate_pictures.run(job, model, data, fills)
         return
+    if cfg.strategy != "particles":
+        refuse_others(cfg, {"particles": "auto"}, f"is evaluated without particles by strategy={cfg.strategy}")
+    if cfg.completions == 0:
+        refuse_others(cfg, {"completed_images": 16}, "completes none with completions=0")
     cfg.completions = 4 if cfg.completions is None else cfg.completions
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
     spec = plain(cfg.get("occlusion"))
     chosen = {occlusions.describe(spec): spec} if spec else occlusions.STANDARD
-    hidden = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in chosen.items()}
+    hidden = {}
+    for name, each in chosen.items():
+        try:
+            hidden[name] = occlusions.build(each, *model.shape[1:])
+        except UserError as error:
+            if spec:
+                raise
+            note(f"{name} is left out: {error}")
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
@@ -110,6 +121,8 @@ def _complete(
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
     )
+    if min(model.shape[1:]) < 3:
+        note("SSIM compares windows of at least 3x3 pixels, so images of this size have none")
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)

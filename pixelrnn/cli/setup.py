@@ -63,8 +63,12 @@ def as_given(checkpoint: str | list[str]) -> str:
 
 def refuse_others(cfg: DictConfig, usual: Mapping[str, Any], why: str) -> None:
     """UserError if one of these options, which mean nothing here, is not set as usual."""
-    if extra := [f"{name}={plain(cfg[name])}" for name, value in usual.items() if cfg[name] != value]:
-        raise UserError(f"{', '.join(extra)}: {cfg.checkpoint} {why}; leave it out")
+    given = {name: plain(cfg.get(name)) for name in usual}
+    extra = [
+        f"{name}={value['name'] if name == 'data' else value}" for name, value in given.items() if value != usual[name]
+    ]
+    if extra:
+        raise UserError(f"{', '.join(extra)}: {checkpoint_name(cfg)} {why}; leave it out")
 
 
 def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool = False) -> Dataset:

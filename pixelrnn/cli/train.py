@@ -1,5 +1,6 @@
 """pixelrnn train"""
 
+import math
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -15,7 +16,7 @@ from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import as_given, choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats, note_seen
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
-from pixelrnn.files.atomic import append
+from pixelrnn.files.atomic import append, expanded
 from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
@@ -83,7 +84,10 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     torch.manual_seed(cfg.seed)
     make = configure("model", specs["model"], MODELS)
     model = make(data.shape, data.levels, ordering=specs["ordering"], likelihood=specs["likelihood"]).to(device)
-    model.trained_on = {"data": specs["data"], "seed": cfg.seed}
+    seen = dict(specs["data"])
+    if seen.get("root"):  # evaluate works from any working folder
+        seen["root"] = str(expanded(seen["root"]).absolute())
+    model.trained_on = {"data": seen, "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")
     if saved:
@@ -119,12 +123,15 @@ def _report(at: Progress, settings: Settings, model: Model, folder: Path, images
     """Say how far the run came, and where its results lie; Stopped if a signal ended it."""
     reasons = {"": "all epochs done", "patience": "no more gain", "max_minutes": "time is up"}
     reason = reasons.get(at.stopped_by, f"stopped by {at.stopped_by}")
-    epochs = at.step * settings.batch_size / images
+    epochs = at.step / math.ceil(images / settings.batch_size)
     print(
         f"trained    {at.step:,} updates in {at.seconds / 60:.1f} min, {at.seconds / 60 / epochs:.2f} min an epoch ({reason})"
     )
     hidden = f" (hidden pixels, {occlusion})" if (occlusion := occlusion_of(settings, model)) else ""
-    print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits_per_dim:.4f} bits/dim{hidden}")
+    if at.best_nats < math.inf:
+        print(f"best       {at.best_nats:.2f} nats per validation image, {at.best_bits_per_dim:.4f} bits/dim{hidden}")
+    else:
+        print("best       none: there was no validation yet")
     if at.stopped_by in SIGNALS:
         print(f"saved      {folder / 'last'}; {way_on(folder)}")
         raise Stopped(at.stopped_by)

@@ -106,7 +106,10 @@ def _as_images(values: np.ndarray, name: str) -> Tensor:
     if not values.size:
         raise UserError(f"{name} has the shape {shape}, so it holds no pixel; give images, {forms}")
     if len(shape) == 3 and shape[2] in (1, 3):
-        raise UserError(f"{name} has the shape {shape}: is it one picture? give images, {forms}")
+        raise UserError(
+            f"{name} has the shape {shape}: one picture H×W×C, or grey images N×H×{shape[2]}? Give images, {forms}, such as "
+            f"array[None] or array[..., None]"
+        )
     if len(shape) == 3:
         return images[:, None]
     if not first and not last:

@@ -59,7 +59,7 @@ def split(root: Path) -> list[list[Path]]:
         deep_names = " and ".join(sorted(deep))
         note(f"{printable(root)} is split anew: {deep_names} lie in a folder below; to use them, set data.root to it")
     if left_out.total():
-        note(f"files left out of {printable(root)}: {_in_words(left_out)}")
+        note(f"files left out of {printable(root)}: {in_words(left_out)}")
     if missing := [part for part in PARTS if part not in found]:
         if places:
             note(
@@ -106,12 +106,12 @@ def _list_pictures(root: Path, left_out: Counter[str], apart: Collection[Path] =
             visited.add(real)
     left_out.update(f"folder {printable(Path(error.filename).name)}/ ({error.strerror})" for error in unlisted)
     if not (pictures or apart):
-        others = f"; it holds {_in_words(left_out)}" if left_out.total() else ""
+        others = f"; it holds {in_words(left_out)}" if left_out.total() else ""
         raise UserError(f"{printable(root)} holds no pictures ({', '.join(sorted(SUFFIXES))}){others}")
     return sorted(pictures)
 
 
-def _in_words(counts: Counter[str]) -> str:
+def in_words(counts: Counter[str]) -> str:
     """The counts in one line, the largest first."""
     return printable(", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count), 500)
 
@@ -175,15 +175,14 @@ def _read(root: Path, paths: list[Path], size: int | None, channels: int | None)
             images = images.expand(len(paths), *values.shape).contiguous()
         images[i] = values
         grey_count += is_grey
-        changed["turned upright (EXIF)"] += file.orientation > 1
-        changed["laid on white (transparent)"] += file.alpha is not None
+        changed.update(file.changes)
         changed["cropped to a square"] += size is not None and picture.width != picture.height
         changed["enlarged"] += size is not None and min(picture.size) < size
         changed["made grey"] += channels == 1 and not is_grey
     if channels is None and in_colour:
         changed["grey, kept as RGB because others are in colour"] = grey_count
     if changed.total():
-        note(f"pictures of {printable(root)} changed as they were read: {_in_words(changed)}")
+        note(f"pictures of {printable(root)} changed as they were read: {in_words(changed)}")
     return images
 
 

@@ -1,5 +1,6 @@
 """Photographs of any sizes, of which a model is trained on patches."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.datasets.folder import MAX_BYTES, choose, split
+from pixelrnn.datasets.folder import MAX_BYTES, choose, in_words, split
 from pixelrnn.datasets.patches import Patches
 from pixelrnn.datasets.prepare import Dataset, Options, data_folder
 from pixelrnn.errors import UserError, note, printable
@@ -46,13 +47,16 @@ def photos(options: Options) -> Dataset:
 
 def _read(root: Path, part: str, paths: Sequence[Path], side: int, channels: int, reduced: Sequence[int]) -> Patches:
     """Read the photographs of a part, each at several sizes."""
-    values, places, begin, small = [], [], 0, 0
+    values, places, begin, small, largest, changed = [], [], 0, 0, 0, Counter[str]()
     for path in paths:
-        picture = read_picture(path).on_white().convert("RGB" if channels == 3 else "L")
+        file = read_picture(path)
+        changed.update(file.changes)
+        picture = file.on_white().convert("RGB" if channels == 3 else "L")
         copies = [picture if factor == 1 else picture.reduce(factor) for factor in reduced]
         if min(copies[0].size) < side:
             copies = [picture]
         small += min(picture.size) < side
+        largest = max(largest, min(picture.size))
         for copy in copies:
             if min(copy.size) >= side:
                 values.append(_flat(copy))
@@ -62,11 +66,14 @@ def _read(root: Path, part: str, paths: Sequence[Path], side: int, channels: int
             raise UserError(
                 f"the photos of {printable(root)} take more than {MAX_BYTES // 2**30} GiB of memory: set data.limit to use fewer"
             )
+    if changed:
+        note(f"photos of {printable(root)} changed as they were read: {in_words(changed)}")
     if small:
         note(f"photos of {printable(root)} left out: {small:,} smaller than a patch of {side}x{side} (data.size)")
     if not values:
         raise UserError(
-            f"none of the {len(paths)} {part} photos in {root} is as large as a patch: set data.size below {side}"
+            f"none of the {len(paths)} {part} photos in {root} is as large as a patch of {side}x{side}; the largest has a short "
+            f"side of {largest}: set data.size to at most that, or take the small photos away, so that others are chosen"
         )
     return Patches(torch.cat(values), torch.tensor(places), side, channels)
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pixelrnn.datasets.patches import Patches
-from pixelrnn.errors import DataMissing, UserError, in_one_line
+from pixelrnn.errors import DataMissing, UserError, in_one_line, note
 from pixelrnn.files.atomic import expanded
+from pixelrnn.options import as_plain
 from pixelrnn.pixels import MAX_LEVELS, requantise
 
 CHUNK = 2**22  # values converted at a time; a value needs up to 24 bytes on the way
@@ -44,7 +45,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, (allowed, rule) in RULES.items():
-            value = getattr(self, option)
+            value = as_plain(getattr(self, option))
+            object.__setattr__(self, option, value)
             if value is not None and (type(value) is not type(allowed[0]) or value not in allowed):
                 raise UserError(f"data.{option}={value}: it must be {rule}")
         if self.binarization and self.levels not in (None, 2):
@@ -125,6 +127,9 @@ def prepare(
     how = how or (
         "dynamically binarised" if dynamic else "binarised by threshold" if levels == 2 else f"{levels} levels"
     )
+    height, width = parts[0].shape[2:]
+    if options.size and height != width:
+        note(f"images of {height}x{width} are stretched to {options.size}x{options.size}, as data.size says")
     images, counts = [], []
     for k, (part, raw) in enumerate(zip(("train", "valid", "test"), parts, strict=True)):
         converted = _convert(limited(raw, options.limit), options, native, 256 if dynamic else levels)

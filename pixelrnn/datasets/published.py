@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.datasets.prepare import Dataset, Options, data_folder, data_missing, prepare, shuffled
-from pixelrnn.errors import UserError, in_one_line
+from pixelrnn.errors import UserError, in_one_line, printable
 from pixelrnn.files.atomic import nothing_left, write_whole
 
 # The last images of the training file are for validation. The fixed binarisation of MNIST has another division: its training
@@ -56,7 +56,11 @@ def _is_fixed(data: Mapping[str, Any]) -> bool:
 
 
 def digits(options: Options) -> Dataset:
-    """8x8 grey, 17 levels; the shuffle before the split is always the same. root is not used."""
+    """8x8 grey, 17 levels; the shuffle before the split is always the same. UserError for a root, which it has none of."""
+    if options.root:
+        raise UserError(
+            f"root={printable(options.root)}: data=digits comes with scikit-learn, without a folder; leave it out"
+        )
     spec = find_spec("sklearn")  # to import scikit-learn takes seconds
     if not spec or not spec.origin:
         raise UserError("data=digits needs scikit-learn: pip install scikit-learn")

@@ -32,35 +32,37 @@ HOW = {
 class Likelihoods:
     """Mean -log p over images: nats per image, and bits per dimension = nats / (dimensions · ln 2).
 
-    dimensions is the number of predicted values: all channels of all pixels, or of the hidden ones. The error is the
-    standard error of the mean over the images.
+    dimensions is the number of predicted values: all channels of all pixels, or of the hidden ones; its mean if it differs
+    between the images. The errors are the standard errors over the images; of bits per dimension it is that of a ratio of
+    means.
     """
 
     images: int
     dimensions: float
     nats: float
     nats_error: float
+    bits_per_dim_error: float
     effective_particles: float = math.nan  # the smallest number along the order, averaged over the images
     log_probs: Tensor = field(default_factory=lambda: torch.empty(0), compare=False)  # float64 (images,): log p of each
 
     @classmethod
-    def of(cls, log_probs: Tensor, dimensions: float) -> "Likelihoods":
-        """From log p of each image: float64 (N,) nats."""
-        error = float(log_probs.std() / math.sqrt(len(log_probs))) if len(log_probs) > 1 else math.nan
-        return cls(len(log_probs), dimensions, -float(log_probs.mean()), error, log_probs=log_probs)
+    def of(cls, log_probs: Tensor, dimensions: float | Tensor) -> "Likelihoods":
+        """From log p of each image, float64 (N,) nats, and the dimensions, of all images or (N,) of each."""
+        each = torch.as_tensor(dimensions, dtype=torch.float64).expand(len(log_probs))
+        nats, mean = -log_probs.mean(), each.mean()
+        of_nats, of_bits = _standard_error(log_probs), _standard_error(log_probs + each * (nats / mean))
+        return cls(
+            len(log_probs), float(mean), float(nats), of_nats, of_bits / (float(mean) * LN2), log_probs=log_probs
+        )
 
     @property
     def bits_per_dim(self) -> float:
         return self.nats / (self.dimensions * LN2)
 
-    @property
-    def bits_per_dim_error(self) -> float:
-        return self.nats_error / (self.dimensions * LN2)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no nan: a single image has no error. Those of each image are left out."""
         values = asdict(replace(self, log_probs=torch.empty(0)))
-        values |= {"bits_per_dim": self.bits_per_dim, "bits_per_dim_error": self.bits_per_dim_error}
+        values["bits_per_dim"] = self.bits_per_dim
         del values["log_probs"]
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
@@ -73,6 +75,11 @@ class Likelihoods:
             f"{with_error(self.bits_per_dim, self.bits_per_dim_error, 4)} bits/dim over {self.images} "
             f"image{'s' if self.images > 1 else ''}"
         )
+
+
+def _standard_error(values: Tensor) -> float:
+    """The standard error of their mean; nan of a single one."""
+    return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def with_error(value: float, error: float, digits: int = 2, sign: str = "") -> str:
@@ -180,9 +187,9 @@ def _in_batches(
     return distributed.gathered(torch.cat(found), len(images))
 
 
-def _hidden_dimensions(model: Model, hidden: Tensor) -> float:
-    """How many values a mask hides; the mean of several masks."""
-    return model.shape[0] * float(hidden.sum()) / (len(hidden) if hidden.ndim == 3 else 1)
+def _hidden_dimensions(model: Model, hidden: Tensor) -> Tensor:
+    """How many values a mask hides, (), or each of several masks, (masks,)."""
+    return model.shape[0] * hidden.flatten(-2).sum(-1).cpu()
 
 
 @dataclass(frozen=True)
@@ -219,8 +226,8 @@ def _ssim(image: Tensor, completion: Tensor, hidden: Tensor, levels: int) -> flo
 
     smaller = min(image.shape[1:])
     window = min(7, smaller if smaller % 2 else smaller - 1)
-    if window < 3:  # an image of one or two rows has no structure: compare pixel by pixel
-        return float((image == completion)[:, hidden].double().mean())
+    if window < 3:  # an image of one or two rows has no structure
+        return math.nan
     arrays = (picture.numpy().astype(np.float64) for picture in (image, completion))
     _, scores = structural_similarity(*arrays, win_size=window, data_range=levels - 1, channel_axis=0, full=True)
     return float(scores[:, hidden.numpy()].mean())

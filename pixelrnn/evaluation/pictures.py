@@ -94,7 +94,7 @@ def evaluate_pictures(
     nats, values, covered, *scores = (distributed.gathered(column, len(pictures)) for column in columns)
     means = torch.stack(scores).mean(1).view(-1, 3).tolist()
     return PictureReport(
-        Likelihoods.of(nats, float(values.mean())),
+        Likelihoods.of(nats, values),
         float(hidden.double().mean()),
         float(covered.sum() / values.sum()),
         {

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from pixelrnn.completion.windows import PictureCompletions
+from pixelrnn.errors import UserError, printable
 from pixelrnn.pixels import requantise
 
 TINT = np.array([0.93, 0.55, 0.20])  # of hidden pixels
@@ -125,6 +126,8 @@ def maps(
 def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) -> Figure:
     """Draw parts of a completed picture, where most is hidden, at its own pixels, one row each: occluded | mean | completions
     | width of the intervals. first: "mean", or "draw" for the completions before the mean."""
+    if first not in ("mean", "draw"):
+        raise UserError(f'first={printable(repr(first))}: it is "mean" or "draw"')
     parts = [(slice(None), *part) for part in _fullest(found.hidden, rows)]  # of (…, height, width)
 
     def cut(picture: Tensor) -> list[Tensor]:

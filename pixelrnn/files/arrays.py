@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.pictures import from_image, hidden_of, to_tensor, with_channels
 
 # In annotations of public functions; a mask is an image of truth values.
@@ -78,6 +78,8 @@ def _of_shape(name: str, picture: Image.Image, shape: tuple[int, int, int]) -> T
 def opaque(name: str, picture: Image.Image) -> Image.Image:
     """A picture of any mode in mode "L" or "RGB". Raise UserError if it is partly transparent."""
     file = from_image(name, picture)
+    for change in file.lost:
+        note(f"{name} {change}")
     if file.alpha is not None:
         raise UserError(f'{name} is partly transparent; lay it on a ground first, such as picture.convert("RGB")')
     return file.colours

@@ -1,6 +1,7 @@
 """Files that are complete or absent: written under a temporary name, then moved into place."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,9 +46,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write plain values as JSON, with write_whole."""
-    text = json.dumps(values, indent=2) + "\n"
+    """Write plain values as JSON, which has no nan and so gets null, with write_whole."""
+    text = json.dumps(_without_nan(values), indent=2) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def append(path: Path, text: str) -> None:

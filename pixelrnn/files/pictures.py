@@ -48,7 +48,21 @@ class Picture:
     alpha: np.ndarray | None  # uint8 (height, width), 255 for opaque; None if the whole picture is opaque
     deep: np.ndarray | None  # the stored values, if they have more than 8 bits
     orientation: int  # the EXIF orientation that was undone, 2 to 8; 1: none
-    profile: bytes | None = None  # the ICC profile that says which colours the values are, of an RGB picture
+    profile: bytes | None = (
+        None  # the ICC profile that says which colours the values are, if it fits the mode of `colours`
+    )
+    loses_profile: bool = False  # whether there is one that does not fit
+    lost: tuple[str, ...] = ()  # what decoding lost of the values, as the user is told it behind the name
+
+    @property
+    def changes(self) -> list[str]:
+        """What was changed to make one of many pictures of a data set of it."""
+        known = {
+            "turned upright (EXIF)": self.orientation > 1,
+            "laid on white (transparent)": self.alpha is not None,
+            "brought to 8 bits, of grey or RGB": bool(self.lost),
+        }
+        return [change for change, is_so in known.items() if is_so]
 
     def on_white(self) -> Image.Image:
         """The picture on white paper: mode "L" if it is grey, else "RGB"."""
@@ -79,12 +93,13 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
             # Phones store other pictures behind the main one, as MPO.
             if picture.format != "MPO" and getattr(picture, "is_animated", False):
                 raise UserError("holds several pictures (it is animated, or has pages); save one of them as PNG")
+            deep_colour = any(";16" in str(tile.args) or "65535" in str(tile.args) for tile in picture.tile)
             tag = picture.getexif().get(ORIENTATION)
             orientation = tag if tag in TURNS else 1
             picture.load()
             # Pillow turns a TIFF itself.
             turned = picture if picture.format == "TIFF" else upright(picture, orientation)
-            return _as_picture(name, turned, orientation)
+            return _as_picture(name, turned, orientation, deep_colour)
     except UserError as error:
         raise UserError(f"{name} {error}") from None
     except UnidentifiedImageError:
@@ -109,11 +124,20 @@ def from_image(name: str, image: Image.Image) -> Picture:
         raise UserError(f"{name} {error}") from None
 
 
-def _as_picture(name: str, image: Image.Image, orientation: int) -> Picture:
-    """A picture of an image of any mode, that was turned upright."""
+def _as_picture(name: str, image: Image.Image, orientation: int, deep_colour: bool = False) -> Picture:
+    """A picture of an image of any mode, that was turned upright. deep_colour: Pillow has left out a half of each value."""
     colours, alpha, deep = _eight_bits(image)
-    is_rgb = colours.mode == "RGB" and image.mode in ("RGB", "RGBA")
-    return Picture(name, colours, alpha, deep, orientation, image.info.get("icc_profile") if is_rgb else None)
+    profile, lost = image.info.get("icc_profile"), []
+    if deep is not None and deep.max() < (1 if deep.dtype.kind == "f" else 65535) / 8:
+        lost += [f"holds values up to {deep.max():g}, of more than 8 bits: it is read as nearly black"]
+    elif deep_colour or (deep is not None and (deep.dtype.kind == "f" or (deep % 257 != 0).any())):
+        lost += ["has more than 8 bits: it is completed and saved in 8, the observed pixels too"]
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        lost += [f"is in {image.mode}: it is completed and saved in RGB"]
+    fits = image.mode in {"RGB": ("RGB", "RGBA", "P", "PA"), "L": ("L", "LA")}[colours.mode]
+    return Picture(
+        name, colours, alpha, deep, orientation, profile if fits else None, bool(profile) and not fits, tuple(lost)
+    )
 
 
 def read_file(path: str | Path) -> bytes:

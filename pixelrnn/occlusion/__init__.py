@@ -89,6 +89,8 @@ def draw(
     generator: one of the CPU; None: torch's. alike: those of damage are all of one kind, so that about as many pixels are
     hidden in each. The masks of mixed are computed together on the device, those of other random occlusions one by one on the CPU.
     """
+    if count == 0:
+        return torch.zeros(0, height, width, dtype=torch.bool, device=device)
     if not takes_seed(occlusion):
         return send(build(occlusion, height, width), device).expand(count, -1, -1)
     if occlusion == "mixed":

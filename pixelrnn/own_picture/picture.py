@@ -1,5 +1,6 @@
 """The user's own picture: resized for the model, and the completion pasted back into it at its own size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class OwnPicture:
     tone: Tone = field(default_factory=Tone)
     file: Picture | None = None
     ground: int = 0  # the 8-bit value of plain paper, as the model sees it
+    masks: dict[str, Tensor] = field(default_factory=dict)  # the mask files that were read
 
     @property
     def resized(self) -> bool:
@@ -58,16 +60,23 @@ class OwnPicture:
         return transparent_part(self.file) if self.file else None
 
     @property
+    def profile(self) -> bytes | None:
+        """The ICC profile of the picture's colours, if its file has one that still fits."""
+        return self.file.profile if self.file and len(self.file.colours.getbands()) == len(self.picture) else None
+
+    @property
     def paper(self) -> Tensor:
         """The value of plain paper in the picture, float (channels or 1, 1, 1)."""
         return self.tone.undo(torch.full((1, 1, 1), float(self.ground)))
 
     def mask(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         """Read a mask file: bool (height, width) at the picture's own size. Raises UserError if it has another size."""
-        hidden = read_mask(path, max_pixels, self.file)
-        height, width = self.picture.shape[1:]
-        check_size(hidden, path, height, width, of="picture")
-        return hidden
+        if str(path) not in self.masks:
+            hidden = read_mask(path, max_pixels, self.file)
+            height, width = self.picture.shape[1:]
+            check_size(hidden, path, height, width, of="picture")
+            self.masks[str(path)] = hidden
+        return self.masks[str(path)]
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """Bring a mask to the model's size; a pixel is hidden if any part of it is."""
@@ -112,9 +121,12 @@ def from_file(
     fit: str = "auto",
     invert: bool | str = "auto",
     mask: str | Path | None = None,
+    others: Sequence[str | Path] = (),
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[OwnPicture, Tensor | None]:
     """Read a picture for a model, and its mask: the mask file, else the transparent part, bool at its own size, or None.
+
+    others: more mask files. What any of the masks hides says nothing about the strokes and the paper.
 
     For a model of strokes on a plain ground, such as digits, fit "auto" crops to the strokes and centres them, and invert
     "auto" inverts the picture if its ground is light and the model's is dark, or the other way round. fit "stretch" resizes
@@ -124,18 +136,22 @@ def from_file(
     own, hidden = read(path, model.levels, mask, max_pixels)
     assert own.file
     file = own.file
-    visible = torch.ones(own.picture.shape[1:], dtype=torch.bool) if hidden is None else ~hidden
+    masks = [own.mask(other, max_pixels) for other in others] + ([] if hidden is None else [hidden])
+    visible = torch.ones(own.picture.shape[1:], dtype=torch.bool)
+    for each in masks:
+        visible &= ~each
     framed = _framed(own, model, visible, fit, invert)
     inside = framed.enlarge(torch.ones(model.shape[1:], dtype=torch.bool))
-    if hidden is not None and not (hidden & inside).any():  # the hidden part is not near the strokes
+    if not all((each & inside).any() for each in masks):  # a hidden part is not near the strokes
         framed, hidden_outside = _framed(own, model, visible, "stretch", invert), 0
     else:
-        hidden_outside = 0 if hidden is None else int((hidden & ~inside).sum())
-    done = ["turned grey"] * (len(framed.picture) > model.shape[0]) + ["inverted"] * framed.tone.inverted
-    done += ["made full in contrast"] * (framed.tone not in (Tone(), INVERTED))
-    done += ["framed around its strokes"] * (framed.frame is not None)
+        hidden_outside = int((~visible & ~inside).sum())
+    turned_grey, own_colours = len(framed.picture) > model.shape[0], framed.tone not in (Tone(), INVERTED)
+    done = ["turned grey"] * turned_grey + ["inverted"] * framed.tone.inverted
+    done += ["made full in contrast"] * own_colours + ["framed around its strokes"] * (framed.frame is not None)
     if done:
-        note(f"for the model, {file.name} is {', '.join(done)}; in the completed picture this is undone")
+        grey = ", but for the colour: what is completed stays grey" if turned_grey and not own_colours else ""
+        note(f"for the model, {file.name} is {', '.join(done)}; in the completed picture this is undone{grey}")
     seen = framed.image[:, ~framed.reduce(~visible)]
     if seen.numel() and not bool((seen != seen.flatten()[0]).any()):
         note(f"the model sees a single level in {file.name}, and no strokes: they are hidden, or too faint")
@@ -153,15 +169,20 @@ def read(
     file = read_picture(path, max_pixels)
     if file.orientation > 1:
         note(f"{file.name} is turned upright, as its EXIF orientation {file.orientation} says")
-    if file.deep is not None and file.deep.max() < (1 if file.deep.dtype.kind == "f" else 65535) / 8:
-        note(f"{file.name} holds values up to {file.deep.max():g}, of more than 8 bits: it is read as nearly black")
-    elif file.deep is not None and (file.deep.dtype.kind == "f" or (file.deep % 257 != 0).any()):
-        note(f"{file.name} has more than 8 bits: it is completed and saved in 8, the observed pixels too")
+    for change in file.lost:
+        note(f"{file.name} {change}")
+    if file.loses_profile:
+        note(f"the colour profile of {file.name} does not fit what is saved, {file.colours.mode}, and is left out")
     own = OwnPicture(to_tensor(file.colours), torch.empty(0), levels, file=file)
     hidden = own.mask(mask, max_pixels) if mask else own.transparent
     if file.alpha is not None and (mask or hidden is None):
         note(f"{file.name} is partly transparent, and laid on white")
         own = replace(own, picture=to_tensor(file.on_white()))
+    elif file.alpha is not None and (between := int(((file.alpha > 0) & (file.alpha < 255)).sum())):
+        note(
+            f"{between:,} pixels of {file.name} are transparent in part: those that are more than half so are hidden, the others "
+            "become opaque"
+        )
     return own, hidden
 
 

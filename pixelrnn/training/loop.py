@@ -129,12 +129,14 @@ class Run:
         self.is_main, self.is_shown = distributed.is_main(), show and distributed.is_main()
         if settings.bf16 and not uses_bf16(model, settings) and self.is_main:
             note("bf16=true: this CPU cannot compute an LSTM in bfloat16, so training uses float32")
+        if settings.first_order is not None and len(model.orders) == 1:
+            raise UserError(f"first_order={settings.first_order:g}: the model has a single order; leave it out")
         self.batches = math.ceil(len(data.train) / settings.batch_size)  # of an epoch
         self.total = settings.epochs * self.batches
         self.validate_every = settings.validate_every or self.batches
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
-        self.description = state.describe_run(model, data, settings, seed, teacher)
+        self.description = state.describe_run(model, data, replace(settings, occlusion=self.occlusion), seed, teacher)
         _check_data(data, model)
         if model.order.device.type == "cuda":
             self.data = _on_card(data, model.order.device)
@@ -154,7 +156,10 @@ class Run:
         self.progress = state.load(self.folder, self.model, self.average, self.optimizer, self.description)
         if not self.progress.run:
             return True
-        return state.note_resumption(self.folder, self.progress, self.description, self.batches)
+        is_left = state.note_resumption(self.folder, self.progress, self.description, self.batches)
+        if is_left:
+            state.forget_best(self.progress, self.description)
+        return is_left
 
     def begin(self, begins: Callable[[], object]) -> None:
         """Prepare the folder, and start the clock and the progress bar."""
@@ -258,6 +263,7 @@ class Run:
         """Save the state; FloatingPointError if a weight is not finite."""
         self._check_weights()
         self.saved_at = self.progress.seconds
+        self.progress.losses = [float(loss) for loss in self.losses]
         if self.is_main:
             state.save(self.folder, self.model, self.average, self.optimizer, self.progress)
             records.write_table(self.folder)
@@ -279,7 +285,7 @@ class Run:
 
     def _restart(self) -> None:
         """Drop the records after the loaded state, and save it as the one to go back to."""
-        self.losses: list[Tensor] = []  # since the last record
+        self.losses = list(torch.tensor(self.progress.losses, device=self.model.order.device))  # since the last record
         self.saved_at = self.progress.seconds
         self.reported = self.progress.step, self.progress.seconds
         if self.is_main:

@@ -60,6 +60,10 @@ class Settings:
         check_fields(self, "training.")
         if self.occlusion == "mask":
             raise UserError("occlusion=mask: one file hides the same pixels of all images; use mixed")
+        if self.segment and self.bptt == "full":
+            raise UserError(f"segment={self.segment}: bptt=full has no segments; leave it out, or choose another bptt")
+        if self.optimizer == "rmsprop" and self.weight_decay != Settings.weight_decay:
+            raise UserError(f"weight_decay={self.weight_decay:g}: optimizer=rmsprop has none; leave it out")
         if self.resume not in ("auto", "never"):
             raise UserError(f"resume={self.resume}: it is auto or never; in Python, a run's folder is given as folder=")
 
@@ -75,6 +79,7 @@ class Progress:
     validations_without_gain: int = 0
     recoveries: int = 0  # how often the run went back to its last saved state
     records: int = field(default=0, repr=False)  # lines of metrics.jsonl
+    losses: list = field(default_factory=list, repr=False)  # of the updates since the last record, in bits/dim
     stopped_by: str = ""  # "", "patience", "max_minutes", "SIGINT" or "SIGTERM"
     run: dict = field(default_factory=dict, repr=False)  # from describe_run()
 
@@ -173,6 +178,15 @@ def load(
         reason = in_one_line(error, 200)
         raise UserError(f"{path} is damaged or of another version ({reason}); {ELSEWHERE}") from None
     return progress
+
+
+def forget_best(progress: Progress, run: dict[str, Any]) -> None:
+    """Measure the best validation anew, with a note, if a resumed run is validated on other images or masks than before."""
+    of_masks = ("training.occlusion", "seed") if run["training"]["occlusion"] else ()
+    if {"training.valid_limit", *of_masks} & set(differences(progress.run, run)) and progress.best_nats < math.inf:
+        progress.best_nats = progress.best_bits_per_dim = math.inf
+        progress.validations_without_gain = 0
+        note("the validation is on other images or masks than before: the best is looked for anew, from here on")
 
 
 def way_on(folder: Path) -> str:

@@ -20,7 +20,9 @@ class Teacher:
 
     def __init__(self, teacher: Model, model: Model):
         _check(teacher, model)
-        self.teacher = teacher.requires_grad_(False).eval()
+        if teacher is model:
+            raise UserError("the teacher is the model itself; give another one, such as a copy.deepcopy of it")
+        self.teacher = teacher.eval()
         same = (teacher.orders[:, None] == model.orders).all(-1)  # bool (the teacher's orders, the model's)
         if missing := int((~same.any(0)).sum()):
             raise UserError(
