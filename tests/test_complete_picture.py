@@ -325,3 +325,14 @@ def test_what_decoding_loses_is_said(call, saved, tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save("grey.png", icc_profile=srgb)
     assert "the colour profile of grey.png does not fit" in said("grey.png", "mask=mask.png")
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(call, saved, tmp_path, monkeypatch):
+    (tmp_path / "scans").mkdir()
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refused)
+    code, _, err = call("complete", f"checkpoint={saved}", "image=scans", "occlusion=half")
+    assert code == 2 and err.startswith("pixelrnn: scans cannot be used (Permission denied)") and err.count("\n") == 1
