@@ -403,7 +403,7 @@ def test_the_benchmark_counts_the_products_of_all_steps(device, monkeypatch):
 
 
 COMMANDS = {
-    "evaluate": ["part=valid", "completions=1", "occlusion=half", "particles=8"],
+    "evaluate": ["part=valid", "completions=1", "occlusion=half", "strategy=particles", "particles=8"],
     "complete": ["occlusion=half", "limit=2", "count=2"],
     "sample": ["count=3"],
     "verify": [],

@@ -223,7 +223,7 @@ def test_a_leading_tilde_is_the_home_folder(call, tmp_path, monkeypatch):
             "hydra.run.dir=~/b",
         ],
         ["complete", "checkpoint=~/run", *shown, one_mask, "hydra.run.dir=~/c"],
-        ["complete", "checkpoint=~/run2", "root=~/photos", "limit=1", "count=1", "hydra.run.dir=~/d"],
+        ["complete", "checkpoint=~/run", "root=~/photos", "limit=1", "count=1", "hydra.run.dir=~/d"],
     ):
         code, _, err = call(*line)
         assert code == 0, err

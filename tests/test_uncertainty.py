@@ -1,5 +1,7 @@
 """Maps of what completions say of each pixel, and how near they are to the original."""
 
+import math
+
 import pytest
 import torch
 from conftest import all_images, generator, random_images, tiny_model
@@ -51,7 +53,9 @@ def test_quality_is_of_the_hidden_pixels(shape):
     same = images[:, None].repeat(1, 2, 1, 1, 1)
     perfect = quality(images, same, hidden, 5)
     assert (perfect.psnr, perfect.best_psnr) == (PERFECT, PERFECT)
-    assert perfect.ssim == pytest.approx(1) and (perfect.images, perfect.completions) == (3, 2)
+    has_structure = min(shape[1:]) >= 3
+    assert perfect.ssim == pytest.approx(1 if has_structure else math.nan, nan_ok=True)
+    assert (perfect.images, perfect.completions) == (3, 2)
     same[..., ~hidden] = 4 - same[..., ~hidden]  # what is not hidden is not looked at, but for the windows of SSIM
     assert quality(images, same, hidden, 5).psnr == PERFECT
     worse = images[:, None].repeat(1, 2, 1, 1, 1)
@@ -59,4 +63,4 @@ def test_quality_is_of_the_hidden_pixels(shape):
     worse[:, 0][..., hidden] = torch.where(values > 0, values - 1, values + 1)  # one of four steps off: 20 log10(4) dB
     result = quality(images, worse, hidden, 5)
     assert result.psnr == pytest.approx((12.04 + PERFECT) / 2, abs=0.01) and result.best_psnr == PERFECT
-    assert result.ssim < 1 == pytest.approx(result.best_ssim)
+    assert not has_structure or result.ssim < 1 == pytest.approx(result.best_ssim)

@@ -7,6 +7,7 @@ setup.py    for several commands: device, checkpoint, data and progress bar
 and a file for each command
 """
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -58,7 +59,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader has left, as in `pixelrnn models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # as a shell has it for SIGPIPE
-    except OSError as error:  # the disk is full, behind a redirected output
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # The disk behind a redirected output is full.
         print(f"pixelrnn: {error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
