@@ -47,7 +47,7 @@ def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Ten
     check_levels(levels)
     check_levels(new_levels)
     _check_dtype(images, levels)
-    if images.numel() and int(images.max()) >= levels:
+    if levels < MAX_LEVELS and images.numel() and int(images.max()) >= levels:
         raise UserError(
             f"images hold the value {int(images.max())}, and {levels} levels are 0 to {levels - 1}; 8-bit images have 256"
         )

@@ -270,6 +270,13 @@ def test_a_run_that_is_validated_on_something_else_looks_for_its_best_anew(tmp_p
     assert at.best_nats == min(figures) and at.best_nats != before.best_nats
 
 
+def test_the_default_masks_by_their_name_are_the_same_masks(tmp_path):
+    before = run(tmp_path, new_model(bidirectional=True), epochs=2)
+    with notes_to((said := []).append):
+        at = run(tmp_path, new_model(bidirectional=True), epochs=4, occlusion="mixed", learning_rate=1e-9)
+    assert "looked for anew" not in " ".join(said) and at.best_nats <= before.best_nats
+
+
 def test_another_optimiser_does_not_resume(tmp_path):
     run(tmp_path, epochs=2)
     with pytest.raises(UserError, match=r"is of another run: optimizer adamw in the run, rmsprop now"):

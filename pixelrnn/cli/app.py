@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pixelrnn import pretrained
-from pixelrnn.cli.compose import Job, Multirun, check, compose, job_of, plain
+from pixelrnn.cli.compose import Job, Multirun, check, compose, job_of, placed_root, plain
 from pixelrnn.errors import OutOfMemory, ProcessLost, TrainingDiverged, UserError, is_out_of_memory, notes_to, printable
 from pixelrnn.files.atomic import write_whole
 
@@ -48,10 +48,11 @@ def launch(command: str, words: list[str]) -> int:
     except (TrainingDiverged, ProcessLost) as error:
         return _fail(error, 1)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) or error.filename is None:
+        if error.filename is None:  # not about a file of the user's: a bug, or the reader of the output has left
             raise
         return _fail(
-            f"{printable(error.filename)} cannot be used ({error.strerror}); choose another, or its permissions", 2
+            f"{printable(error.filename)} cannot be used ({error.strerror}); choose another one, or change its permissions",
+            2,
         )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
@@ -183,7 +184,7 @@ def record(job: Job) -> None:
     if job.command == "train":  # training.resume= works from any working folder
         cfg.init, cfg.training.teacher = pretrained.placed(cfg.init), pretrained.placed(plain(cfg.training.teacher))
         if cfg.data.get("root"):
-            cfg.data.root = str(Path(cfg.data.root).absolute())
+            cfg.data.root = placed_root(cfg.data.root)
     for name, content in {"config.yaml": cfg, "overrides.yaml": OmegaConf.create(job.overrides)}.items():
         text = OmegaConf.to_yaml(content)
         write_whole(job.records / name, lambda path: path.write_text(text, encoding="utf-8"))

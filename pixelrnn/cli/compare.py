@@ -11,11 +11,9 @@ from pixelrnn.cli.compose import Job, plain
 from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.atomic import expanded
 from pixelrnn.training import records
-from pixelrnn.training.state import leaves
+from pixelrnn.training.state import leaves, validated_on
 
-# Names in a run's description: those that its validation depends on, and those that say nothing to a reader.
-VALIDATION = ("image_digest", "training.valid_limit", "training.occlusion")
-UNSAID = ("data", "image_digest", "model.order_digest")
+UNSAID = ("data", "image_digest", "model.order_digest")  # names in a run's description that say nothing to a reader
 
 
 def run(job: Job) -> None:
@@ -68,8 +66,7 @@ def show(folders: Sequence[Path], picture: Path) -> bool:
     print(
         f"           nats of {'the hidden pixels' if part == 'valid_hidden' else 'an image'}, validation part, in {above}"
     )
-    decides = (*VALIDATION, "seed") if part == "valid_hidden" else VALIDATION  # the seed draws the masks
-    if len({tuple(known.get(name) for name in decides) for known in facts.values()}) > 1:
+    if len({validated_on(known, hides=part == "valid_hidden") for known in facts.values()}) > 1:
         note("these runs were validated on different images or masks, so their figures cannot be compared")
     figures.save_figure(figures.compare({names[folder]: runs[folder] for folder in ranked}, part=part), picture)
     print(f"picture    {picture}")

@@ -20,7 +20,7 @@ from pixelrnn.completion.describe import describe, describe_model, how_drawn, of
 from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.datasets import limited
-from pixelrnn.errors import UserError, note
+from pixelrnn.errors import UserError, note, printable
 from pixelrnn.files.atomic import expanded, write_json, write_whole
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN, Model
@@ -113,8 +113,8 @@ def _check_folder(job: Job) -> None:
         inside = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
         if WRITTEN.fullmatch(inside):
             raise UserError(
-                f"{path} lies in the run's folder, where {inside} would be written over it; choose another one, "
-                "hydra.run.dir=<folder>"
+                f"{printable(path)} lies in the run's folder, where {printable(inside)} would be written over it; choose "
+                "another one, hydra.run.dir=<folder>"
             )
     if any((folder / "completions").glob("*.png")):
         note(f"{job.folder} holds completions of an earlier run: those that are not written over stay there")

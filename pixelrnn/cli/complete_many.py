@@ -42,7 +42,7 @@ def run(job: Job, found: list[Path], complete: Callable[[Job], None]) -> None:
             complete(replace(job, cfg=cfg, folder=job.folder / name))
         except UserError as error:
             told = str(error) in failed.values()  # often a mistake in an option
-            note(f"{printable(path)}: the same" if told else f"{printable(path)} is left out: {error}")
+            note(f"{printable(path)} fails for the same reason" if told else f"{printable(path)} is left out: {error}")
             failed[path] = str(error)
     if len(failed) == len(found):
         raise UserError(f"no picture could be completed: {failed[found[0]]}")

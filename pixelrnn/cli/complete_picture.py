@@ -15,7 +15,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe_model
-from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, interval_caveat
+from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, note_intervals
 from pixelrnn.errors import UserError, note
 from pixelrnn.figures.animation import LARGE, reduced
 from pixelrnn.files.atomic import write_json, write_whole
@@ -49,8 +49,7 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
     print(f"model      {cfg.checkpoint}: {describe_model(model)}")
     grey = "" if len(picture) == len(own.picture) else "; grey: completed in colour, and written as grey"
     print(f"picture    {cfg.image}: {picture.shape[2]}x{picture.shape[1]} pixels, completed at this size{grey}")
-    if caveat := interval_caveat(cfg.count, cfg.temperature):
-        note(f"the intervals do not hold 90 % of the hidden values: {caveat}")
+    interval_share = WITHIN if note_intervals(cfg.count, cfg.temperature) else None
     records, generator = [], Generator(model.order.device).manual_seed(cfg.seed)
     for stem, (name, hidden) in zip(_stems(masks), masks.items(), strict=True):
         tell_hidden(name, hidden)
@@ -71,7 +70,7 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
             figures.save_animation(rounds[-1][None, None], times[None], model.levels, path)
             print(f"animation  {path}: the first completion")
         written = _write(found, own, folder, stem)
-        records.append({"occlusion": name, "interval_share": None if caveat else WITHIN, **written})
+        records.append({"occlusion": name, "interval_share": interval_share, **written})
         path = folder / f"{stem}completions.{cfg.figures}"
         figures.save_figure(figures.around_holes(found, cfg.estimate), path)
         pictures = [path, *(folder / f"{stem}{name}.png" for name in ("mean", "interval"))]
@@ -115,7 +114,7 @@ def hidden_parts(
     found, also = {}, "" if given is None else " and the transparent part"
     for name, spec in specs.items():
         file = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
-        hidden = own.mask(file) if file else build(spec)
+        hidden = own.masks[file] if file in own.masks else own.mask(file) if file else build(spec)
         found[f"{name}{'' if file else of}{also}"] = hidden if given is None else hidden | given
     return found
 

@@ -147,6 +147,11 @@ def plain(cfg: Any) -> Any:
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
 
 
+def placed_root(root: str) -> str:
+    """The folder of data, as it is called from any working folder."""
+    return str(expanded(root).absolute())
+
+
 def check(command: str, options: Mapping[str, Any]) -> None:
     """UserError for the first of a command's options, as plain values, that is not what it must be. Needs no torch."""
     defaults = {name: option.value for name, option in page(command).options.items()}

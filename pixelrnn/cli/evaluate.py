@@ -20,7 +20,7 @@ from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation import likelihoods
 from pixelrnn.evaluation.baselines import Fill, classical_fills
-from pixelrnn.evaluation.likelihoods import Likelihoods, quality, with_error
+from pixelrnn.evaluation.likelihoods import Likelihoods, note_without_ssim, quality, with_error
 from pixelrnn.evaluation.per_image import Row, write_per_image
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import InpaintingRNN, Model
@@ -43,16 +43,7 @@ def run(job: Job) -> None:
     cfg.completions = 4 if cfg.completions is None else cfg.completions
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
-    spec = plain(cfg.get("occlusion"))
-    chosen = {occlusions.describe(spec): spec} if spec else occlusions.STANDARD
-    hidden = {}
-    for name, each in chosen.items():
-        try:
-            hidden[name] = occlusions.build(each, *model.shape[1:])
-        except UserError as error:
-            if spec:
-                raise
-            note(f"{name} is left out: {error}")
+    hidden = _masks(plain(cfg.get("occlusion")), *model.shape[1:])
     images = limited(getattr(data, cfg.part), cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
@@ -95,6 +86,19 @@ def run(job: Job) -> None:
     print(f"written    {path}")
 
 
+def _masks(spec: dict[str, Any] | None, height: int, width: int) -> dict[str, Tensor]:
+    """The mask of an occlusion, or the standard ones if it is None, by their names; a note on those that hide nothing."""
+    if spec:
+        return {occlusions.describe(spec): occlusions.build(spec, height, width)}
+    found = {}
+    for name, standard in occlusions.STANDARD.items():
+        try:
+            found[name] = occlusions.build(standard, height, width)
+        except UserError as error:
+            note(f"{name} is left out: {error}")
+    return found
+
+
 def _add(rows: dict[str, Row], name: str, row: Row) -> None:
     """Print one row of the table, and keep it."""
     rows[name], result, how = row, row.likelihoods, row.how
@@ -121,8 +125,7 @@ def _complete(
     print(
         f"\n{cfg.completions} completions each of {len(images)} images; on the hidden pixels, mean and best of {cfg.completions}"
     )
-    if min(model.shape[1:]) < 3:
-        note("SSIM compares windows of at least 3x3 pixels, so images of this size have none")
+    note_without_ssim(model.shape)
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'best':>8}{'SSIM':>12}{'best':>8}")
     for name, mask in hidden.items():
         on_device = mask.to(images.device)

@@ -11,11 +11,11 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
 from pixelrnn.cli.setup import pixel_bar, refuse_others
 from pixelrnn.completion.describe import describe, note_repeats
-from pixelrnn.completion.windows import interval_caveat
+from pixelrnn.completion.windows import note_intervals
 from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation.baselines import Fill
-from pixelrnn.evaluation.likelihoods import with_error
+from pixelrnn.evaluation.likelihoods import note_without_ssim, with_error
 from pixelrnn.evaluation.per_image import Row, write_per_image
 from pixelrnn.evaluation.pictures import PictureReport, evaluate_pictures
 from pixelrnn.files.atomic import write_json
@@ -49,8 +49,8 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
             "the images are of another size than the model's windows, so that it cannot be told if it was trained on them"
         )
     print(f"{'hidden':<28}{'PSNR, dB':>20}{'SSIM':>12}{'seconds an image':>20}")
-    if caveat := interval_caveat(cfg.completions, temperature=1):
-        note(f"the intervals do not hold 90 % of the hidden values: {caveat}")
+    note_intervals(cfg.completions, temperature=1)
+    note_without_ssim(images.shape)
     report, shown, shown_of, rows = {}, [], [], {}
     for name, hidden in masks.items():
         with pixel_bar(name) as progress:

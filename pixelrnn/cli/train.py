@@ -12,11 +12,11 @@ import torch
 
 from pixelrnn import checkpoint, datasets, distributed
 from pixelrnn.cli.app import SIGNALS, Stopped, record
-from pixelrnn.cli.compose import Job, plain
+from pixelrnn.cli.compose import Job, placed_root, plain
 from pixelrnn.cli.setup import as_given, choose_device
 from pixelrnn.completion.describe import describe, describe_model, note_repeats, note_seen
 from pixelrnn.errors import ProcessLost, TrainingDiverged, UserError, note
-from pixelrnn.files.atomic import append, expanded
+from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
@@ -86,7 +86,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     model = make(data.shape, data.levels, ordering=specs["ordering"], likelihood=specs["likelihood"]).to(device)
     seen = dict(specs["data"])
     if seen.get("root"):  # evaluate works from any working folder
-        seen["root"] = str(expanded(seen["root"]).absolute())
+        seen["root"] = placed_root(seen["root"])
     model.trained_on = {"data": seen, "seed": cfg.seed}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"data       {data.name}; {describe(data.shape, data.levels)}")

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.parts import Options, check_generator, check_progress, noises
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.base import pick
 from pixelrnn.model.inpainting import hidden_steps
@@ -143,6 +143,14 @@ def interval_caveat(count: int, temperature: float) -> str | None:
     if count == 1:
         return "a single draw cannot tell how much others differ"
     return None if temperature == 1 else "they are those of temperature=1"
+
+
+def note_intervals(count: int, temperature: float) -> bool:
+    """Whether intervals hold the share WITHIN, if the model is right; a note if they do not."""
+    caveat = interval_caveat(count, temperature)
+    if caveat:
+        note(f"the intervals do not hold {100 * WITHIN:.0f} % of the hidden values: {caveat}")
+    return caveat is None
 
 
 def log_probs(model: InpaintingRNN, picture: Tensor, hidden: Tensor, values: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def _is_fixed(data: Mapping[str, Any]) -> bool:
 
 
 def digits(options: Options) -> Dataset:
-    """8x8 grey, 17 levels; the shuffle before the split is always the same. UserError for a root, which it has none of."""
+    """8x8 grey, 17 levels; the shuffle before the split is always the same. It has no folder: UserError for a root."""
     if options.root:
         raise UserError(
             f"root={printable(options.root)}: data=digits comes with scikit-learn, without a folder; leave it out"

@@ -1,7 +1,7 @@
 """Likelihoods over a data set, with their standard errors, and the PSNR and SSIM of completions."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 from pixelrnn import distributed
 from pixelrnn.completion.fill import complete_in_detail, is_exact
 from pixelrnn.completion.parts import Options
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.arrays import Images, as_masks
+from pixelrnn.files.atomic import without_nan
 from pixelrnn.model import Model, check_model
 from pixelrnn.options import checked
 from pixelrnn.pixels import check_hidden, check_images
@@ -33,8 +34,7 @@ class Likelihoods:
     """Mean -log p over images: nats per image, and bits per dimension = nats / (dimensions · ln 2).
 
     dimensions is the number of predicted values: all channels of all pixels, or of the hidden ones; its mean if it differs
-    between the images. The errors are the standard errors over the images; of bits per dimension it is that of a ratio of
-    means.
+    between the images. The errors are standard errors over the images. bits_per_dim_error is that of a ratio of two means.
     """
 
     images: int
@@ -64,7 +64,7 @@ class Likelihoods:
         values = asdict(replace(self, log_probs=torch.empty(0)))
         values["bits_per_dim"] = self.bits_per_dim
         del values["log_probs"]
-        return {name: None if math.isnan(value) else value for name, value in values.items()}
+        return without_nan(values)
 
     def __repr__(self) -> str:
         return f"Likelihoods({self})"
@@ -218,6 +218,12 @@ def quality(images: Tensor, completed: Tensor, hidden: Tensor, levels: int) -> Q
     )
     means = (float(value) for scores in (psnr, ssim) for value in (scores.mean(), scores.max(1).values.mean()))
     return Quality(len(images), completed.shape[1], *means)
+
+
+def note_without_ssim(shape: Sequence[int]) -> None:
+    """Note that images of this shape, (…, height, width), have no SSIM, if they are too small for it."""
+    if min(shape[-2:]) < 3:
+        note("SSIM compares windows of at least 3x3 pixels, so images of this size have none")
 
 
 def _ssim(image: Tensor, completion: Tensor, hidden: Tensor, levels: int) -> float:

@@ -46,16 +46,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write plain values as JSON, which has no nan and so gets null, with write_whole."""
-    text = json.dumps(_without_nan(values), indent=2) + "\n"
+    """Write plain values as JSON, without nan, with write_whole."""
+    text = json.dumps(without_nan(values), indent=2) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Plain values for JSON, which has no nan: None in its place."""
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {key: without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
+        return [without_nan(each) for each in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

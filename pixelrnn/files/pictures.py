@@ -56,7 +56,7 @@ class Picture:
 
     @property
     def changes(self) -> list[str]:
-        """What was changed to make one of many pictures of a data set of it."""
+        """How it was changed to become one of the pictures of a data set."""
         known = {
             "turned upright (EXIF)": self.orientation > 1,
             "laid on white (transparent)": self.alpha is not None,
@@ -93,7 +93,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
             # Phones store other pictures behind the main one, as MPO.
             if picture.format != "MPO" and getattr(picture, "is_animated", False):
                 raise UserError("holds several pictures (it is animated, or has pages); save one of them as PNG")
-            deep_colour = any(";16" in str(tile.args) or "65535" in str(tile.args) for tile in picture.tile)
+            deep_colour = any(mark in str(tile[-1]) for tile in picture.tile for mark in (";16", "65535"))
             tag = picture.getexif().get(ORIENTATION)
             orientation = tag if tag in TURNS else 1
             picture.load()

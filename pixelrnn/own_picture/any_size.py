@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 
 from pixelrnn import checkpoint
 from pixelrnn.completion.fill import Progress
-from pixelrnn.completion.windows import PictureCompletions, complete_windows, interval_caveat
-from pixelrnn.errors import UserError, note
+from pixelrnn.completion.windows import PictureCompletions, complete_windows, note_intervals
+from pixelrnn.errors import UserError
 from pixelrnn.files.arrays import as_masks, as_tensor, opaque
 from pixelrnn.files.pictures import to_tensor
 from pixelrnn.model import InpaintingRNN, check_model
@@ -45,8 +45,7 @@ def complete_picture(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
     image = with_channels_of(made, _picture(picture))
-    if caveat := interval_caveat(count, temperature):
-        note(f"the intervals do not hold 90 % of the hidden values: {caveat}")
+    note_intervals(count, temperature)
     return complete_windows(made, image, as_masks(hidden).cpu().clone(), count, temperature, generator, progress)
 
 

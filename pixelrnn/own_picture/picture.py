@@ -43,7 +43,9 @@ class OwnPicture:
     tone: Tone = field(default_factory=Tone)
     file: Picture | None = None
     ground: int = 0  # the 8-bit value of plain paper, as the model sees it
-    masks: dict[str, Tensor] = field(default_factory=dict)  # the mask files that were read
+    masks: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # those that from_file has read beside its own, by their files
 
     @property
     def resized(self) -> bool:
@@ -71,12 +73,10 @@ class OwnPicture:
 
     def mask(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         """Read a mask file: bool (height, width) at the picture's own size. Raises UserError if it has another size."""
-        if str(path) not in self.masks:
-            hidden = read_mask(path, max_pixels, self.file)
-            height, width = self.picture.shape[1:]
-            check_size(hidden, path, height, width, of="picture")
-            self.masks[str(path)] = hidden
-        return self.masks[str(path)]
+        hidden = read_mask(path, max_pixels, self.file)
+        height, width = self.picture.shape[1:]
+        check_size(hidden, path, height, width, of="picture")
+        return hidden
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """Bring a mask to the model's size; a pixel is hidden if any part of it is."""
@@ -126,7 +126,7 @@ def from_file(
 ) -> tuple[OwnPicture, Tensor | None]:
     """Read a picture for a model, and its mask: the mask file, else the transparent part, bool at its own size, or None.
 
-    others: more mask files. What any of the masks hides says nothing about the strokes and the paper.
+    others: more mask files, for OwnPicture.masks. Strokes and paper are looked for outside of all masks.
 
     For a model of strokes on a plain ground, such as digits, fit "auto" crops to the strokes and centres them, and invert
     "auto" inverts the picture if its ground is light and the model's is dark, or the other way round. fit "stretch" resizes
@@ -136,7 +136,8 @@ def from_file(
     own, hidden = read(path, model.levels, mask, max_pixels)
     assert own.file
     file = own.file
-    masks = [own.mask(other, max_pixels) for other in others] + ([] if hidden is None else [hidden])
+    own = replace(own, masks={str(other): own.mask(other, max_pixels) for other in others})
+    masks = [*own.masks.values(), *([] if hidden is None else [hidden])]
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool)
     for each in masks:
         visible &= ~each

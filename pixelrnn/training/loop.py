@@ -136,7 +136,7 @@ class Run:
         self.validate_every = settings.validate_every or self.batches
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
-        self.description = state.describe_run(model, data, replace(settings, occlusion=self.occlusion), seed, teacher)
+        self.description = state.describe_run(model, data, settings, seed, teacher)
         _check_data(data, model)
         if model.order.device.type == "cuda":
             self.data = _on_card(data, model.order.device)
@@ -156,10 +156,8 @@ class Run:
         self.progress = state.load(self.folder, self.model, self.average, self.optimizer, self.description)
         if not self.progress.run:
             return True
-        is_left = state.note_resumption(self.folder, self.progress, self.description, self.batches)
-        if is_left:
-            state.forget_best(self.progress, self.description)
-        return is_left
+        hides = self.occlusion is not None
+        return state.note_resumption(self.folder, self.progress, self.description, self.batches, hides)
 
     def begin(self, begins: Callable[[], object]) -> None:
         """Prepare the folder, and start the clock and the progress bar."""

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -180,23 +180,15 @@ def load(
     return progress
 
 
-def forget_best(progress: Progress, run: dict[str, Any]) -> None:
-    """Measure the best validation anew, with a note, if a resumed run is validated on other images or masks than before."""
-    of_masks = ("training.occlusion", "seed") if run["training"]["occlusion"] else ()
-    if {"training.valid_limit", *of_masks} & set(differences(progress.run, run)) and progress.best_nats < math.inf:
-        progress.best_nats = progress.best_bits_per_dim = math.inf
-        progress.validations_without_gain = 0
-        note("the validation is on other images or masks than before: the best is looked for anew, from here on")
-
-
 def way_on(folder: Path) -> str:
     """The command that resumes a run from any working folder, with the options that it was trained with."""
     return f"go on with: pixelrnn train {shlex.quote(f'training.resume={folder.absolute()}')}"
 
 
-def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batches: int) -> bool:
+def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batches: int, hides: bool) -> bool:
     """Note where a run resumes and what differs, or that nothing is left to do; returns whether something is left.
 
+    hides: whether pixels are hidden in training. If the validation is now on other images or masks, the best is forgotten.
     Raises UserError if nothing is left to do but more than LIMITS differs.
     """
     settings, before = (Settings(**description["training"]) for description in (run, progress.run))
@@ -216,9 +208,22 @@ def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batch
         notes.append(
             f"the learning rate goes on at {now:.3g}; with the options recorded in the run it would be {then:.3g}"
         )
+    on = [validated_on(dict(leaves(description)), hides) for description in (progress.run, run)]
+    if not over and on[0] != on[1] and progress.best_nats < math.inf:
+        progress.best_nats, progress.best_bits_per_dim, progress.validations_without_gain = math.inf, math.inf, 0
+        notes.append(
+            "the validation is on other images or masks than before: the best is looked for anew, from here on"
+        )
     for text in notes if distributed.is_main() else ():
         note(text)
     return not over
+
+
+def validated_on(facts: Mapping[str, str], hides: bool) -> tuple[str | None, ...]:
+    """All that the validations of a run depend on, given its leaves: the images, and the masks if pixels are hidden."""
+    images = facts.get("image_digest"), facts.get("training.valid_limit")
+    occlusion = facts.get("training.occlusion", "null").replace("null", "mixed")  # the default where pixels are hidden
+    return (*images, occlusion, facts.get("seed")) if hides else images
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
