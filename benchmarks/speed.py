@@ -192,7 +192,7 @@ def _completion(bench: Bench, model: Model, images: Tensor) -> Iterator[Row]:
         encoder = SequenceRNN(model.shape, 2, **{**options, "bidirectional": True}).to(images.device).eval()
         plain, one = partial(complete, model, strategy="ancestral"), images[:1]
         yield bench.ratio(
-            f"upper halves, {batch} images: with an encoder / plain fill",
+            f"upper halves, {batch} images: with a recurrent encoder / plain fill",
             partial(complete, encoder, images, upper),
             partial(plain, images, upper),
         )

@@ -86,8 +86,11 @@ def _signature(member: Any, name: str) -> str:
     if inspect.isclass(member) and issubclass(member, Exception):
         return f"class {name}({member.__bases__[0].__name__})"
     if inspect.isclass(member) and "__signature__" in vars(member):  # a model that is made from options
-        options = [line for kind in reversed(member.Options.__mro__[:-1]) for line in _fields(kind)]
-        options = [re.sub(r"(?=  #)|$", ",", line, count=1) for line in options]
+        lines = [line for kind in reversed(member.Options.__mro__[:-1]) for line in _fields(kind)]
+        own = {
+            line.partition(":")[0]: line for line in lines
+        }  # an option that a class gives another default stands once
+        options = [re.sub(r"(?=  #)|$", ",", line, count=1) for line in own.values()]
         return "\n".join([f"{name}(", "    shape: Sequence[int],", "    levels: int,", "    *,", *options, ")"])
     made = inspect.isclass(member) and not dataclasses.is_dataclass(member)  # whose __init__ no source shows
     source = textwrap.dedent(inspect.getsource(member.__init__ if made else member))

@@ -16,7 +16,7 @@ from tests.emulated_device import Device, emulated
 PAPER = {"width": 32, "depth": 7}
 KINDS = {  # name: kind of model, channels, levels, options
     "LSTM 2×256": ("SequenceRNN", 1, 2, {}),
-    "with window 7 and an encoder": ("SequenceRNN", 1, 2, {"window": 7, "bidirectional": True}),
+    "with window 7 and a recurrent encoder": ("SequenceRNN", 1, 2, {"window": 7, "bidirectional": True}),
     "colour, `logistic_mixture`": ("SequenceRNN", 3, 256, {"likelihood": "logistic_mixture"}),
     "GRU 2×256": ("SequenceRNN", 1, 2, {"cell": "gru"}),
     "`gru_reset_before` 2×256": ("SequenceRNN", 1, 2, {"cell": "gru_reset_before"}),

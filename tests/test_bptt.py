@@ -196,6 +196,8 @@ def test_mistakes_are_named():
     for model in PAPER["model"]:
         with pytest.raises(UserError, match=r"use bptt=checkpointed"):
             Objective(tiny_model(model=model), "truncated")
+        with pytest.raises(UserError, match=r"segment=4: \w+ has no sequence to cut"):
+            Objective(tiny_model(model=model), "checkpointed", segment=4)
     with pytest.raises(UserError, match=r"^accumulate=0"):
         Settings(accumulate=0)
 

@@ -742,7 +742,10 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["train", "--config-dir="], "--config-dir= needs a value"),
         (["train", "-m", "hydra/launcher=joblip"], "unknown hydra/launcher 'joblip'"),
         (["train", "-m", "hydra/launcher=basic", "seed=-1"], "seed=-1: it is a whole number from 0"),
-        (["train", "-m", "hydra/launcher=submitit"], "for submitit's, pip install 'pixelrnn[cluster]'"),
+        (
+            ["train", "-m", "hydra/launcher=submitit"],
+            "for submitit's, pip install -e '.[cluster]' in pixelrnn's source tree",
+        ),
         (
             ["train", "-m", "hydra/launcher=basic", "hydra.launcher.gpus=1"],
             "the launcher or sweeper has none of this name",

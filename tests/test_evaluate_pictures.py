@@ -161,7 +161,7 @@ def test_patches_that_are_drawn_anew_are_refused(evaluating):
 def test_missing_libraries_are_one_line_with_the_way_out(evaluating, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     err = evaluating("baselines=true", fails=True)
-    assert "pip install 'pixelrnn[baselines]'" in err and err.count("\n") == 1
+    assert "pip install -e '.[baselines]'" in err and err.count("\n") == 1
 
 
 def test_binary_images_are_refused(call):

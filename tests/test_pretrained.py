@@ -91,7 +91,7 @@ def test_a_card_agrees_with_its_model(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in ("cifar10", "mnist_binary", "photos") else ())
+        pytest.param(name, marks=() if name in ("digits", "mnist_binary_raster", "mnist_grey") else pytest.mark.slow)
         for name in NAMES
     ],
 )

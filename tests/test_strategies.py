@@ -19,7 +19,7 @@ from pixelrnn.occlusion import build as occlude
 
 PAPER = ["RowLSTM", "DiagonalBiLSTM", "PixelCNN", "MultiScale"]
 SMALL = [(2, 2), (2, 3)]
-DRAWS = 20_000
+DRAWS, MARGIN = 8_000, 0.024  # more than four standard errors of a frequency
 
 
 def masks(height, width):
@@ -93,7 +93,7 @@ def test_the_conditional_of_every_mask_is_normalised_and_is_what_is_drawn(case):
                 observed = images[(5 * i) % len(images)]
                 some.append((observed, hidden, probabilities * ((images == observed) | hidden).flatten(1).all(1)))
     model.float()  # draws need no more
-    assert all(distance(model, *case, "auto", DRAWS) < 0.015 for case in some)
+    assert all(distance(model, *case, "auto", DRAWS) < MARGIN for case in some)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -101,7 +101,7 @@ def test_the_conditional_of_every_mask_is_normalised_and_is_what_is_drawn(case):
 def test_no_hidden_value_reaches_the_encoder(case, likelihood):
     model = encoder(case, likelihood=likelihood)
     draw = torch.Generator().manual_seed(3)
-    for image in random_images(4, model.shape, 2):
+    for image in random_images(2, model.shape, 2):
         hidden = torch.rand(model.shape[1:], generator=draw) < 0.5
         hidden.flatten()[model.order[-2]] = True  # and a pixel after it is observed
         hidden.flatten()[model.order[-1]] = False
@@ -168,7 +168,7 @@ def test_the_best_order_completes_exactly_where_it_leaves_the_hidden_pixels_last
         if i % 3 == 0:
             some.append((observed, hidden, expected))
     model.float()
-    assert all(distance(model, *case, "auto", DRAWS) < 0.015 for case in some)
+    assert all(distance(model, *case, "auto", DRAWS) < MARGIN for case in some)
     assert found > 2 * (size[0] * size[1])  # more than the one order's masks
 
 
@@ -305,7 +305,7 @@ def test_particles_draw_from_the_conditional(number, case):
             if float(joint[((images == image) | hidden).flatten(1).all(1)].sum()) > 0.03
         )
         expected = conditional(joint, images, observed, hidden)
-        assert distance(model.float(), observed, hidden, expected, "particles", 4000) < 0.03
+        assert distance(model.float(), observed, hidden, expected, "particles", 1500) < 0.05
         model.double()
 
 
@@ -431,7 +431,7 @@ def test_more_particles_are_nearer_to_the_conditional():
     with torch.no_grad():
         expected = conditional(model.log_prob(images).exp(), images, image, hidden)
     model.float()
-    few, many = (distance(model, image, hidden, expected, "particles", DRAWS, particles=n) for n in (1, 32))
+    few, many = (distance(model, image, hidden, expected, "particles", 20_000, particles=n) for n in (1, 32))
     assert few > 0.05 > 0.02 > many
 
 
@@ -484,7 +484,7 @@ def test_the_conditionals_of_a_trained_encoder_are_normalised_and_drawn(tmp_path
         assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
         drawn = complete(model, images[:1], hidden, DRAWS, strategy="auto", generator=generator(seed))[0, :, 0, hidden]
         shares = frequencies(drawn.view(-1, 1, 2, 4))
-        assert float((shares - probabilities).abs().max()) < 0.015
+        assert float((shares - probabilities).abs().max()) < MARGIN
 
 
 def test_the_conditionals_of_a_trained_order_are_consistent(tmp_path):

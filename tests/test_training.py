@@ -30,8 +30,7 @@ from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_objective, make_optimizer, update
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])
-@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+@pytest.mark.parametrize(("cell", "optimizer"), [("lstm", "adamw"), ("lstm", "rmsprop"), ("gru_reset_before", "adamw")])
 def test_training_finds_the_entropy_of_the_data(tmp_path, cell, optimizer):
     settings = {"epochs": 60, "learning_rate": 0.01, "average_decay": 0.9, "validate_every": 100}
     at = run(tmp_path, new_model(cell=cell), optimizer=optimizer, **settings)

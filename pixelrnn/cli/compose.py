@@ -215,7 +215,11 @@ def _explain(error: Exception, command: str) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = f"(known: {', '.join(error.options)})"
-        more = "; for submitit's, pip install 'pixelrnn[cluster]'" if group == "hydra/launcher" else ""
+        more = (
+            "; for submitit's, pip install -e '.[cluster]' in pixelrnn's source tree"
+            if group == "hydra/launcher"
+            else ""
+        )
         return f"unknown {group or 'configuration'} '{name}'{nearest(name, error.options)} {known}{more}"
     if isinstance(error, OverrideParseException):
         option, _, value = error.override.partition("=")

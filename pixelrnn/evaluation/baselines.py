@@ -29,8 +29,7 @@ def classical_fills(levels: int = 256) -> dict[str, Fill]:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
         raise UserError(
-            f"baselines=true needs OpenCV and scikit-image ({error}): pip install 'pixelrnn[baselines]', or in the source tree "
-            "pip install -e '.[baselines]'"
+            f"baselines=true needs OpenCV and scikit-image ({error}): in pixelrnn's source tree, pip install -e '.[baselines]'"
         ) from None
 
     def by_opencv(method: int) -> Fill:

@@ -50,6 +50,8 @@ class Objective(nn.Module):
             raise UserError(f"bptt=truncated cuts a sequence, and {kind} has none; use bptt={way_out}")
         if bptt == "checkpointed" and not self.has_sequence and not networks:
             raise UserError(f"bptt=checkpointed: {kind} cannot be computed in parts; use bptt={way_out}")
+        if segment and not self.has_sequence:
+            raise UserError(f"segment={segment}: {kind} has no sequence to cut; leave it out")
         if bptt != "full" and self.has_sequence and teacher:
             raise UserError(f"bptt={bptt}: with a teacher, a sequence is not cut; use bptt=full")
         self.model, self.bptt, self.teacher = model, bptt, Teacher(teacher, model) if teacher else None

@@ -4,12 +4,13 @@ The paper: masked convolutions only, 15 layers on CIFAR-10; a pixel sees a growi
 spot of stacked masked convolutions. Where we differ: as all models here (pixelrnn/model/paper/raster.py).
 """
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
-from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, put, take, windows
+from pixelrnn.model.paper.raster import Layer, LineState, MaskedConv, RasterModel, RasterOptions, put, take, windows
 from pixelrnn.products import Product
 
 
@@ -50,8 +51,17 @@ class PixelCNNLayer(Layer):
         return d.own_row(take(line, column, 2), take(above, column)).relu_()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PixelCNNOptions(RasterOptions):
+    """The options of PixelCNN."""
+
+    width: int = 32  # the paper's h, features of the masked convolutions; between blocks there are 2·width
+
+
 class PixelCNN(RasterModel):
     """`depth` residual blocks of masked convolutions of `width` features; otherwise like RasterModel."""
+
+    Options = PixelCNNOptions
 
     def make_layer(self, width: int) -> Layer:
         return PixelCNNLayer(width)
