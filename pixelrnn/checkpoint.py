@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from pixelrnn import ordering as orderings
 from pixelrnn import pretrained
 from pixelrnn.errors import UserError, in_one_line, is_out_of_memory, printable
-from pixelrnn.files.atomic import expanded, write_whole
+from pixelrnn.files.atomic import expanded, write_text, write_whole
 from pixelrnn.model import MODELS, Ensemble, Model, check_model
 from pixelrnn.options import LONGEST, check_options, lookup, option_defaults
 
@@ -41,7 +41,7 @@ def save(model: Model, folder: str | Path, *, half: bool = False) -> None:
     half: round the weights to 16 bits (float16), for a file of half the size; load() computes with them in float32.
     """
     folder, (config, weights) = expanded(folder), check(model, half)
-    write_whole(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
+    write_text(folder / CONFIG, config)
     # Not by safetensors itself, whose error for a full disk is not the system's.
     write_whole(folder / WEIGHTS, lambda path: path.write_bytes(weights))
 

@@ -468,6 +468,7 @@ def test_what_is_hidden_is_asked_for_or_said(call, checkpoint):
     Image.fromarray(np.dstack([values, alpha])).save("erased.png")
     code, out, err = call("complete", model, "image=erased.png", "count=1", "hydra.run.dir=erased")
     assert code == 0 and "hidden     200 of 600 pixels: the transparent part of erased.png\n" in out, err
+    assert json.loads(Path("erased/completions.json").read_text())["settings"]["occlusion"] is None
     completed = np.asarray(Image.open("erased/completions/000-000.png"))
     assert np.array_equal(completed[:20], values[:20]) and not np.array_equal(completed[20:], values[20:])
     code, out, err = call("complete", model, own, "mask=erased.png", "count=1")
@@ -1155,9 +1156,31 @@ def test_a_model_that_does_not_know_its_images_says_so(call, checkpoint):
     assert code == 0 and "note " not in out, err
     other = ["data=digits", "data.limit=50"]
     code, out, err = call("evaluate", *evaluate, *other)
-    assert code == 0 and "does not keep which images it was trained on, so repeats cannot be counted" in out, err
+    assert code == 0 and "does not record its training images, so repeats cannot be counted" in out, err
     code, out, err = call("train", f"init={checkpoint}", *other, "training.epochs=1", "training.samples=0")
     assert code == 0 and "so repeats of them cannot be counted" in out, err
+
+
+def test_particles_that_change_nothing_are_said(call, tmp_path):
+    pixelrnn.save(tiny_model((1, 8, 8), 17, bidirectional=True).float(), tmp_path / "seeing")
+    options = ["data=digits", "limit=1", "count=1"]
+    for word in ("strategy=particles", "particles=8"):
+        code, out, err = call("complete", "checkpoint=seeing", "occlusion=centre", word, *options)
+        assert code == 0 and "the encoder sees all observed pixels, so particles would change nothing" in out, err
+
+
+def test_an_evaluation_takes_auto_for_particles_where_they_are_needed(call, checkpoint):
+    words = ["strategy=auto", "particles=8", "completions=0", "limit=2", "occlusion=half"]
+    for side, found in {"top": True, "bottom": False}.items():
+        code, out, err = call("evaluate", f"checkpoint={checkpoint}", *words, f"occlusion.side={side}")
+        assert code == 0 and ("effective on average" in out) == found, err
+
+
+def test_everything_hidden_is_evaluated_once(call, checkpoint):
+    code, out, err = call(
+        "evaluate", f"checkpoint={checkpoint}", "occlusion=all", "completions=1", "limit=2", "completed_images=1"
+    )
+    assert code == 0 and sum(line.startswith("all ") for line in out.splitlines()) == 2, err  # nats, and PSNR
 
 
 def test_a_mask_that_hides_all_is_said(call, checkpoint):

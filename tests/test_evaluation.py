@@ -118,6 +118,11 @@ def test_a_mask_that_does_not_fit_a_conditional_is_refused(strategy, change, mes
         evaluation.evaluate_conditional(model, images, change(hidden), strategy)
 
 
+def test_a_mask_of_one_dimension_is_refused():
+    with pytest.raises(UserError, match=r"hidden has shape \(4,\)"):
+        evaluation.evaluate(tiny_model((1, 4, 4)), random_images(2, (1, 4, 4), 2), torch.ones(4, dtype=torch.bool))
+
+
 def test_of_one_image_there_is_no_error_in_the_report():
     result = evaluation.evaluate(tiny_model((1, 4, 4)), random_images(1, (1, 4, 4), 2))
     assert "nan" not in str(result) and "±" not in str(result) and str(result).endswith("over 1 image")

@@ -4,7 +4,9 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from conftest import failing, new_model, records, run
 
 from pixelrnn import UserError, load
 from pixelrnn.errors import TrainingDiverged
-from pixelrnn.files.atomic import append, only_writer, write_json, write_whole
+from pixelrnn.files.atomic import append, one_at_a_time, only_writer, write_json, write_whole
 from pixelrnn.training import loop as training
 
 
@@ -91,6 +93,25 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
     with only_writer(tmp_path), pytest.raises(UserError, match="is being written by another run"):
         run(tmp_path)
     assert run(tmp_path).step == 20
+
+
+def test_of_two_that_download_into_a_folder_one_waits(tmp_path):
+    inside, most, both = [0], [0], Barrier(2)
+
+    def work():
+        both.wait()
+        with one_at_a_time(tmp_path / "data"):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.1)
+            inside[0] -= 1
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
 
 
 def test_half_written_files_of_a_killed_run_are_removed(tmp_path):

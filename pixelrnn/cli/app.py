@@ -16,14 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from pixelrnn import pretrained
 from pixelrnn.cli.compose import Job, Multirun, check, compose, job_of, placed_root, plain
 from pixelrnn.errors import OutOfMemory, ProcessLost, TrainingDiverged, UserError, is_out_of_memory, notes_to, printable
-from pixelrnn.files.atomic import write_whole
+from pixelrnn.files.atomic import write_text
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SMALLER = {  # what takes less memory; a command without an entry has no such option
     "train": "training.bptt=checkpointed (not for InpaintingRNN, nor for a sequence with a teacher), a smaller "
     "training.batch_size or a smaller model",
-    "evaluate": "a smaller batch_size, fewer particles or completions",
-    "complete": "a smaller batch_size, count or limit",
+    "evaluate": "a smaller batch_size (for pictures of any size, fewer completions), fewer particles or completions",
+    "complete": "a smaller count (and for images of one size, a smaller batch_size or limit)",
     "sample": "a smaller batch_size",
 }
 SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
@@ -171,7 +171,7 @@ def _make_folder(job: Job, made: list[Path]) -> None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"the run's folder cannot be written: {job.folder}: {error.strerror}; choose another one, hydra.run.dir=<folder>, "
+            f"cannot write to the run's folder {job.folder}: {error.strerror}; choose another one, hydra.run.dir=<folder>, "
             "or of a sweep hydra.sweep.dir=<folder>"
         ) from None
 
@@ -186,8 +186,7 @@ def record(job: Job) -> None:
         if cfg.data.get("root"):
             cfg.data.root = placed_root(cfg.data.root)
     for name, content in {"config.yaml": cfg, "overrides.yaml": OmegaConf.create(job.overrides)}.items():
-        text = OmegaConf.to_yaml(content)
-        write_whole(job.records / name, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(job.records / name, OmegaConf.to_yaml(content))
 
 
 def _fail(message: object, code: int) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Generator, Tensor
@@ -21,20 +20,25 @@ from pixelrnn.completion.fill import complete_in_detail
 from pixelrnn.completion.parts import Completions
 from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError, note, printable
-from pixelrnn.files.atomic import expanded, write_json, write_whole
+from pixelrnn.files.arrays import write_arrays
+from pixelrnn.files.atomic import expanded, write_json
 from pixelrnn.files.pictures import save_picture
-from pixelrnn.model import InpaintingRNN, Model
+from pixelrnn.model import Model
 from pixelrnn.options import lookup
+from pixelrnn.own_picture.any_size import any_size
 from pixelrnn.own_picture.picture import OwnPicture, from_file
 from pixelrnn.own_picture.typical import say_if_unlike
 from pixelrnn.pixels import in_8_bits, requantise
 
 ANIMATED = (4, 6)  # images, and completions of each, that an animation shows at most
 WRITTEN = re.compile(r"(\d\d-)?(mean|interval|completions|maps)\.\w+|(completions|maps)/[^/]+")  # in a run's folder
-# Options of test images, and of a picture, and what they are set to if nobody asks for them. An image completed at the
-# model's size has no estimate.
-OF_IMAGES = {"limit": 8, "data": None, "root": None, "estimate": "mean"}
-OF_A_PICTURE = {"fit": "auto", "invert": "auto", "estimate": "mean"}
+OF_IMAGES = (
+    "limit",
+    "data",
+    "root",
+    "estimate",
+)  # options without effect on a picture; at the model's size it has no estimate
+OF_A_PICTURE = ("fit", "invert", "estimate")  # on test images
 OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
 
 
@@ -68,7 +72,7 @@ def complete(job: Job) -> None:
     _check_folder(job)
     cfg.checkpoint = cfg.checkpoint or ("photos" if cfg.image else "mnist_binary")
     model, asked = load_checkpoint(cfg), _asked(job)
-    if cfg.image and isinstance(model, InpaintingRNN):
+    if cfg.image and any_size(model):
         complete_picture.run(job, model, _occlusions(cfg), asked)
         return
     work = _work(cfg, model, asked)
@@ -97,9 +101,7 @@ def complete(job: Job) -> None:
         _write_maps(model, work, drawn, known, folder / f"maps.{cfg.figures}")
     if cfg.animation:
         _animate(model, drawn, folder / "completions.gif")
-    settings = job.settings()
-    if cfg.mask or cfg.occlusions:
-        settings["occlusion"] = None
+    settings = complete_picture.settings_of(job, work.masks)
     write_json(folder / "completions.json", {"settings": settings, "occlusions": about, "completions": records})
     print(f"pictures   {picture}; each completion in {folder / 'completions'}")
     print(f"written    {folder / 'completions.json'}")
@@ -117,7 +119,7 @@ def _check_folder(job: Job) -> None:
                 "another one, hydra.run.dir=<folder>"
             )
     if any((folder / "completions").glob("*.png")):
-        note(f"{job.folder} holds completions of an earlier run: those that are not written over stay there")
+        note(f"{job.folder} holds completions of an earlier run: files that are not overwritten remain")
 
 
 def _animate(model: Model, drawn: Completions, path: Path) -> None:
@@ -141,12 +143,12 @@ def _asked(job: Job) -> set[str]:
 def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     """Choose the images and the masks, and print what they are."""
     if cfg.strategy == "ancestral":
-        refuse_others(cfg, {"particles": "auto"}, "draws no particles with strategy=ancestral")
+        refuse_others(cfg, "complete", ["particles"], "draws no particles with strategy=ancestral")
     if cfg.image:
-        refuse_others(cfg, OF_IMAGES, "completes the picture of image= here")
+        refuse_others(cfg, "complete", OF_IMAGES, "completes the picture of image= here")
         work = _own_picture(cfg, model, asked)
     else:
-        refuse_others(cfg, OF_A_PICTURE, "completes test images, as no image= is given")
+        refuse_others(cfg, "complete", OF_A_PICTURE, "completes test images, as no image= is given")
         specs = _occlusions(cfg)
         masks = {name: occlusions.build(spec, *model.shape[1:]) for name, spec in specs.items()}
         work = Work(limited(load_data(cfg, model).test, cfg.limit), masks)
@@ -199,14 +201,20 @@ def _occlusions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
 
 def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
     """Print how the completions were drawn. The printed words are taken out of `about`."""
+    asked = cfg.strategy == "particles" or cfg.particles != "auto"
     for name, found in about.items():
         mask = f" ({name})" if len(about) > 1 else ""
         for line in found.pop("lines"):
             print(f"{line}{mask}")
         for line in found.pop("notes"):
             note(f"{line}{mask}")
-        if cfg.strategy == "particles" and found["strategy"] != "particles":
-            note(f"no observed pixel comes after a hidden one, so that particles change nothing: none were used{mask}")
+        if cfg.strategy != "ancestral" and found["strategy"] == "ancestral" and asked:
+            why = (
+                "the encoder sees all observed pixels"
+                if found["observed_ahead"]
+                else "no observed pixel comes after a hidden one"
+            )
+            note(f"{why}, so particles would change nothing: none were used{mask}")
 
 
 def _write_pictures(model: Model, work: Work, drawn: Completions, folder: Path) -> list[dict[str, Any]]:
@@ -244,11 +252,6 @@ def _write_maps(model: Model, work: Work, drawn: Completions, known: Tensor | No
     for i, (_, _, stem) in enumerate(work.names()):
         save_picture(in_8_bits(mean[i], model.levels - 1), path.parent / "maps" / f"{stem}-mean.png")
         save_picture(in_8_bits(entropy[i], most)[None], path.parent / "maps" / f"{stem}-entropy.png")
-
-    def save(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=drawn.hidden.cpu().numpy())
-
     numbers = path.parent / "maps.npz"
-    write_whole(numbers, save)
+    write_arrays(numbers, mean=mean.numpy(), entropy_bits=entropy.numpy(), hidden=drawn.hidden.cpu().numpy())
     print(f"maps       {path}; mean level and entropy in bits: {numbers}")

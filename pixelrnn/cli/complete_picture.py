@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Generator, Tensor
@@ -18,31 +17,22 @@ from pixelrnn.completion.describe import describe_model
 from pixelrnn.completion.windows import WITHIN, PictureCompletions, complete_windows, note_intervals
 from pixelrnn.errors import UserError, note
 from pixelrnn.figures.animation import LARGE, reduced
-from pixelrnn.files.atomic import write_json, write_whole
+from pixelrnn.files.arrays import write_arrays
+from pixelrnn.files.atomic import write_json
 from pixelrnn.files.pictures import save_picture
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, read
 
-# Options that mean nothing here, and what they are set to if nobody asks for them.
-OTHERS = {
-    "limit": 8,
-    "batch_size": 4096,
-    "data": None,
-    "root": None,
-    "strategy": "auto",
-    "particles": "auto",
-    "order": None,
-    "fit": "auto",
-    "invert": "auto",
-    "maps": False,
-}
+# Options that have no effect here.
+OTHERS = ("limit", "batch_size", "data", "root", "strategy", "particles", "order", "fit", "invert", "maps")
+TRANSPARENT = "the transparent part"
 
 
 def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], asked: set[str]) -> None:
     """Complete the picture cfg.image with each of the occlusions; asked: which options say what is hidden."""
     cfg, folder = job.cfg, job.folder
-    refuse_others(cfg, OTHERS, "completes a picture as it is, with all observed pixels in view")
+    refuse_others(cfg, "complete", OTHERS, "completes a picture as it is, with all observed pixels in view")
     own, given = read(cfg.image, model.levels, mask_path(cfg))
     masks = hidden_parts(cfg, own, given, asked, specs, lambda spec: occlusions.build(spec, *own.picture.shape[1:]))
     picture = with_channels_of(model, own.picture)
@@ -75,11 +65,16 @@ def run(job: Job, model: InpaintingRNN, specs: Mapping[str, dict[str, Any]], ask
         figures.save_figure(figures.around_holes(found, cfg.estimate), path)
         pictures = [path, *(folder / f"{stem}{name}.png" for name in ("mean", "interval"))]
         print(f"pictures   {'; '.join(map(str, pictures))}; each completion in {folder / 'completions'}")
-    settings = job.settings()
-    if cfg.mask or cfg.occlusions:
-        settings["occlusion"] = None
-    write_json(folder / "completions.json", {"settings": settings, "completions": records})
+    write_json(folder / "completions.json", {"settings": settings_of(job, masks), "completions": records})
     print(f"written    {folder / 'completions.json'}")
+
+
+def settings_of(job: Job, masks: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The job's settings, with the occlusion only if it hid something: it has a default, and a mask or a transparent part
+    may hide in its place."""
+    settings = job.settings()
+    otherwise = job.cfg.mask or job.cfg.occlusions or any(name.startswith(TRANSPARENT) for name in masks)
+    return {**settings, "occlusion": None} if otherwise else settings
 
 
 def mask_path(cfg: DictConfig) -> str | None:
@@ -105,13 +100,13 @@ def hidden_parts(
     """
     path = mask_path(cfg)
     if given is not None and (path or not asked):
-        return {f"mask {path}" if path else f"the transparent part of {cfg.image}": given}
+        return {f"mask {path}" if path else f"{TRANSPARENT} of {cfg.image}": given}
     if not asked:
         raise UserError(
             f"image={cfg.image}: which part is to be completed? give mask=<a picture file, white is hidden>, or an occlusion: "
             "occlusion=half, centre, strokes, …; a transparent part is completed too"
         )
-    found, also = {}, "" if given is None else " and the transparent part"
+    found, also = {}, "" if given is None else f" and {TRANSPARENT}"
     for name, spec in specs.items():
         file = spec.get("path") if spec["name"] == "mask" else None  # without a file, build() says what is missing
         hidden = own.masks[file] if file in own.masks else own.mask(file) if file else build(spec)
@@ -138,18 +133,8 @@ def _write(found: PictureCompletions, own: OwnPicture, folder: Path, stem: str) 
     channels, profile = len(own.picture), own.profile
     save_picture(with_channels_as(channels, found.mean), folder / f"{stem}mean.png", profile)
     save_picture(found.interval_widths.round().to(torch.uint8)[None], folder / f"{stem}interval.png")
-
-    def save(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                hidden=found.hidden.numpy(),
-                mean=found.means.numpy(),
-                low=found.low.numpy(),
-                high=found.high.numpy(),
-            )
-
-    write_whole(folder / f"{stem}interval.npz", save)
+    arrays = {"hidden": found.hidden, "mean": found.means, "low": found.low, "high": found.high}
+    write_arrays(folder / f"{stem}interval.npz", **{name: tensor.numpy() for name, tensor in arrays.items()})
     completions = []
     for k, facts in enumerate(found.facts):
         path = folder / "completions" / f"{stem}{k:03d}.png"

@@ -11,8 +11,8 @@ from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli import evaluate_pictures
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import checkpoint_name, load_checkpoint, load_data, refuse_others
-from pixelrnn.completion.describe import describe_order, note_repeats
+from pixelrnn.cli.setup import checkpoint_name, count_repeats, load_checkpoint, load_data, refuse_others
+from pixelrnn.completion.describe import describe_order
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.datasets import limited
@@ -36,10 +36,10 @@ def run(job: Job) -> None:
     if isinstance(model, InpaintingRNN) and (cfg.baselines or data.shape != model.shape):
         evaluate_pictures.run(job, model, data, fills)
         return
-    if cfg.strategy != "particles":
-        refuse_others(cfg, {"particles": "auto"}, f"is evaluated without particles by strategy={cfg.strategy}")
+    if cfg.strategy == "ancestral":
+        refuse_others(cfg, "evaluate", ["particles"], "is evaluated without particles by strategy=ancestral")
     if cfg.completions == 0:
-        refuse_others(cfg, {"completed_images": 16}, "completes none with completions=0")
+        refuse_others(cfg, "evaluate", ["completed_images"], "completes none with completions=0")
     cfg.completions = 4 if cfg.completions is None else cfg.completions
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
@@ -50,11 +50,7 @@ def run(job: Job) -> None:
     many = f"{len(images):,} images; -log p, ± one standard error"
     one = "1 image; -log p, without a standard error (it takes two images)"
     print(f"{data.name}; {cfg.part} part, {one if len(images) == 1 else many}")
-    trained_on = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
-    if (repeats := note_repeats(trained_on, images, cfg.part)) is None:
-        note(
-            f"checkpoint {checkpoint_name(cfg)} does not keep which images it was trained on, so repeats cannot be counted"
-        )
+    repeats = count_repeats(cfg, model, data, images)
     print(f"{'hidden':<28}{'nats per image':>20}{'bits per hidden dimension':>30}")
     rows: dict[str, Row] = {}
     everything = occlusions.build("all", *model.shape[1:])
@@ -63,7 +59,7 @@ def run(job: Job) -> None:
     if cfg.ensemble:
         mean = likelihoods.evaluate_ensemble(model, images, batch_size=cfg.batch_size)
         _add(rows, f"all, mean of {len(model.orders)} orders", Row(everything, mean, "exact"))
-    parts = {**model.parts, **hidden}
+    parts = {name: mask for name, mask in {**model.parts, **hidden}.items() if name not in rows}
     for name, mask in parts.items():
         how = {"particles": cfg.particles, "generator": generator, "batch_size": cfg.batch_size}
         _add(rows, name, Row(mask, *likelihoods.evaluate_conditional(model, images, mask, cfg.strategy, **how)))

@@ -9,8 +9,8 @@ from torch import Tensor
 from pixelrnn import distributed, figures
 from pixelrnn import occlusion as occlusions
 from pixelrnn.cli.compose import Job, plain
-from pixelrnn.cli.setup import pixel_bar, refuse_others
-from pixelrnn.completion.describe import describe, note_repeats
+from pixelrnn.cli.setup import count_repeats, pixel_bar, refuse_others
+from pixelrnn.completion.describe import describe
 from pixelrnn.completion.windows import note_intervals
 from pixelrnn.datasets import Dataset, limited
 from pixelrnn.errors import UserError, note
@@ -21,8 +21,7 @@ from pixelrnn.evaluation.pictures import PictureReport, evaluate_pictures
 from pixelrnn.files.atomic import write_json
 from pixelrnn.model import InpaintingRNN
 
-# Options that mean nothing here, and what they are set to if nobody asks for them.
-OTHERS = {"strategy": "ancestral", "particles": "auto", "ensemble": False}
+OTHERS = ("strategy", "particles", "ensemble", "batch_size")  # options that have no effect here
 
 KEPT = 2  # pictures of each occlusion in the figure
 
@@ -30,7 +29,9 @@ KEPT = 2  # pictures of each occlusion in the figure
 def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]) -> None:
     """Complete images of the data with each of the occlusions, and print and write how near they come to the originals."""
     cfg = job.cfg
-    refuse_others(cfg, OTHERS, "completes pictures with all observed pixels in view")
+    refuse_others(cfg, "evaluate", OTHERS, "completes pictures with all observed pixels in view")
+    if cfg.limit:
+        refuse_others(cfg, "evaluate", ["completed_images"], f"completes all {cfg.limit} images of limit={cfg.limit}")
     if cfg.completions == 0:
         raise UserError("completions=0: pictures are evaluated by their completions; give at least 1, or leave it out")
     cfg.completions = cfg.completions or 16
@@ -42,7 +43,7 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
 
     print(f"{data.name}; {cfg.part} part, images: {len(images):,}, of {describe(data.shape, data.levels)}")
     if data.shape == model.shape:
-        repeats = note_repeats(model.train_digests, images, cfg.part)
+        repeats = count_repeats(cfg, model, data, images)
     else:
         repeats = None
         note(
@@ -86,7 +87,7 @@ def _masks(spec: dict[str, Any], images: Tensor) -> Tensor:
 
 
 def _print(name: str, found: PictureReport) -> None:
-    """Print what is true of the distribution, and a row for each answer."""
+    """Print the bits and the coverage of the intervals, and a row for each answer."""
     likely = found.likelihoods
     bits = with_error(likely.bits_per_dim, likely.bits_per_dim_error, 3)
     print(

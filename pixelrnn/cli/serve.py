@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pixelrnn import pretrained
 from pixelrnn.cli.app import Stopped
 from pixelrnn.cli.compose import Job
-from pixelrnn.cli.setup import checkpoint_name, choose_device, load_checkpoint, load_data
+from pixelrnn.cli.setup import checkpoint_name, choose_device, load_checkpoint, load_data, refuse_others
 from pixelrnn.completion.fill import sample
 from pixelrnn.datasets import limited
 from pixelrnn.errors import UserError
@@ -20,6 +20,8 @@ from pixelrnn.ui.server import serve
 def run(job: Job) -> None:
     cfg, device = job.cfg, choose_device(job.cfg)
     bundled = cfg.checkpoint in pretrained.names()
+    if bundled:
+        refuse_others(cfg, "serve", ["root"], "is a bundled model, with examples of its own")
     models = ModelCatalog(None, cfg.checkpoint, device) if bundled else ModelCatalog(_own(cfg), device=device)
     with signals_received() as received:
         serve(models, cfg.host, cfg.port, cfg.open, lambda: _wait(received))

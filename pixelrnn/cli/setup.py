@@ -1,7 +1,7 @@
 """Shared by several commands: the device, the model of the checkpoint, its data, and the progress bar."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from pixelrnn import checkpoint, distributed, pretrained
 from pixelrnn.cli.compose import plain
-from pixelrnn.completion.describe import describe, note_seen
+from pixelrnn.cli.manual import page
+from pixelrnn.completion.describe import describe, note_repeats, note_seen
 from pixelrnn.completion.fill import Progress
 from pixelrnn.datasets import Dataset, load
 from pixelrnn.errors import DataMissing, UserError, note
@@ -61,14 +62,27 @@ def as_given(checkpoint: str | list[str]) -> str:
     return f"[{','.join(checkpoint)}]" if isinstance(checkpoint, list) else str(checkpoint)
 
 
-def refuse_others(cfg: DictConfig, usual: Mapping[str, Any], why: str) -> None:
-    """UserError if one of these options, which mean nothing here, is not set as usual."""
-    given = {name: plain(cfg.get(name)) for name in usual}
-    extra = [
-        f"{name}={value['name'] if name == 'data' else value}" for name, value in given.items() if value != usual[name]
-    ]
+def refuse_others(cfg: DictConfig, command: str, names: Iterable[str], why: str) -> None:
+    """Raise UserError if any of these options, which have no effect here, is not at the command's default."""
+    known = page(command).groups | page(command).options
+    given = {name: plain(cfg.get(name)) for name in names}
+    extra = {name: value for name, value in given.items() if value != known[name].value}
     if extra:
-        raise UserError(f"{', '.join(extra)}: {checkpoint_name(cfg)} {why}; leave it out")
+        words = [f"{name}={value['name'] if name == 'data' else value}" for name, value in extra.items()]
+        leave = "leave it out" if len(words) == 1 else "leave them out"
+        raise UserError(f"{', '.join(words)}: {checkpoint_name(cfg)} {why}; {leave}")
+
+
+def count_repeats(cfg: DictConfig, model: Model, data: Dataset, images: Tensor) -> int | None:
+    """How many of the images the model was trained on, with a note; None, also with a note, if nobody knows.
+
+    A model that does not record its training images was trained on those of its own data.
+    """
+    known = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
+    repeats = note_repeats(known, images, cfg.part)
+    if repeats is None:
+        note(f"checkpoint {checkpoint_name(cfg)} does not record its training images, so repeats cannot be counted")
+    return repeats
 
 
 def load_data(cfg: DictConfig, model: Model, part: str = "test", any_size: bool = False) -> Dataset:

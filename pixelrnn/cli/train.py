@@ -143,7 +143,7 @@ def _report(at: Progress, settings: Settings, model: Model, folder: Path, images
 def _inherit(model: Model, other: Model, source: str) -> None:
     """Count as seen what another model was trained on; a note if it does not know its images."""
     if other.train_digests is None:
-        note(f"{source} does not keep which images it was trained on, so repeats of them cannot be counted")
+        note(f"{source} does not record its training images, so repeats of them cannot be counted")
     model.inherit(other)
 
 

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from hashlib import sha256
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pixelrnn.datasets.prepare import Dataset, Options, data_folder, data_missing, prepare, shuffled
 from pixelrnn.errors import UserError, in_one_line, printable
-from pixelrnn.files.atomic import nothing_left, write_whole
+from pixelrnn.files.atomic import nothing_left, one_at_a_time, write_whole
 
 # The last images of the training file are for validation. The fixed binarisation of MNIST has another division: its training
 # and validation images are the same 60,000, shuffled; its test images are MNIST's.
@@ -103,11 +103,9 @@ def _torchvision(options: Options, kind: str) -> Dataset:
     absent = [name for name in names if not os.path.isfile(folder / place / name)]
     first, second, third = SPLITS[kind]
     try:
-        with _downloading(folder / place, folder / archive):
-            # Files that are there are only read: the folder may be read-only.
-            rest, test = [
-                source(folder, train=train, download=bool(absent) and DOWNLOADS.get()).data for train in (True, False)
-            ]
+        downloads = bool(absent) and DOWNLOADS.get()  # files that are there are only read: the folder may be read-only
+        with _downloading(folder / place, folder / archive), one_at_a_time(folder) if downloads else nullcontext():
+            rest, test = [source(folder, train=train, download=downloads).data for train in (True, False)]
         if (len(rest), len(test)) != (first + second, third):
             raise ValueError(f"they hold {len(rest):,} + {len(test):,} images, not {first + second:,} + {third:,}")
     except Exception as error:  # network, proxy, disk, rights, a truncated archive: each raises its own kind

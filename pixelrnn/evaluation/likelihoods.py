@@ -82,9 +82,9 @@ def _standard_error(values: Tensor) -> float:
     return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
-def with_error(value: float, error: float, digits: int = 2, sign: str = "") -> str:
+def with_error(value: float, error: float, digits: int = 2) -> str:
     """A mean with its standard error, such as "79.34 ± 0.36"; the mean alone if the error is nan."""
-    return f"{value:{sign}.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+    return f"{value:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batch_size: int = 100) -> Likelihoods:
@@ -95,8 +95,8 @@ def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batc
     """
     check_model(model)
     hidden = None if hidden is None else as_masks(hidden)
-    dimensions = model.dimensions if hidden is None else _hidden_dimensions(model, hidden)
-    return Likelihoods.of(log_probs(model, images, hidden, batch_size), dimensions)
+    found = log_probs(model, images, hidden, batch_size)
+    return Likelihoods.of(found, model.dimensions if hidden is None else _hidden_dimensions(model, hidden))
 
 
 def evaluate_ensemble(model: Model, images: Images, *, batch_size: int = 100) -> Likelihoods:
@@ -208,16 +208,22 @@ def quality(images: Tensor, completed: Tensor, hidden: Tensor, levels: int) -> Q
     """Compare completions, uint8 (batch, count, channels, height, width), with images, (batch, channels, height, width),
     on the pixels of hidden, bool (height, width)."""
     images, completed, hidden = images.cpu(), completed.cpu(), hidden.cpu()
-    error = (completed.double() - images[:, None].double())[..., hidden].square().flatten(2).mean(2)
-    psnr = (20 * math.log10(levels - 1) - 10 * error.clamp_min(1e-12).log10()).clamp_max(PERFECT)
     ssim = torch.tensor(
         [
             [_ssim(image, completion, hidden, levels) for completion in row]
             for image, row in zip(images, completed, strict=True)
         ]
     )
-    means = (float(value) for scores in (psnr, ssim) for value in (scores.mean(), scores.max(1).values.mean()))
+    found = psnr(images, completed, hidden, levels), ssim
+    means = (float(value) for scores in found for value in (scores.mean(), scores.max(1).values.mean()))
     return Quality(len(images), completed.shape[1], *means)
+
+
+def psnr(images: Tensor, completed: Tensor, hidden: Tensor, levels: int) -> Tensor:
+    """The peak signal-to-noise ratio of each completion on the hidden pixels, as in `quality`: (batch, count) dB, at most
+    PERFECT."""
+    error = (completed.double() - images[:, None].double())[..., hidden].square().flatten(2).mean(2)
+    return (20 * math.log10(levels - 1) - 10 * error.clamp_min(1e-12).log10()).clamp_max(PERFECT)
 
 
 def note_without_ssim(shape: Sequence[int]) -> None:

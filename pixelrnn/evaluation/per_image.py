@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.evaluation.likelihoods import Likelihoods
-from pixelrnn.files.atomic import write_whole
+from pixelrnn.files.arrays import write_arrays
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,4 @@ def write_per_image(path: Path, images: Tensor, rows: Mapping[str, Row], **about
         "hidden": np.stack(masks),
         "log_probs": torch.stack([row.likelihoods.log_probs for row in rows.values()]).float().numpy(),
     }
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # NumPy would add .npz to a path
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # mypy takes them for allow_pickle
-
-    write_whole(path, write)
+    write_arrays(path, **arrays)

@@ -1,6 +1,8 @@
-"""Images and masks in the forms in which callers hold them, as PIL, NumPy and torch have them, made tensors."""
+"""Images and masks in the forms in which callers hold them, as PIL, NumPy and torch have them, made tensors; and files of
+arrays."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelrnn.errors import UserError, note
+from pixelrnn.files.atomic import write_whole
 from pixelrnn.files.pictures import from_image, hidden_of, to_tensor, with_channels
 
 # In annotations of public functions; a mask is an image of truth values.
@@ -100,3 +103,13 @@ def as_masks(hidden: Any) -> Tensor:
             f"hidden: the masks have several sizes, (height, width) {sorted(sizes)}; give masks of one size"
         )
     return torch.stack(masks)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write a .npz file of arrays. Raises UserError if it cannot be written."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # NumPy would add .npz to a path
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # mypy takes them for allow_pickle
+
+    write_whole(path, write)

@@ -45,10 +45,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise _cannot_write(path, error) from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, with write_whole."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write plain values as JSON, without nan, with write_whole."""
-    text = json.dumps(without_nan(values), indent=2) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(without_nan(values), indent=2) + "\n")
 
 
 def without_nan(value: Any) -> Any:
@@ -77,7 +81,8 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 @contextmanager
 def nothing_left(*places: Path) -> Iterator[None]:
-    """Context manager: if its body fails, remove the files and folders that it made at, below and above these places."""
+    """Context manager: if its body fails, remove the files and folders that it created at these paths,
+    inside them, or as their parents."""
 
     def existing() -> set[Path]:
         return {path for place in places for path in (*place.parents, place, *place.rglob("*")) if path.exists()}
@@ -114,15 +119,28 @@ def only_writer(folder: Path, *below: str) -> Iterator[None]:
             os.close(lock)
 
 
-def _lock(folder: Path) -> int | None:
-    """An open handle of the folder that holds its lock; None on systems without such locks."""
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Context manager: make the folder, and wait until no other process is here with the same folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder, wait=True)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path, wait: bool = False) -> int | None:
+    """An open handle of the folder that holds its lock; None on systems without such locks. wait: until another process lets
+    go of it; otherwise UserError if one holds it."""
     try:
         import fcntl
     except ImportError:
         return None
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(handle)
         raise UserError(f"{folder} is being written by another run; {ELSEWHERE}") from None

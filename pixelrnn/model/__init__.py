@@ -5,6 +5,7 @@ orders.py      the orders of a model
 inputs.py      the inputs of a sequence model, and the masked first convolution of the others
 sequence.py    SequenceRNN
 inpainting.py  InpaintingRNN, for pictures of any size
+encoder.py     the encoders of the observed pixels
 smooth.py      classical fills, which it is given
 ensemble.py    several models as one; not in the table, because it is not made from options
 precision.py   full float32 on a GPU

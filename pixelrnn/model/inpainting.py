@@ -22,7 +22,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
 from pixelrnn.model.encoder import UNet
 from pixelrnn.model.inputs import causal_windows, which_order
-from pixelrnn.model.orders import Path, path_like, symmetries
+from pixelrnn.model.orders import paths_of
 from pixelrnn.model.smooth import smooth_fills
 from pixelrnn.options import lookup
 from pixelrnn.pixels import check_images, to_sequence
@@ -77,9 +77,7 @@ class InpaintingRNN(Model, Packable):
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         (shape, levels), o = check_form(shape, levels), InpaintingOptions(**options)
-        image, orders, make_cell = symmetries(*shape[1:])[0], o.build_orders(shape), lookup("cell", o.cell, CELLS)
-        # If an order is a symmetry of the first one, its frame lets both share all weights.
-        paths = [path_like(order, orders[0], *shape[1:]) or Path(image, order) for order in orders]
+        make_cell, paths = lookup("cell", o.cell, CELLS), paths_of(o.build_orders(shape), *shape[1:])
         super().__init__(shape, levels, o, paths)
         self.encoder = UNet(3 * shape[0] + 1, o.encoder_width, o.encoder_depth)
         self.expected = nn.Linear(o.encoder_width, shape[0])

@@ -94,6 +94,13 @@ def hidden_span(hidden: Tensor, order: Tensor) -> tuple[int, int]:
     return int(steps[0]), int(steps[-1]) + 1
 
 
+def paths_of(orders: Tensor, height: int, width: int) -> list[Path]:
+    """The path of each order, (orders, pixels). If an order is a symmetry of the first one, its frame lets both share all
+    weights; other orders visit the image as it is."""
+    image = symmetries(height, width)[0]
+    return [path_like(order, orders[0], height, width) or Path(image, order) for order in orders]
+
+
 def observed_ahead(hidden: Tensor, order: Tensor) -> Tensor:
     """Count the observed pixels that come after the first hidden one: int64 (batch,)."""
     visited = hidden.flatten(1)[:, order]
@@ -103,7 +110,7 @@ def observed_ahead(hidden: Tensor, order: Tensor) -> Tensor:
 def best_orders(hidden: Tensor, orders: Tensor) -> Tensor:
     """For each mask, the index of the order with the fewest observed pixels ahead, the first if several: (batch,)."""
     ahead = torch.stack([observed_ahead(hidden, order) for order in orders], 1)
-    return ahead.sort(dim=1, stable=True).indices[:, 0]
+    return ahead.argmin(1)
 
 
 def match_to_order(hidden: Tensor, orders: Tensor, order: Tensor) -> Tensor:

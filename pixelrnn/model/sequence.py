@@ -20,7 +20,7 @@ from pixelrnn.errors import UserError
 from pixelrnn.model.base import Model, ModelOptions, Shared, check_form
 from pixelrnn.model.encoder import ENCODERS
 from pixelrnn.model.inputs import PixelInputs, at_step
-from pixelrnn.model.orders import Path, hidden_span, path_like, symmetries
+from pixelrnn.model.orders import hidden_span, paths_of
 from pixelrnn.options import lookup
 from pixelrnn.products import Packable, Product
 
@@ -68,10 +68,7 @@ class SequenceRNN(Model, Packable):
 
     def __init__(self, shape: Sequence[int], levels: int, **options: Any):
         (shape, levels), o = check_form(shape, levels), SequenceOptions(**options)
-        orders, make_cell = o.build_orders(shape), lookup("cell", o.cell, CELLS)
-        # If an order is a symmetry of the first one, its frame lets both share all weights.
-        image = symmetries(*shape[1:])[0]
-        paths = [path_like(order, orders[0], *shape[1:]) or Path(image, order) for order in orders]
+        make_cell, paths = lookup("cell", o.cell, CELLS), paths_of(o.build_orders(shape), *shape[1:])
         super().__init__(shape, levels, o, paths)
         self.inputs = PixelInputs(shape, levels, self.cursor, o.embedding, o.window)
         self.stack = Stack(make_cell, o.embedding, o.width, o.depth, o.dropout, o.layer_norm, o.residual)

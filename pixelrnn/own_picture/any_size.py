@@ -1,7 +1,7 @@
 """A picture at its own size, as PIL, NumPy and torch have it, completed by a model for pictures of any size."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pixelrnn.completion.windows import PictureCompletions, complete_windows, no
 from pixelrnn.errors import UserError
 from pixelrnn.files.arrays import as_masks, as_tensor, opaque
 from pixelrnn.files.pictures import to_tensor
-from pixelrnn.model import InpaintingRNN, check_model
+from pixelrnn.model import InpaintingRNN, Model, check_model
 
 
 def complete_picture(
@@ -44,9 +44,19 @@ def complete_picture(
         raise UserError(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
+    if not any_size(made):
+        raise UserError(
+            f"the model has {made.levels} levels, and pictures of any size have 256; use pixelrnn.complete, for images of its "
+            "own size"
+        )
     image = with_channels_of(made, _picture(picture))
     note_intervals(count, temperature)
     return complete_windows(made, image, as_masks(hidden).cpu().clone(), count, temperature, generator, progress)
+
+
+def any_size(model: Model) -> TypeGuard[InpaintingRNN]:
+    """Whether a model completes pictures of any size: their values are those of 8 bits."""
+    return isinstance(model, InpaintingRNN) and model.levels == 256
 
 
 def with_channels_of(model: InpaintingRNN, picture: Tensor) -> Tensor:

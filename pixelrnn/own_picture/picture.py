@@ -93,8 +93,8 @@ class OwnPicture:
         return self._frame.put(part, torch.zeros(1, *self.picture.shape[1:]))[0] > 0
 
     def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
-        """enlarge(hidden), except that of a pixel which `fine`, a mask at the picture's size, hides in part, that part is
-        hidden."""
+        """Like enlarge(hidden), but of a model pixel that `fine`, a mask at the picture's size, hides in part, only that part
+        is hidden."""
         if fine is None:
             return self.enlarge(hidden)
         return (fine & self.enlarge(hidden)) | self.enlarge(hidden & ~self.reduce(fine))

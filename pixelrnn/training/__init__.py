@@ -4,6 +4,7 @@ loop.py         the training loop; SIGINT and SIGTERM end it after the current u
 update.py       one update of the weights, with back-propagation through time: full, checkpointed or truncated
 records.py      the records for a reader: metrics, curves, samples
 recorded.py     updates recorded as CUDA graphs
+teacher.py      learning from a teacher's predictions
 state.py        the settings of a run, and its saved state, from which it resumes
 from_python.py  pixelrnn.train, which takes images in memory
 """

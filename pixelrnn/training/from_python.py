@@ -61,7 +61,7 @@ def train(
         try:
             at = loop.train(model, data, Settings(**settings), place, seed, progress, teacher=teacher)
         except TrainingDiverged:
-            if (place / "best").is_dir():
+            if distributed.by_main((place / "best").is_dir):
                 _take_best(model, place)
             raise
         _take_best(model, place)

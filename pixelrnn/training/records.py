@@ -10,7 +10,7 @@ import torch
 
 from pixelrnn.completion.fill import sample
 from pixelrnn.errors import UserError, in_one_line
-from pixelrnn.files.atomic import write_whole
+from pixelrnn.files.atomic import write_text
 from pixelrnn.model import Model
 from pixelrnn.training.state import Settings
 
@@ -21,7 +21,7 @@ def keep(folder: Path, count: int) -> None:
     """Keep the first records, those of the saved state: a resumed run writes the later ones again."""
     if (path := folder / RECORDS).exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_whole(path, lambda part: part.write_text("".join(lines[:count]), encoding="utf-8"))
+        write_text(path, "".join(lines[:count]))
         write_table(folder)
 
 
@@ -57,7 +57,7 @@ def write_table(folder: Path) -> None:
     )
     table.writeheader()
     table.writerows(by_update(records))
-    write_whole(folder / TABLE, lambda path: path.write_text(file.getvalue(), encoding="utf-8"))
+    write_text(folder / TABLE, file.getvalue())
 
 
 def show(folder: Path, model: Model, settings: Settings, seed: int, name: str) -> None:

@@ -59,7 +59,7 @@ class Objective(nn.Module):
         for network in networks:
             network.recompute = bptt == "checkpointed"
         on_gpu = model.order.device.type == "cuda"
-        fixed = model.fixed_training and not teacher  # whose operations may differ from batch to batch
+        fixed = model.fixed_training and not teacher  # a teacher's operations may differ from batch to batch
         records = on_gpu and bptt == "full" and fixed and distributed.size() == 1
         self.recordings = Recordings(list(model.parameters())) if records else None
 

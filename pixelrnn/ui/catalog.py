@@ -10,7 +10,8 @@ from torch import Tensor
 from pixelrnn import checkpoint, datasets, pretrained
 from pixelrnn.completion.describe import describe, describe_order
 from pixelrnn.errors import UserError
-from pixelrnn.model import InpaintingRNN, Model
+from pixelrnn.model import Model
+from pixelrnn.own_picture.any_size import any_size
 from pixelrnn.pixels import requantise
 
 
@@ -26,7 +27,7 @@ class LoadedModel:
     @property
     def any_size(self) -> bool:
         """Whether it completes pictures of any size at their own size."""
-        return isinstance(self.model, InpaintingRNN)
+        return any_size(self.model)
 
     @property
     def form(self) -> str:

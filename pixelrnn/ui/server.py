@@ -45,7 +45,7 @@ def serve(models: ModelCatalog, host: str, port: int, opens: bool, wait: Callabl
                 "pip install -e '.[ui]' in the source tree, or pip install 'gradio>=6.31,<7'"
             ) from None
         logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's requests to itself
-        logging.getLogger("uvicorn.error").addFilter(_is_no_leaving)
+        logging.getLogger("uvicorn.error").addFilter(_is_kept)
         blocks = page.build(models)
         blocks.queue(max_size=QUEUE, api_open=False)
         _, address, _ = blocks.launch(
@@ -76,6 +76,6 @@ def serve(models: ModelCatalog, host: str, port: int, opens: bool, wait: Callabl
             blocks.close(verbose=False)
 
 
-def _is_no_leaving(record: logging.LogRecord) -> bool:
-    """Whether a message of the server's is not about a visitor who left while the browser sent what was painted."""
+def _is_kept(record: logging.LogRecord) -> bool:
+    """Whether to keep a message of the server's: not that of a visitor who left during an upload."""
     return not (record.exc_info and type(record.exc_info[1]).__name__ == "ClientDisconnect")

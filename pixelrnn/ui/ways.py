@@ -10,6 +10,7 @@ from torch import Tensor
 from pixelrnn.completion.fill import Progress
 from pixelrnn.errors import UserError
 from pixelrnn.evaluation.baselines import classical_fills
+from pixelrnn.evaluation.likelihoods import psnr
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.ui.catalog import ModelCatalog
 from pixelrnn.ui.drawn import Answer, Drawn, answers_of, complete, draw_picture, steps_along
@@ -96,8 +97,9 @@ def likeness(request: Request, images: list[Tensor]) -> str:
     if not request.target.is_example:
         return ""
     hidden, levels = request.hidden, request.loaded.model.levels
-    drawn, original = (x[..., hidden].float() for x in (torch.stack(images), request.target.image))
+    drawn, original = torch.stack(images), request.target.image
     if levels == 2:
-        return f" ({float((drawn == original).float().mean()):.0%} of the hidden pixels are as in the original)"
-    decibels = 10 * torch.log10((levels - 1) ** 2 / (drawn - original).square().flatten(1).mean(1).clamp_min(1e-9))
+        same = (drawn == original)[..., hidden].float().mean()
+        return f" ({float(same):.0%} of the hidden pixels are as in the original)"
+    decibels = psnr(original[None], drawn[None], hidden, levels)
     return f" (PSNR under the mask {float(decibels.mean()):.1f} dB on average)"
