@@ -17,6 +17,7 @@ from pixelrnn.errors import UserError, nearest, printable
 
 T = TypeVar("T")
 LONGEST = 80  # characters of a name or a value in a message
+MAX_LEVELS = 256  # of an image; a pixel is a uint8
 
 
 def lookup(family: str, name: str, members: Mapping[str, T]) -> T:
@@ -129,6 +130,10 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("training.warmup_steps", "training.samples", "training.recoveries"), COUNT),
     **dict.fromkeys(("order", "completions"), _or(COUNT, None)),
     "particles": _or(AT_LEAST_ONE, "auto"),
+    **dict.fromkeys(("data.size", "data.limit"), _or(AT_LEAST_ONE, None)),
+    "data.channels": _or(Rule("1 (grey), 3 (RGB)", lambda value: _number(1).holds(value) and value in (1, 3)), None),
+    "data.levels": _or(_number(2, MAX_LEVELS), None),
+    "data.binarization": _or(_choice("dynamic", "threshold", "fixed"), None),
     "seed": _number(0, 2**32 - 1),
     "threads": _or(_number(1, 1024), None),
     "port": _number(1, 65535),

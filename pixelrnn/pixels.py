@@ -13,9 +13,7 @@ from torch import Tensor
 
 from pixelrnn.errors import UserError, note
 from pixelrnn.files.arrays import are_pictures, as_images, as_masks, as_tensor
-from pixelrnn.options import as_plain
-
-MAX_LEVELS = 256
+from pixelrnn.options import MAX_LEVELS, as_plain
 
 
 def to_sequence(images: Tensor, order: Tensor) -> Tensor:

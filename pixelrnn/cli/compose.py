@@ -160,15 +160,12 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             defaults |= _defaults_of_member(group, spec)
     for path, value in _values(options):
         section, _, name = path.rpartition(".")
+        if value == "" and path in PATHS - {"checkpoint", "occlusion.path"}:
+            raise UserError(f"{path}= is empty; give a path, or leave it out")
         if rule := RULES["seed"] if name == "seed" else RULES.get(path):
             check_rule(path, value, rule)
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
-    empty = [
-        path for path, value in _values(options) if path in PATHS - {"checkpoint", "occlusion.path"} and value == ""
-    ]
-    if empty:
-        raise UserError(f"{empty[0]}= is empty; give a path, or leave it out")
     for name in ("image", "mask"):
         path = expanduser(options.get(name) or "")
         if path and not exists(path) and not (name == "image" and any(map(exists, matching(path)))):

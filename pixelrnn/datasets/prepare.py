@@ -1,7 +1,6 @@
 """A data set as the rest of the program sees it, its options, and the one way from raw images to it."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +17,16 @@ from torch.nn.functional import interpolate
 from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import DataMissing, UserError, in_one_line, note
 from pixelrnn.files.atomic import expanded
-from pixelrnn.options import as_plain
-from pixelrnn.pixels import MAX_LEVELS, requantise
+from pixelrnn.options import RULES, as_plain, check_rule
+from pixelrnn.pixels import requantise
 
 CHUNK = 2**22  # values converted at a time; a value needs up to 24 bytes on the way
 GREY = torch.tensor([19595, 38470, 7471]).view(1, 3, 1, 1)  # Pillow's weights of R, G and B, of 65,536
-RULES = {
-    "size": (range(1, sys.maxsize), "a whole number of at least 1, or null for the native size"),
-    "channels": ((1, 3), "1 (grey), 3 (RGB), or null for the native channels"),
-    "levels": (range(2, MAX_LEVELS + 1), f"a whole number from 2 to {MAX_LEVELS}, or null for the native levels"),
-    "binarization": (("dynamic", "threshold", "fixed"), "dynamic, threshold, null, or (data=binarized_mnist) fixed"),
-    "limit": (range(1, sys.maxsize), "a whole number of at least 1, or null for all images"),
-}
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of every data set; conf/data/ explains them. Raises UserError for a value that RULES excludes."""
+    """The options of every data set; conf/data/ explains them. Raises UserError for a value out of range."""
 
     root: str | None = None
     size: int | None = None
@@ -44,11 +36,10 @@ class Options:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        for option, (allowed, rule) in RULES.items():
-            value = as_plain(getattr(self, option))
-            object.__setattr__(self, option, value)
-            if value is not None and (type(value) is not type(allowed[0]) or value not in allowed):
-                raise UserError(f"data.{option}={value}: it must be {rule}")
+        for name, value in vars(self).items():
+            if rule := RULES.get(f"data.{name}"):
+                check_rule(f"data.{name}", value, rule)
+            object.__setattr__(self, name, as_plain(value))
         if self.binarization and self.levels not in (None, 2):
             raise UserError(
                 f"data.levels={self.levels} with data.binarization={self.binarization}: a binary image has 2 levels; "

@@ -25,9 +25,9 @@ from pixelrnn.evaluation.likelihoods import Likelihoods, evaluate, log_probs
 from pixelrnn.files.atomic import ELSEWHERE, append, expanded, only_writer, write_json
 from pixelrnn.model import Ensemble, Model
 from pixelrnn.occlusion import draw as draw_occlusions
-from pixelrnn.options import checked
+from pixelrnn.options import MAX_LEVELS, checked
 from pixelrnn.own_picture.typical import Typical
-from pixelrnn.pixels import MAX_LEVELS, check_images, send
+from pixelrnn.pixels import check_images, send
 from pixelrnn.training import records, state
 from pixelrnn.training.state import Settings
 from pixelrnn.training.update import make_objective, make_optimizer, occlusion_of, update, uses_bf16
