@@ -10,7 +10,7 @@ from conftest import tiny_model
 from PIL import Image, ImageCms
 
 import pixelrnn
-from pixelrnn import UserError
+from pixelrnn import figures
 from pixelrnn.completion.windows import log_probs
 from pixelrnn.files.pictures import to_tensor
 
@@ -307,15 +307,15 @@ def test_options_without_effect_are_refused(checkpoint, words, call, saved, tmp_
 
 
 def test_a_model_of_few_levels_takes_a_picture_as_images_of_its_size(call, tmp_path):
-    """And complete_picture, which has no way to reduce its levels, refuses it."""
     model = tiny_model((1, 8, 8), 16, model="InpaintingRNN", likelihood="logistic_mixture").float()
     pixelrnn.save(model, tmp_path / "few")
     save(tmp_path / "photo.png", 20, 20), save_mask(tmp_path / "mask.png", np.eye(20) > 0)
     words = ["image=photo.png", "mask=mask.png", "fit=stretch", "count=1", "hydra.run.dir=out"]
     code, out, err = call("complete", "checkpoint=few", *words)
     assert code == 0 and "the model sees it as 8x8 pixels, 1 channel and 16 levels" in out, (out, err)
-    with pytest.raises(UserError, match="the model has 16 levels, and pictures of any size have 256"):
-        pixelrnn.complete_picture(np.zeros((20, 20), np.uint8), np.eye(20) > 0, model)
+    found = pixelrnn.complete_picture(np.full((20, 20), 15, np.uint8), np.eye(20) > 0, model)
+    shown = figures.around_holes(found).axes[0].images[0].get_array()
+    assert (shown[0, -1] == 1).all(), "white, though its level is 15"
 
 
 def test_what_decoding_loses_is_said(call, saved, tmp_path):

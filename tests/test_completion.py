@@ -170,6 +170,8 @@ def test_the_exact_distribution_for_every_mask(case):
         joint, fills = model.log_prob(images).exp(), [model.fill_log_prob(images, hidden).exp() for hidden in MASKS]
     model.float()
     for seed, (hidden, filled) in enumerate(zip(MASKS, fills, strict=True)):
+        if not exact[seed] and seed % 3:  # a third of the others shows how far they are from it
+            continue
         draws, margin = (DRAWS, MARGIN) if exact[seed] else (DRAWS // 4, 2 * MARGIN)
         prefixes = images.masked_fill(hidden, 0).unique(dim=0)
         completions = complete(model, prefixes, hidden, draws, strategy="ancestral", generator=generator(seed))

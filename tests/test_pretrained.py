@@ -90,10 +90,7 @@ def test_a_card_agrees_with_its_model(name):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("digits", "mnist_binary_raster", "mnist_grey") else pytest.mark.slow)
-        for name in NAMES
-    ],
+    [pytest.param(name, marks=() if name in ("digits", "mnist_binary_raster") else pytest.mark.slow) for name in NAMES],
 )
 def test_a_bundled_model_keeps_its_promises(name):
     model = pixelrnn.load(name)

@@ -196,7 +196,7 @@ def test_an_ensemble_teaches_from_the_command_line_and_the_run_goes_on(call, tmp
     [
         ("nothing", "nothing: no such folder"),
         ("mnist_binary", "the teacher has shape (1, 28, 28), and the model (1, 8, 8)"),
-        ("", "training.teacher=: it is a name or a path"),
+        ("", "training.teacher= is empty; give a path"),
         ("[]", "training.teacher=[]: it is a name or a path"),
     ],
 )

@@ -48,6 +48,7 @@ class PictureCompletions:
     low: Tensor
     high: Tensor
     log_probs: Tensor  # float64 (count,): log p(hidden | observed) of each draw, nats
+    levels: int = 256  # values are in [0, levels)
 
     def __repr__(self) -> str:
         height, width = self.hidden.shape
@@ -115,7 +116,9 @@ def complete_windows(
     draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
     low, high = torch.zeros_like(draws[0]), torch.zeros_like(draws[0])
     nats, done = torch.zeros(count, dtype=torch.float64), 0
-    found = PictureCompletions(picture, hidden, draws, means, low, high, nats)  # its tensors are filled below
+    found = PictureCompletions(
+        picture, hidden, draws, means, low, high, nats, model.levels
+    )  # its tensors are filled below
     with model.evaluating(), packed(model):
         for some in windows(model, picture, hidden, draws):
             each = torch.arange(len(some.unknown), device=device).repeat(count)

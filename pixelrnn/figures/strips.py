@@ -135,11 +135,11 @@ def around_holes(found: PictureCompletions, first: str = "mean", rows: int = 4) 
 
     hidden, widths = cut(found.hidden[None]), torch.stack(cut(found.interval_widths[None]))[:, 0]
     hot, most = as_heat(widths)
-    drawn = [[as_rgb(part, 256) for part in cut(found.draw(k))] for k in range(min(len(found.draws), 4))]
-    given = [occluded(part, mask[0], 256) for part, mask in zip(cut(found.picture), hidden, strict=True)]
+    drawn = [[as_rgb(part, found.levels) for part in cut(found.draw(k))] for k in range(min(len(found.draws), 4))]
+    given = [occluded(part, mask[0], found.levels) for part, mask in zip(cut(found.picture), hidden, strict=True)]
     groups = {
         "occluded": [given],
-        "mean": [[as_rgb(part, 256) for part in cut(found.mean)]],
+        "mean": [[as_rgb(part, found.levels) for part in cut(found.mean)]],
         "completions" if len(drawn) > 1 else "completion": drawn,
         "90 % interval": [list(hot)],
     }

@@ -44,18 +44,13 @@ def complete_picture(
         raise UserError(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
-    if not any_size(made):
-        raise UserError(
-            f"the model has {made.levels} levels, and pictures of any size have 256; use pixelrnn.complete, for images of its "
-            "own size"
-        )
     image = with_channels_of(made, _picture(picture))
     note_intervals(count, temperature)
     return complete_windows(made, image, as_masks(hidden).cpu().clone(), count, temperature, generator, progress)
 
 
 def any_size(model: Model) -> TypeGuard[InpaintingRNN]:
-    """Whether a model completes pictures of any size: their values are those of 8 bits."""
+    """Whether a model completes files of pictures at their own size: their values are those of 8 bits."""
     return isinstance(model, InpaintingRNN) and model.levels == 256
 
 
