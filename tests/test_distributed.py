@@ -260,6 +260,7 @@ def separate(*places):
     return [[((place / f"{r}.txt").read_text(), torch.load(place / f"{r}.pt")) for r in range(2)] for place in places]
 
 
+@pytest.mark.slow
 def test_processes_without_a_shared_folder_go_on_from_the_state_of_the_first(tmp_path):
     places = tmp_path / "state on the first", tmp_path / "recovery"
     for place in places:

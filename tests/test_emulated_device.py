@@ -350,7 +350,7 @@ def test_these_updates_are_not_recorded(device, kind, options):
     assert make_objective(make(kind).to("cuda"), Settings(**options)).recordings is None
 
 
-@pytest.mark.parametrize("case", [*CASES, *ENSEMBLES])
+@pytest.mark.parametrize("case", [*(name for name in CASES if name not in SLOW), *ENSEMBLES])
 def test_a_card_computes_and_draws_what_the_cpu_does(device, case):
     check_results(device, case)
 
@@ -362,7 +362,7 @@ def test_an_update_in_segments_is_that_of_the_cpu(device, case, bptt):
         check_update(device, case, bf16=False, bptt=bptt, segment=None if case == "RowLSTM" else 5)
 
 
-@pytest.mark.parametrize("case", [*DRAWN, *ENSEMBLES])
+@pytest.mark.parametrize("case", [*(name for name in DRAWN if name not in SLOW), *ENSEMBLES])
 def test_a_captured_step_draws_what_the_loop_draws(device, case):
     check_graph(device, case)
 

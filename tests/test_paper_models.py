@@ -119,8 +119,8 @@ def test_a_layer_is_its_equations(name, size):
 @pytest.mark.parametrize("name", LAYERS)
 def test_back_propagation_agrees_with_finite_differences(name, size):
     layer = randomise(LAYERS[name]())
-    maps = torch.randn(2, *size, 2 * WIDTH).double().requires_grad_()
-    condition = torch.randn(2, *size, layer.states).double().requires_grad_()
+    maps = torch.randn(1, *size, 2 * WIDTH).double().requires_grad_()
+    condition = torch.randn(1, *size, layer.states).double().requires_grad_()
     parameters = tuple(layer.parameters())
     assert torch.autograd.gradcheck(lambda x, added, *_: layer(x, added)[0], (maps, condition, *parameters))
 
