@@ -117,7 +117,7 @@ def test_the_chain_rule_over_every_prefix(case):
 @pytest.mark.parametrize("case", LARGER)
 def test_no_pixel_looks_ahead(case):
     model = make(case)
-    moved = torch.stack([influence(model, image) for image in random_images(2, model.shape, model.levels)]).amax(0)
+    moved = torch.stack([influence(model, image) for image in random_images(3, model.shape, model.levels)]).amax(0)
     assert moved.tril().max() == 0  # the change of a pixel moves nothing at or before it in the order,
     assert bool((moved.triu(1).amax(1)[:-1] > 1e-9).all())  # but something after it
 
