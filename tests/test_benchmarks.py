@@ -10,6 +10,7 @@ from benchmarks import speed
 from pixelrnn.errors import UserError
 
 
+@pytest.mark.slow
 def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(speed, "GROWTH", {"side": (2, 4), "batch": (1, 2), "width": (4, 8), "depth": (1, 2)})
     page, file = tmp_path / "page.md", tmp_path / "benchmark.json"

@@ -65,7 +65,7 @@ BINARY = every_pair(cell=list(CELLS), likelihood=list(LIKELIHOODS), window=[0, 3
 BINARY += every_pair(model=PAPER["model"], likelihood=list(LIKELIHOODS), layer=PAPER["layer"])
 BINARY += every_pair(model=["Ensemble"], members=ENSEMBLES["members"], likelihood=list(LIKELIHOODS))
 MASKS = torch.tensor([[bits >> i & 1 for i in range(4)] for bits in range(1, 16)]).bool().view(-1, 2, 2)
-DRAWS, MARGIN = 8_000, 0.024  # more than four standard errors of a frequency
+DRAWS = 20_000
 
 
 def make(case, **options):
@@ -172,8 +172,9 @@ def test_the_exact_distribution_for_every_mask(case):
     for seed, (hidden, filled) in enumerate(zip(MASKS, fills, strict=True)):
         if not exact[seed] and seed % 3:  # a third of the others shows how far they are from it
             continue
-        draws, margin = (DRAWS, MARGIN) if exact[seed] else (DRAWS // 4, 2 * MARGIN)
+        draws, margin = (DRAWS, 0.015) if exact[seed] else (DRAWS // 5, 0.035)
         prefixes = images.masked_fill(hidden, 0).unique(dim=0)
+        prefixes = prefixes[:: max(1, len(prefixes) // 2)]  # two of the observed parts
         completions = complete(model, prefixes, hidden, draws, strategy="ancestral", generator=generator(seed))
         for prefix, drawn in zip(prefixes, completions, strict=True):
             agrees = ((images == prefix) | hidden).flatten(1).all(1)
@@ -361,7 +362,7 @@ def test_samples_have_the_models_probabilities():
     frequencies = count_images(sample(model, DRAWS, generator=generator())) / DRAWS
     with torch.no_grad():
         expected = model.log_prob(images).exp()
-    assert (frequencies - expected).abs().max() < MARGIN
+    assert (frequencies - expected).abs().max() < 0.015
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,13 @@ WAITS = {"InpaintingRNN": {"inpainting.py:hidden_steps": 1}}  # of an update: fo
 DRAWN = [name for name, (kind, _, _) in CASES.items() if MODELS[kind].position_as_tensor]
 
 SLOW = ("rnn_relu", "rnn_sigmoid", "MultiScale, bilstm", "MultiScale, colour")  # and like another
+
+
+def slow_marked(names):
+    """These cases and the ensembles; those of SLOW are left to the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in (*names, *ENSEMBLES)]
+
+
 RECORDABLE = [name for name in CASES if not name.startswith("InpaintingRNN") and name not in SLOW]
 
 
@@ -350,7 +357,7 @@ def test_these_updates_are_not_recorded(device, kind, options):
     assert make_objective(make(kind).to("cuda"), Settings(**options)).recordings is None
 
 
-@pytest.mark.parametrize("case", [*(name for name in CASES if name not in SLOW), *ENSEMBLES])
+@pytest.mark.parametrize("case", slow_marked(CASES))
 def test_a_card_computes_and_draws_what_the_cpu_does(device, case):
     check_results(device, case)
 
@@ -362,7 +369,7 @@ def test_an_update_in_segments_is_that_of_the_cpu(device, case, bptt):
         check_update(device, case, bf16=False, bptt=bptt, segment=None if case == "RowLSTM" else 5)
 
 
-@pytest.mark.parametrize("case", [*(name for name in DRAWN if name not in SLOW), *ENSEMBLES])
+@pytest.mark.parametrize("case", slow_marked(DRAWN))
 def test_a_captured_step_draws_what_the_loop_draws(device, case):
     check_graph(device, case)
 

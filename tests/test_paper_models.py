@@ -115,7 +115,7 @@ def test_a_layer_is_its_equations(name, size):
             np.testing.assert_allclose(got[r, j], expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", SIZES[:4])
+@pytest.mark.parametrize("size", [*SIZES[:4], pytest.param(SIZES[4], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LAYERS)
 def test_back_propagation_agrees_with_finite_differences(name, size):
     layer = randomise(LAYERS[name]())

@@ -30,7 +30,15 @@ from pixelrnn.training.state import load as load_state
 from pixelrnn.training.update import _draw_order, make_objective, make_optimizer, update
 
 
-@pytest.mark.parametrize(("cell", "optimizer"), [("lstm", "adamw"), ("lstm", "rmsprop"), ("gru_reset_before", "adamw")])
+@pytest.mark.parametrize(
+    ("cell", "optimizer"),
+    [
+        ("lstm", "adamw"),
+        ("lstm", "rmsprop"),
+        ("gru_reset_before", "adamw"),
+        pytest.param("gru_reset_before", "rmsprop", marks=pytest.mark.slow),
+    ],
+)
 def test_training_finds_the_entropy_of_the_data(tmp_path, cell, optimizer):
     settings = {"epochs": 60, "learning_rate": 0.01, "average_decay": 0.9, "validate_every": 100}
     at = run(tmp_path, new_model(cell=cell), optimizer=optimizer, **settings)

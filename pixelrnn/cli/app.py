@@ -22,7 +22,7 @@ SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 SMALLER = {  # what takes less memory; a command without an entry has no such option
     "train": "training.bptt=checkpointed (not for InpaintingRNN, nor for a sequence with a teacher), a smaller "
     "training.batch_size or a smaller model",
-    "evaluate": "a smaller batch_size (for pictures of any size, fewer completions), fewer particles or completions",
+    "evaluate": "a smaller batch_size, fewer particles or completions (for pictures of any size, only fewer completions)",
     "complete": "a smaller count (and for images of one size, a smaller batch_size or limit)",
     "sample": "a smaller batch_size",
 }

@@ -32,13 +32,9 @@ from pixelrnn.pixels import in_8_bits, requantise
 
 ANIMATED = (4, 6)  # images, and completions of each, that an animation shows at most
 WRITTEN = re.compile(r"(\d\d-)?(mean|interval|completions|maps)\.\w+|(completions|maps)/[^/]+")  # in a run's folder
-OF_IMAGES = (
-    "limit",
-    "data",
-    "root",
-    "estimate",
-)  # options without effect on a picture; at the model's size it has no estimate
-OF_A_PICTURE = ("fit", "invert", "estimate")  # on test images
+# Options without effect on a picture, and on test images. An image completed at the model's size has no estimate.
+OF_IMAGES = ("limit", "data", "root", "estimate")
+OF_A_PICTURE = ("fit", "invert", "estimate")
 OPTIONS = ("count", "strategy", "temperature", "particles", "order", "batch_size")  # of complete_in_detail
 
 
@@ -208,12 +204,10 @@ def _tell_how(cfg: DictConfig, about: dict[str, dict[str, Any]]) -> None:
             print(f"{line}{mask}")
         for line in found.pop("notes"):
             note(f"{line}{mask}")
-        if cfg.strategy != "ancestral" and found["strategy"] == "ancestral" and asked:
-            why = (
-                "the encoder sees all observed pixels"
-                if found["observed_ahead"]
-                else "no observed pixel comes after a hidden one"
-            )
+        if asked and found["strategy"] == "ancestral":
+            why = "no observed pixel comes after a hidden one"
+            if found["observed_ahead"]:
+                why = "the encoder sees all observed pixels"
             note(f"{why}, so particles would change nothing: none were used{mask}")
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import DataMissing, UserError, in_one_line, note
 from pixelrnn.files.atomic import expanded
-from pixelrnn.options import RULES, as_plain, check_rule
+from pixelrnn.options import checked
 from pixelrnn.pixels import requantise
 
 CHUNK = 2**22  # values converted at a time; a value needs up to 24 bytes on the way
@@ -37,9 +37,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if rule := RULES.get(f"data.{name}"):
-                check_rule(f"data.{name}", value, rule)
-            object.__setattr__(self, name, as_plain(value))
+            object.__setattr__(self, name, checked(f"data.{name}", value))
         if self.binarization and self.levels not in (None, 2):
             raise UserError(
                 f"data.levels={self.levels} with data.binarization={self.binarization}: a binary image has 2 levels; "
