@@ -589,6 +589,20 @@ def test_evaluate_keeps_log_p_of_each_image_under_each_mask(call):
             np.testing.assert_allclose(log_probs, pixelrnn.evaluate(model, images, mask).log_probs, rtol=1e-5)
 
 
+def test_evaluate_binarises_the_training_images_of_a_dynamic_data_set(call):
+    """They are kept as greys, because training binarises them anew in each epoch."""
+    pixelrnn.save(tiny_model((1, 4, 4), 2).float(), "saved")
+    data = ["data=digits", "data.size=4", "data.levels=2", "data.binarization=dynamic", "part=train"]
+    means = []
+    for folder in "ef":
+        code, out, err = call(
+            "evaluate", "checkpoint=saved", *data, "limit=50", "completed_images=2", f"hydra.run.dir={folder}"
+        )
+        assert code == 0 and "train part, 50 images" in out, err
+        means.append(json.loads(Path(folder, "evaluation.json").read_text())["results"]["all"]["nats"])
+    assert means[0] == means[1]
+
+
 def test_a_bidirectional_model_from_a_plain_one_does_all_of_it(call, tmp_path):
     code, _, err = call("train", "hydra.run.dir=plain", *SMALL)
     assert code == 0, err

@@ -189,8 +189,11 @@ def test_threshold_and_dynamic(name, idx_root):
     assert data.dynamic and data.levels == 2 and "28x28, dynamically binarised (train 30 /" in data.name
     assert torch.equal(data.train, grey.train)
     assert same(data, load({**spec, "binarization": "dynamic"}))
-    for part in (data.valid, data.test):
-        assert set(part.unique().tolist()) == {0, 1}
+    for part in ("train", "valid", "test"):  # the training images too, when they are evaluated
+        images = data.images(part)
+        assert set(images.unique().tolist()) == {0, 1} and torch.equal(images, data.images(part))
+    likely = torch.where(data.images("train") == 1, data.train, 255 - data.train)
+    assert (likely > 0).all() and likely.double().mean() > 150  # 170 of 255 if greys are uniform
     limited = load({**spec, "binarization": "dynamic", "limit": 5})
     assert all(any(torch.equal(image, other) for other in data.test) for image in limited.test)
 

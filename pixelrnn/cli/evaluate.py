@@ -16,7 +16,6 @@ from pixelrnn.completion.describe import describe_order
 from pixelrnn.completion.fill import complete
 from pixelrnn.completion.particles import ENOUGH
 from pixelrnn.datasets import limited
-from pixelrnn.datasets.patches import Patches
 from pixelrnn.errors import UserError, note
 from pixelrnn.evaluation import likelihoods
 from pixelrnn.evaluation.baselines import Fill, classical_fills
@@ -31,8 +30,7 @@ def run(job: Job) -> None:
     cfg, folder, model = job.cfg, job.folder, load_checkpoint(job.cfg)
     fills = classical_fills(model.levels) if cfg.baselines else {}
     data = load_data(cfg, model, cfg.part, any_size=isinstance(model, InpaintingRNN))
-    if isinstance(getattr(data, cfg.part), Patches):
-        raise UserError(f"part={cfg.part}: data=photos draws these patches anew at each use; give part=valid or test")
+    images = data.images(cfg.part)
     if isinstance(model, InpaintingRNN) and (cfg.baselines or data.shape != model.shape):
         evaluate_pictures.run(job, model, data, fills)
         return
@@ -44,7 +42,7 @@ def run(job: Job) -> None:
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
     hidden = _masks(plain(cfg.get("occlusion")), *model.shape[1:])
-    images = limited(getattr(data, cfg.part), cfg.limit)
+    images = limited(images, cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)
 
     many = f"{len(images):,} images; -log p, ± one standard error"

@@ -35,7 +35,7 @@ def run(job: Job, model: InpaintingRNN, data: Dataset, fills: Mapping[str, Fill]
     if cfg.completions == 0:
         raise UserError("completions=0: pictures are evaluated by their completions; give at least 1, or leave it out")
     cfg.completions = cfg.completions or 16
-    images = limited(getattr(data, cfg.part), cfg.limit or cfg.completed_images)
+    images = limited(data.images(cfg.part), cfg.limit or cfg.completed_images)
     spec = plain(cfg.get("occlusion"))
     standard = occlusions.STANDARD if data.shape == model.shape else occlusions.PICTURES
     chosen = {occlusions.describe(spec): spec} if spec else standard

@@ -21,6 +21,7 @@ from pixelrnn.options import checked
 from pixelrnn.pixels import requantise
 
 CHUNK = 2**22  # values converted at a time; a value needs up to 24 bytes on the way
+PARTS = ("train", "valid", "test")
 GREY = torch.tensor([19595, 38470, 7471]).view(1, 3, 1, 1)  # Pillow's weights of R, G and B, of 65,536
 
 
@@ -83,6 +84,16 @@ class Dataset:
         is_drawn = self.dynamic or isinstance(self.train, Patches)
         return None if is_drawn or not len(self.train) else digests(cast(Tensor, self.train))
 
+    def images(self, part: str) -> Tensor:
+        """The images of a part ("train", "valid" or "test"), uint8, for evaluation; the same at every call.
+
+        The training images of a dynamic data set are binarised once for this. Raises UserError for Patches.
+        """
+        images = getattr(self, part)
+        if isinstance(images, Patches):
+            raise UserError(f"part={part}: data=photos draws these patches anew at each use; give part=valid or test")
+        return _binarised(images, part) if self.dynamic and part == "train" else images
+
     def training_batch(self, index: Tensor) -> Tensor:
         """Select training images by index, int64 (batch,): uint8 (batch, channels, height, width) in [0, levels).
 
@@ -120,12 +131,10 @@ def prepare(
     if options.size and height != width:
         note(f"images of {height}x{width} are stretched to {options.size}x{options.size}, as data.size says")
     images, counts = [], []
-    for k, (part, raw) in enumerate(zip(("train", "valid", "test"), parts, strict=True)):
+    for k, (part, raw) in enumerate(zip(PARTS, parts, strict=True)):
         converted = _convert(limited(raw, options.limit), options, native, 256 if dynamic else levels)
-        if dynamic and part != "train":  # drawn here once, so that every run is measured on the same images
-            size = (len(raw), 1, *converted.shape[2:])
-            draws = torch.from_numpy(np.random.RandomState(k).randint(255, size=size, dtype=np.uint8))
-            converted = (limited(draws, options.limit) < converted).to(torch.uint8)
+        if dynamic and part != "train":
+            converted = _binarised(converted, part, len(raw))
         images.append(converted)
         total = totals[k] if totals else len(raw)
         counts.append(f"{part} {len(converted):,}" + (f" of {total:,}" if len(converted) < total else ""))
@@ -133,6 +142,16 @@ def prepare(
     colour = " RGB" if channels == 3 else ""
     name = f"{title} {height}x{width}{colour}, {how} ({' / '.join(counts)})"
     return Dataset(name, levels, images[0], images[1], images[2], dynamic)
+
+
+def _binarised(greys: Tensor, part: str, total: int | None = None) -> Tensor:
+    """Draw each pixel from its 8-bit grey, the same at every call, so that every run is measured on the same images.
+
+    total: the number of images of the part, if `greys` are those that a limit has left.
+    """
+    total = total or len(greys)
+    draws = np.random.RandomState(PARTS.index(part)).randint(255, size=(total, 1, *greys.shape[2:]), dtype=np.uint8)
+    return (limited(torch.from_numpy(draws), len(greys) or None) < greys).to(torch.uint8)
 
 
 def _convert(images: Tensor, options: Options, levels: int, new_levels: int) -> Tensor:
