@@ -134,7 +134,7 @@ def test_the_hidden_part_is_not_looked_at(model, tmp_path):
     other[140:] = np.random.default_rng(0).integers(0, 256, other[140:].shape)
     one, two = (read(values, model, tmp_path, hidden)[0] for values in (photo(), other))
     seen = ~one.reduce(torch.from_numpy(hidden))
-    assert (one.frame, one.tone) == (two.frame, two.tone) and torch.equal(one.image[:, seen], two.image[:, seen])
+    assert (one.crop, one.tone) == (two.crop, two.tone) and torch.equal(one.image[:, seen], two.image[:, seen])
 
 
 def test_an_image_as_the_model_knows_them_stays_as_it_is(model, tmp_path):
@@ -152,16 +152,16 @@ def test_the_grey_values_of_an_image_as_the_model_knows_them_count_as_they_are(m
 def test_a_photograph_is_not_taken_for_a_digit(model, tmp_path):
     ramp = np.add.outer(np.arange(120), np.arange(90)).astype(np.uint8)
     own, _, said = read(ramp, model, tmp_path)
-    assert own.frame is None and not said
+    assert own.crop is None and not said
 
 
 def test_fit_and_invert_can_be_chosen(model, tmp_path):
     own, _, said = read(photo(), model, tmp_path, fit="stretch", invert=False)
-    assert own.frame is None and not said and own.image.float().mean() > 0.5
+    assert own.crop is None and not said and own.image.float().mean() > 0.5
     own, _, said = read(photo(), model, tmp_path, fit="stretch")
-    assert own.frame is None and "inverted" in said and own.image.float().mean() < 0.5
+    assert own.crop is None and "inverted" in said and own.image.float().mean() < 0.5
     own, _, _ = read(photo(), model, tmp_path, invert=False)
-    assert own.frame and not own.tone.inverted
+    assert own.crop and not own.tone.inverted
     own, _, _ = read(photo(paper=0, ink=255), model, tmp_path, invert=True)
     assert own.tone.inverted
     with pytest.raises(UserError, match=r"fit=none: .* is 380x420 and the model's images are 28x28"):
@@ -172,7 +172,7 @@ def test_what_is_hidden_elsewhere_is_completed_too(model, tmp_path):
     hidden = np.zeros((420, 380), bool)
     hidden[400:410, 300:310] = True  # far from the digit
     own, found, _ = read(photo(), model, tmp_path, hidden)
-    assert own.frame is None and own.reduce(found).any()
+    assert own.crop is None and own.reduce(found).any()
 
 
 def test_a_model_of_dark_strokes_on_a_light_ground_gets_them(tmp_path):
@@ -218,7 +218,7 @@ def test_a_stranger_s_nonsense_is_left_alone(typical, model):
 
 
 def test_a_mask_file_among_occlusions_is_like_a_mask(call, tmp_path):
-    """Also what the mask hides of the strokes says nothing about the frame, and a part outside of it is told."""
+    """Also what the mask hides of the strokes says nothing about the crop, and a part outside of it is told."""
     values, hidden = photo(8), np.zeros((420, 380), bool)
     hidden[150:190, 100:200], hidden[390:, 350:] = True, True
     values[hidden] = 0  # a scribble where something is to be completed

@@ -188,7 +188,11 @@ def test_an_ensemble_teaches_from_the_command_line_and_the_run_goes_on(call, tmp
     (tmp_path / "elsewhere").mkdir()
     os.chdir(tmp_path / "elsewhere")
     code, out, err = call("train", f"training.resume={tmp_path / 'student'}", "training.epochs=3")
-    assert code == 2 or "goes on from update" in out, err
+    assert code == 0 and "goes on from update" in out, err
+    (tmp_path / "member1").rename(tmp_path / "elsewhere" / "member1")
+    code, out, err = call("train", f"training.resume={tmp_path / 'student'}", "training.epochs=4")
+    gone = f"needs training.teacher={tmp_path / 'member1'}, which is no longer there; put it back to go on"
+    assert (code, out) == (2, "") and err == f"pixelrnn: the run in {tmp_path / 'student'} {gone}\n"
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,7 @@ def test_a_run_that_is_validated_on_something_else_looks_for_its_best_anew(tmp_p
             **{"epochs": 4, "occlusion": "centre", "learning_rate": 1e-9, **change},
         )
     assert "the best is looked for anew" in " ".join(said)
+    assert ("validation takes 3 of the 10 validation images" in " ".join(said)) == ("valid_limit" in change)
     figures = [
         r["valid_hidden_nats"] for r in records(tmp_path) if r["step"] > before.step and "valid_hidden_nats" in r
     ]

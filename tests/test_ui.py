@@ -624,7 +624,7 @@ def test_a_hole_is_seen_as_it_fills_and_is_replayed_in_this_order():
     hidden[::2] = True
     target = Target.at_own_size(loaded, random_images(1, (3, 8, 8), 256)[0])
     request = Request(loaded, target, hidden, count=2)
-    drawn = draw(request, lambda *news: told.append(sessions.Frame(*news)))
+    drawn = draw(request, lambda *news: told.append(sessions.Snapshot(*news)))
     assert [frame.total for frame in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
     view = views.view_frame(request, told[0])
     assert f"Drawing, {100 * told[0].done / 32:.0f} %" in view.line

@@ -151,7 +151,7 @@ def _work(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     print(f"model      {checkpoint_name(cfg)}: {describe_model(model)}")
     if (own := work.own) and own.changed:
         height, width = own.picture.shape[1:]
-        stretched = "stretched to" if not own.frame and height * model.shape[2] != width * model.shape[1] else "as"
+        stretched = "stretched to" if not own.crop and height * model.shape[2] != width * model.shape[1] else "as"
         print(
             f"picture    {cfg.image} is {width}x{height} pixels; the model sees it {stretched} "
             f"{describe(model.shape, model.levels)}, and its completion is pasted back at the picture's size"
@@ -170,7 +170,7 @@ def _own_picture(cfg: DictConfig, model: Model, asked: set[str]) -> Work:
     def build(spec: dict[str, Any]) -> Tensor:
         return own.enlarge(occlusions.build(spec, *model.shape[1:]))
 
-    of = " of what the model sees" if own.frame else ""
+    of = " of what the model sees" if own.crop else ""
     fine = complete_picture.hidden_parts(cfg, own, given, asked, _occlusions(cfg), build, of)
     masks = {name: own.reduce(mask) for name, mask in fine.items()}
     return Work(own.image[None], masks, own, tuple(fine.values()))

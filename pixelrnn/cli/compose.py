@@ -175,9 +175,16 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             "which model? give checkpoint=<the folder of a run or of a saved model>, such as checkpoint=outputs/demo, or a "
             f"bundled one: {', '.join(pretrained.names())}"
         )
-    given = [options.get("checkpoint"), options.get("init"), options.get("training", {}).get("teacher")]
-    for one in itertools.chain(*(value if isinstance(value, list) else [value] for value in given if value)):
+    for _, one in _checkpoints(options):
         pretrained.find(one)
+
+
+def _checkpoints(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each checkpoint that a command's options name, after the name of its option."""
+    given = {name: options.get(name) for name in ("checkpoint", "init")}
+    given["training.teacher"] = options.get("training", {}).get("teacher")
+    for name, value in given.items():
+        yield from ((name, one) for one in (value if isinstance(value, list) else [value] if value else []))
 
 
 def matching(pattern: str | Path) -> list[Path]:
@@ -287,6 +294,14 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
         if name not in HYDRA:
             OmegaConf.update(cfg, name, override.value())
     cfg.training.resume = "auto"
+    for name, one in _checkpoints(plain(cfg)):
+        try:
+            pretrained.find(one)
+        except UserError:
+            what = f"{name}={printable(one)}"
+            raise UserError(
+                f"the run in {folder} needs {what}, which is no longer there; put it back to go on"
+            ) from None
     job.cfg, job.overrides = cfg, [*map(str, recorded), *(str(override.input_line) for override in overrides)]
     return job
 

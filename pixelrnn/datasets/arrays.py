@@ -48,7 +48,7 @@ def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                _check_size(_size(file, path.name), path)
+                _check_bytes(_size(file, path.name), path)
             return {"train": ("the array", np.load(path, allow_pickle=False))}
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
             for key in filter(None, chosen.values()):
                 with archive.open(f"{key}.npy") as member:
                     size += _size(member, key)
-            _check_size(size, path)
+            _check_bytes(size, path)
         with np.load(path, allow_pickle=False) as arrays:
             found = {part: (key, arrays[key]) for part, key in chosen.items() if key}
     except UserError:
@@ -89,7 +89,7 @@ def _size(file: IO[bytes], name: str) -> int:
     return math.prod(shape)
 
 
-def _check_size(size: int, path: Path) -> None:
+def _check_bytes(size: int, path: Path) -> None:
     """UserError for arrays that take too much memory together, before they are read."""
     if size > MAX_BYTES:
         raise UserError(

@@ -243,7 +243,7 @@ def hidden_of(mask: Picture, of: Picture | None = None) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(hidden))
 
 
-def check_size(hidden: Tensor, path: str | Path, height: int, width: int, of: str = "image") -> None:
+def check_mask_size(hidden: Tensor, path: str | Path, height: int, width: int, of: str = "image") -> None:
     """Raise UserError if a mask, bool (height, width), has another size than what it belongs to."""
     if tuple(hidden.shape) != (height, width):
         raise UserError(

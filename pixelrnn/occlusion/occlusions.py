@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import check_size, read_mask
+from pixelrnn.files.pictures import check_mask_size, read_mask
 
 
 def everything(height: int, width: int) -> Tensor:
@@ -57,7 +57,7 @@ def mask_file(height: int, width: int, path: str = "") -> Tensor:
     if not path:
         raise UserError("occlusion=mask needs a file: occlusion.path=mask.png")
     hidden = read_mask(path)
-    check_size(hidden, path, height, width)
+    check_mask_size(hidden, path, height, width)
     return hidden
 
 

@@ -12,7 +12,7 @@ REST = 1.8  # the size of a partly hidden digit divided by its visible part, at 
 
 
 @dataclass(frozen=True)
-class Frame:
+class Crop:
     """A rectangle of a picture, which may reach beyond its border."""
 
     top: int
@@ -35,7 +35,7 @@ class Frame:
         return picture
 
     def _overlap(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The rows and columns in which frame and picture overlap: counted in the frame, and in the picture."""
+        """The rows and columns in which crop and picture overlap: counted in the crop, and in the picture."""
         top, bottom = max(0, self.top), max(0, min(height, self.top + self.height))
         left, right = max(0, self.left), max(0, min(width, self.left + self.width))
         inside = slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
@@ -98,11 +98,11 @@ def find_tone(
     return Tone(tuple(black.tolist()), tuple(white.tolist()))
 
 
-def find_frame(ink: Tensor, hidden: Tensor, extent: float, tolerance: float) -> Frame | None:
+def find_crop(ink: Tensor, hidden: Tensor, extent: float, tolerance: float) -> Crop | None:
     """Find the square with the ink in its middle, as large as the share `extent` of the side.
 
     None if the picture is that square already, within `tolerance`, a share of the side. If the ink ends at a hidden part, the
-    frame makes room for the rest of it.
+    crop makes room for the rest of it.
     """
     spans = [(int(lines.min()), int(lines.max()) + 1) for lines in (ink.any(d).nonzero() for d in (1, 0))]
     (top, bottom), (left, right) = spans
@@ -113,11 +113,11 @@ def find_frame(ink: Tensor, hidden: Tensor, extent: float, tolerance: float) -> 
     left, right = _extended(left, right, columns, near, max(high / TALL, REST * wide))
     height, width = ink.shape
     side = round(max(bottom - top, right - left) / extent)
-    frame = Frame((top + bottom - side) // 2, (left + right - side) // 2, side, side)
-    shift = max(abs(2 * frame.top + side - height), abs(2 * frame.left + side - width)) / 2
+    crop = Crop((top + bottom - side) // 2, (left + right - side) // 2, side, side)
+    shift = max(abs(2 * crop.top + side - height), abs(2 * crop.left + side - width)) / 2
     longer, differs = max(height, width), abs(side - max(height, width))
     placed = max(longer - min(height, width), differs, shift) <= tolerance * side
-    return None if placed else frame
+    return None if placed else crop
 
 
 def _extended(first: int, last: int, hidden: Tensor, near: int, wanted: float) -> tuple[int, int]:

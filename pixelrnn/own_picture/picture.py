@@ -13,7 +13,7 @@ from pixelrnn.errors import UserError, note
 from pixelrnn.files.pictures import (
     MAX_PIXELS,
     Picture,
-    check_size,
+    check_mask_size,
     read_mask,
     read_picture,
     to_picture,
@@ -22,7 +22,7 @@ from pixelrnn.files.pictures import (
     with_channels,
 )
 from pixelrnn.model import Model
-from pixelrnn.own_picture.framing import INVERTED, Frame, Tone, find_frame, find_ink, find_tone
+from pixelrnn.own_picture.framing import INVERTED, Crop, Tone, find_crop, find_ink, find_tone
 from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import requantise
 
@@ -39,7 +39,7 @@ class OwnPicture:
     picture: Tensor  # 8 bits (channels, height, width), at its own size
     image: Tensor  # at the model's size and in its levels
     levels: int
-    frame: Frame | None = None  # the part of the picture that the model sees; None is all of it
+    crop: Crop | None = None  # the part of the picture that the model sees; None is all of it
     tone: Tone = field(default_factory=Tone)
     file: Picture | None = None
     ground: int = 0  # the 8-bit value of plain paper, as the model sees it
@@ -49,7 +49,7 @@ class OwnPicture:
 
     @property
     def resized(self) -> bool:
-        return self.picture.shape[1:] != self.image.shape[1:] or self.frame is not None
+        return self.picture.shape[1:] != self.image.shape[1:] or self.crop is not None
 
     @property
     def changed(self) -> bool:
@@ -75,22 +75,22 @@ class OwnPicture:
         """Read a mask file: bool (height, width) at the picture's own size. Raises UserError if it has another size."""
         hidden = read_mask(path, max_pixels, self.file)
         height, width = self.picture.shape[1:]
-        check_size(hidden, path, height, width, of="picture")
+        check_mask_size(hidden, path, height, width, of="picture")
         return hidden
 
     def reduce(self, hidden: Tensor) -> Tensor:
         """Bring a mask to the model's size; a pixel is hidden if any part of it is."""
-        part = self._frame.cut(hidden[None].float(), torch.zeros(1))
+        part = self._crop.cut(hidden[None].float(), torch.zeros(1))
         return F.adaptive_max_pool2d(part, self.image.shape[1:])[0] > 0
 
     def enlarge(self, hidden: Tensor) -> Tensor:
         """Bring a mask of the model's size to the picture's; a pixel of a smaller picture is hidden if any part of it is."""
-        size = self._frame.height, self._frame.width
+        size = self._crop.height, self._crop.width
         if size[0] < hidden.shape[0] or size[1] < hidden.shape[1]:
             part = F.adaptive_max_pool2d(hidden.float()[None], size)
         else:
             part = F.interpolate(hidden.float()[None, None], size, mode="nearest-exact")[0]
-        return self._frame.put(part, torch.zeros(1, *self.picture.shape[1:]))[0] > 0
+        return self._crop.put(part, torch.zeros(1, *self.picture.shape[1:]))[0] > 0
 
     def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
         """Like enlarge(hidden), but of a model pixel that `fine`, a mask at the picture's size, hides in part, only that part
@@ -102,17 +102,17 @@ class OwnPicture:
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
         """Replace the hidden pixels, bool at the picture's size, by a completion in the model's levels.
 
-        Hidden pixels outside the frame become plain paper.
+        Hidden pixels outside the crop become plain paper.
         """
         seen = requantise(completed, self.levels, 256).float()
-        seen = F.interpolate(seen[None], (self._frame.height, self._frame.width), mode="nearest-exact")[0]
+        seen = F.interpolate(seen[None], (self._crop.height, self._crop.width), mode="nearest-exact")[0]
         values = self.tone.undo(seen).expand(len(self.picture), -1, -1)
-        whole = self._frame.put(values, self.paper.expand(self.picture.shape))
+        whole = self._crop.put(values, self.paper.expand(self.picture.shape))
         return whole.round().to(torch.uint8).where(hidden, self.picture)
 
     @property
-    def _frame(self) -> Frame:
-        return self.frame or Frame(0, 0, *self.picture.shape[1:])
+    def _crop(self) -> Crop:
+        return self.crop or Crop(0, 0, *self.picture.shape[1:])
 
 
 def from_file(
@@ -149,7 +149,7 @@ def from_file(
         hidden_outside = int((~visible & ~inside).sum())
     turned_grey, own_colours = len(framed.picture) > model.shape[0], framed.tone not in (Tone(), INVERTED)
     done = ["turned grey"] * turned_grey + ["inverted"] * framed.tone.inverted
-    done += ["made full in contrast"] * own_colours + ["framed around its strokes"] * (framed.frame is not None)
+    done += ["made full in contrast"] * own_colours + ["framed around its strokes"] * (framed.crop is not None)
     if done:
         grey = ", but for the colour: what is completed stays grey" if turned_grey and not own_colours else ""
         note(f"for the model, {file.name} is {', '.join(done)}; in the completed picture this is undone{grey}")
@@ -188,7 +188,7 @@ def read(
 
 
 def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bool | str) -> OwnPicture:
-    """Find the frame and the tone in which the model sees the picture, and make the model's image."""
+    """Find the crop and the tone in which the model sees the picture, and make the model's image."""
     assert own.file
     (channels, height, width), size, name = model.shape, own.picture.shape[1:], own.file.name
     if fit == "none" and size != (height, width):
@@ -199,18 +199,18 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
     if typical and typical.ground is not None:  # a model of strokes on a plain ground
         own, ink = replace(own, ground=typical.ground), find_ink(_grey(own.picture)[0], visible)
     if typical is None or ink is None:
-        tone, frame = INVERTED if invert is True else Tone(), None
+        tone, crop = INVERTED if invert is True else Tone(), None
         if channels == 3 or not 0 < tint_of(own.picture) <= TINT:
             own = replace(own, picture=to_tensor(with_channels(to_picture(own.picture), channels, name)))
     else:
         tone = find_tone(own.picture, ink, visible, own.ground < 128, invert, contrast=fit == "auto")
         tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
         fits = fit == "auto" and height == width
-        frame = find_frame(ink, ~visible, typical.extent, tolerance) if fits else None
+        crop = find_crop(ink, ~visible, typical.extent, tolerance) if fits else None
         own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
-    own, seen = replace(own, frame=frame, tone=tone), own.picture
-    if frame:
-        seen = frame.cut(seen, own.paper.flatten().round().to(seen.dtype).expand(len(seen)))
+    own, seen = replace(own, crop=crop, tone=tone), own.picture
+    if crop:
+        seen = crop.cut(seen, own.paper.flatten().round().to(seen.dtype).expand(len(seen)))
     seen = tone.apply(seen)
     reduced = to_picture(_grey(seen) if channels == 1 else seen)
     if reduced.size != (width, height):

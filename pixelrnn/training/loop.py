@@ -113,7 +113,16 @@ def signals_received() -> Iterator[list[str]]:
 class Run:
     """A training run: the model and its average, the optimiser, the data, and how far they are."""
 
+    # From begin() on, the clock starts and the state of the folder is known:
+    started: float  # time.monotonic() less the seconds trained so far
+    bar: tqdm
+    tensorboard: Any  # a SummaryWriter, or None
+    losses: list[Tensor]  # of the updates since the last record
+    saved_at: float  # seconds trained when the state was last saved
     reported: tuple[int, float]  # updates and seconds at the last line about the progress
+    # From the first step() on:
+    learning_rate: float
+    norm: Tensor  # of the gradient
 
     def __init__(
         self,
@@ -136,6 +145,8 @@ class Run:
         self.validate_every = settings.validate_every or self.batches
         self.occlusion = occlusion_of(settings, model)
         self.valid = limited(data.valid, settings.valid_limit)
+        if len(self.valid) < len(data.valid) and self.is_main:
+            note(f"validation takes {len(self.valid):,} of the {len(data.valid):,} validation images (valid_limit)")
         self.description = state.describe_run(model, data, settings, seed, teacher)
         _check_data(data, model)
         if model.order.device.type == "cuda":
@@ -165,7 +176,7 @@ class Run:
         if self.is_main:
             begins()
             write_json(self.folder / records.RUN, self.description)
-        self.tensorboard: Any = records.tensorboard(self.folder) if self.is_main else None
+        self.tensorboard = records.tensorboard(self.folder) if self.is_main else None
         self._restart()
         self.started = time.monotonic() - self.progress.seconds
         options = {"desc": "training", "unit": "update", "dynamic_ncols": True}
@@ -283,7 +294,7 @@ class Run:
 
     def _restart(self) -> None:
         """Drop the records after the loaded state, and save it as the one to go back to."""
-        self.losses = list(torch.tensor(self.progress.losses, device=self.model.order.device))  # since the last record
+        self.losses = list(torch.tensor(self.progress.losses, device=self.model.order.device))
         self.saved_at = self.progress.seconds
         self.reported = self.progress.step, self.progress.seconds
         if self.is_main:

@@ -1,4 +1,4 @@
-"""How the tabs answer a visitor's events: at once, or frame by frame while images are drawn."""
+"""How the tabs answer a visitor's events: at once, or one snapshot after the other while images are drawn."""
 
 import os
 import tempfile

@@ -12,7 +12,7 @@ from pixelrnn import occlusion as occlusions
 from pixelrnn.completion.describe import ORDINALS, in_words, manner
 from pixelrnn.completion.parts import Options
 from pixelrnn.errors import UserError
-from pixelrnn.files.pictures import check_size, read_mask, to_picture, to_tensor, with_channels
+from pixelrnn.files.pictures import check_mask_size, read_mask, to_picture, to_tensor, with_channels
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
@@ -97,7 +97,7 @@ class Target:
         if self.own:
             return replace(self, mask=self.own.mask(path, MAX_PIXELS))
         mask = read_mask(path, MAX_PIXELS)
-        check_size(mask, path, *self.image.shape[1:])
+        check_mask_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
 
     def with_image(self, image: Tensor, whole: Tensor, words: str) -> "Target":

@@ -11,14 +11,14 @@ from torch import Tensor
 from pixelrnn.completion.fill import Progress
 
 T = TypeVar("T")
-PERIOD = 0.2  # seconds from frame to frame
+PERIOD = 0.2  # seconds from snapshot to snapshot
 
 
 class Cancelled(Exception):
     """A draw was cancelled before it was done."""
 
 
-class Frame(NamedTuple):
+class Snapshot(NamedTuple):
     """A copy of the images when `done` of `total` pixels are drawn: uint8 (count, channels, height, width), on the CPU."""
 
     done: int
@@ -37,20 +37,20 @@ class DrawSession:
         self.cancelled = self.replaced = True
 
 
-def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Frame | T | None]:
-    """Draw in a thread of its own: yield frames, one every PERIOD, or None once the session is cancelled, and at the end the
+def drawing(work: Callable[[Progress], T], session: DrawSession) -> Iterator[Snapshot | T | None]:
+    """Draw in a thread of its own: yield snapshots, one every PERIOD, or None once the session is cancelled, and at the end the
     result.
 
     Raises Cancelled when a cancelled draw has ended. Leaving the loop cancels it.
     """
     outcome: Future[T] = Future()
-    latest: list[Frame] = []  # one at most
+    latest: list[Snapshot] = []  # one at most
 
     def progress(done: int, total: int, images: Tensor) -> None:
         if session.cancelled:
             raise Cancelled
         if not latest:
-            latest.append(Frame(done, total, images.cpu().clone()))
+            latest.append(Snapshot(done, total, images.cpu().clone()))
 
     def run() -> None:
         try:

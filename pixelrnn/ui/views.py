@@ -23,7 +23,7 @@ from pixelrnn.errors import UserError, is_out_of_memory
 from pixelrnn.figures.strips import as_rgb, heat, occluded
 from pixelrnn.ui.drawn import Answer, Drawn
 from pixelrnn.ui.request import NothingHidden, Request, reduced
-from pixelrnn.ui.session import Cancelled, DrawSession, Frame, drawing
+from pixelrnn.ui.session import Cancelled, DrawSession, Snapshot, drawing
 
 TILE = 240  # pixels of the larger side of a tile; larger pictures are reduced
 UPLOADS = re.compile(rf"{re.escape(tempfile.gettempdir())}/pixelrnn-serve-\w+/\w+/")  # see server.py
@@ -59,12 +59,12 @@ class View(NamedTuple):
 def watch(
     ask: Callable[[], Request], draw: Callable[[Request, Progress], Drawn], session: DrawSession
 ) -> Iterator[View]:
-    """Draw what ask() requests and yield a view of each frame and of the result. An error, in ask() too, becomes a line."""
+    """Draw what ask() requests and yield a view of each snapshot and of the result. An error, in ask() too, becomes a line."""
     try:
         request = ask()
         for news in drawing(partial(draw, request), session):
             if news is not None:
-                yield view_frame(request, news) if isinstance(news, Frame) else view_drawn(news)
+                yield view_snapshot(request, news) if isinstance(news, Snapshot) else view_drawn(news)
             elif not session.replaced:
                 yield View(line("Cancelling: it ends after this step.", "working"))
     except Cancelled:
@@ -96,9 +96,9 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}" if words.split(maxsplit=1)[0].rstrip(",:").isalpha() else words
 
 
-def progress_line(words: str, frame: Frame) -> str:
+def progress_line(words: str, snapshot: Snapshot) -> str:
     """A message with a bar below it."""
-    bar = f'<div class="bar"><i style="width: {frame.done / frame.total:.1%}"></i></div>'
+    bar = f'<div class="bar"><i style="width: {snapshot.done / snapshot.total:.1%}"></i></div>'
     return line(words, "working") + bar
 
 
@@ -180,17 +180,20 @@ def given(request: Request) -> list[str]:
     return [] if request.from_scratch else [tile(occluded(request.target.image, request.hidden, levels), "given")]
 
 
-def view_frame(request: Request, frame: Frame) -> View:
+def view_snapshot(request: Request, snapshot: Snapshot) -> View:
     """The images as they are so far. Pixels to come are tinted."""
-    words, levels = f"Drawing, {100 * frame.done / frame.total:.0f} %. {request.forecast}", request.loaded.model.levels
+    words, levels = (
+        f"Drawing, {100 * snapshot.done / snapshot.total:.0f} %. {request.forecast}",
+        request.loaded.model.levels,
+    )
     if request.loaded.any_size:
-        picture, own = frame.images[0], request.target.own
+        picture, own = snapshot.images[0], request.target.own
         assert own
         to_come = own.reduce(request.full_size_mask & (picture == 0).all(0))  # black, as pixels to come are
         images = [tile(occluded(reduced(picture), to_come, levels), "the first draw so far")]
     else:
-        images = [tile(as_rgb(image, levels), f"{k}") for k, image in enumerate(frame.images, 1)]
-    return View(progress_line(words, frame), tiles(given(request) + images, request))
+        images = [tile(as_rgb(image, levels), f"{k}") for k, image in enumerate(snapshot.images, 1)]
+    return View(progress_line(words, snapshot), tiles(given(request) + images, request))
 
 
 def view_drawn(drawn: Drawn) -> View:
