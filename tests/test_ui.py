@@ -12,17 +12,19 @@ import threading
 import time
 import warnings
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import generator, random_images, tiny_model
-from PIL import Image
+from PIL import Image, ImageCms
 
 import pixelrnn
 from pixelrnn.errors import UserError
 from pixelrnn.files.pictures import to_picture, to_tensor
+from pixelrnn.own_picture.picture import from_file
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import session as sessions
 from pixelrnn.ui import views
@@ -94,9 +96,9 @@ def test_invalid_masks_are_refused(text):
 def test_white_and_black_are_painted_into_the_image():
     loaded, target = load(levels=4), Target.blank(load(levels=4))
     assert target.painted == "36h" and target.words == "your drawing"
-    changed, hidden = target.after_painting(from_text("6w6b6.18h", 6, 6), 4)
+    changed, hidden = target.after_painting(from_text("6w6b6.18h", 6, 6), loaded)
     assert changed.image[0, :3].flatten().tolist() == [3] * 6 + [0] * 12 and not hidden[:3].any() and hidden[3:].all()
-    assert torch.equal(target.after_painting(from_text("36h", 6, 6), 4)[0].image, target.image)
+    assert torch.equal(target.after_painting(from_text("36h", 6, 6), loaded)[0].image, target.image)
     request = Request(loaded, changed, hidden, count=2)
     for answer in draw(request, lambda *_: None).answers:
         assert torch.equal(answer.image[:, :3], changed.image[:, :3])
@@ -133,7 +135,7 @@ def test_mask_files_of_all_kinds(kind, scale, picture):
     rows = np.zeros((6 * scale, 6 * scale), dtype=np.uint8)
     rows[4 * scale :] = 1
     target = Target.upload(load(), picture(np.full((24, 24), 90))) if scale > 1 else example()
-    target = target.with_mask_file(picture(MASKS[kind](rows), "mask.png"))
+    target = target.with_mask_file(picture(MASKS[kind](rows), "mask.png"), load())
     assert torch.equal(target.mask, torch.from_numpy(rows > 0))
     assert torch.equal(from_text(target.painted, 6, 6) == 1, torch.arange(6)[:, None].expand(6, 6) >= 4)
 
@@ -142,7 +144,7 @@ def test_a_pixel_is_hidden_if_any_part_of_it_is(picture):
     dot = np.zeros((24, 24))
     dot[23, 0] = 255
     target = Target.upload(load(), picture(np.full((24, 24), 90)))
-    target = target.with_mask_file(picture(dot, "mask.png"))
+    target = target.with_mask_file(picture(dot, "mask.png"), load())
     assert from_text(target.painted, 6, 6).nonzero().tolist() == [[5, 0]]
 
 
@@ -150,12 +152,12 @@ def test_mask_files_that_do_not_fit_are_refused(picture):
     image, own = example(), Target.upload(load(), picture(np.full((24, 24), 90)))
     for target, size in ((image, "image 6x6"), (own, "picture 24x24")):
         with pytest.raises(UserError, match=f"is 6x5 pixels and the {size}"):
-            target.with_mask_file(picture(np.full((5, 6), 255)))
+            target.with_mask_file(picture(np.full((5, 6), 255)), load())
     with pytest.raises(UserError, match="hides nothing"):
-        image.with_mask_file(picture(np.zeros((6, 6))))
+        image.with_mask_file(picture(np.zeros((6, 6))), load())
     for target in (image, own):
         with pytest.raises(UserError, match="the limit is 24,000,000"):
-            target.with_mask_file(picture(Image.new("L", (6001, 4000))))
+            target.with_mask_file(picture(Image.new("L", (6001, 4000))), load())
 
 
 # Pictures that visitors send
@@ -202,7 +204,7 @@ def test_a_mask_file_keeps_every_pixel_that_it_does_not_hide(size, picture):
     scratch = np.zeros(size)
     scratch[np.arange(15), np.arange(15)] = 255
     loaded = load(levels=256)
-    target = Target.upload(loaded, picture(values)).with_mask_file(picture(scratch, "mask.png"))
+    target = Target.upload(loaded, picture(values)).with_mask_file(picture(scratch, "mask.png"), loaded)
     hidden = from_text(target.painted, 6, 6) == 1
     white = torch.full((1, 6, 6), 255, dtype=torch.uint8)
     finished = Request(loaded, target, hidden).full_size(white)[0].numpy()
@@ -211,6 +213,79 @@ def test_a_mask_file_keeps_every_pixel_that_it_does_not_hide(size, picture):
     more[5, 5] = True  # painted by the visitor, over what the file does not hide
     assert int(Request(loaded, target, more).full_size_mask.sum()) > int(target.mask.sum())
     assert not (Request(loaded, target, hidden).full_size_mask & ~target.mask).any()
+
+
+def strokes_on_paper():
+    """A loaded model of white strokes on black, and a function that draws a "7" on white paper, 300x400 pixels."""
+    loaded = load((1, 14, 14), 2)
+    typical = {"images": 9, "log_prob_per_pixel": [-0.2, -0.16, -0.12, -0.1, -0.09, -0.04, -0.03]}
+    loaded.model.trained_on["typical"] = {**typical, "ground": 0, "extent": 0.7}
+
+    def seven(scribble=False):
+        values = np.full((400, 300), 230)
+        values[100:125, 80:200] = 30
+        for row in range(125, 300):
+            values[row, 200 - row // 3 : 225 - row // 3] = 30
+        if scribble:
+            values[330:380, 10:290] = 20
+        return values
+
+    return loaded, seven
+
+
+@pytest.mark.parametrize("how", ["file", "painted"])
+def test_what_is_hidden_does_not_change_what_the_model_sees_of_a_picture(how, picture):
+    """Also if it hides the lower part of the strokes, from which the frame and the tone would be found."""
+    loaded, seven = strokes_on_paper()
+    mask = np.zeros((400, 300))
+    mask[250:] = 255
+    seen = []
+    for scribble in (False, True):
+        target = Target.upload(loaded, picture(seven(scribble)))
+        if how == "file":
+            target = target.with_mask_file(picture(mask, "mask.png"), loaded)
+            states = from_text(target.painted, 14, 14)
+        else:
+            target = replace(target, mask=torch.from_numpy(mask > 0))  # painted to the pixel
+            states = from_text(target.painted, 14, 14)
+        changed, hidden = target.after_painting(states, loaded)
+        request = Request(loaded, changed, hidden)
+        seen.append((changed.own.crop, changed.own.tone, changed.image[:, ~hidden], hidden, request.full_size_mask))
+    (crop, tone, *tensors), (crop2, tone2, *tensors2) = seen
+    assert crop and (crop, tone) == (crop2, tone2)
+    assert all(torch.equal(one, two) for one, two in zip(tensors, tensors2, strict=True))
+    assert torch.equal(tensors[-1], torch.from_numpy(mask > 0))  # also outside of the frame
+
+
+@pytest.mark.parametrize("painted", ["98.98h", "6.4h186.", "28h168."])
+def test_the_command_sees_the_same_part_of_a_picture(painted, picture, tmp_path):
+    loaded, seven = strokes_on_paper()
+    target = Target.upload(loaded, picture(seven()))
+    changed, hidden = target.after_painting(from_text(painted, 14, 14), loaded)
+    request = Request(loaded, changed, hidden)
+    picture(to_picture(request.given), "given.png")
+    picture(request.full_size_mask.numpy() * 255, "mask.png")
+    own, mask = from_file(tmp_path / "given.png", loaded.model, mask=tmp_path / "mask.png")
+    assert torch.equal(mask, request.full_size_mask) and torch.equal(own.image, changed.image)
+    assert torch.equal(own.reduce(mask), hidden) and own.crop == changed.own.crop
+
+
+def test_a_mask_file_away_from_the_strokes_is_shown(picture):
+    loaded, seven = strokes_on_paper()
+    mask = np.zeros((400, 300))
+    mask[:10, :10] = 255
+    target = Target.upload(loaded, picture(seven())).with_mask_file(picture(mask, "mask.png"), loaded)
+    assert target.own.crop is None and "h" in target.painted
+
+
+def test_the_colour_profile_of_a_picture_is_saved_with_it(picture):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    loaded = load((3, 6, 6), 256)
+    target = Target.upload(loaded, picture(np.random.default_rng(0).integers(0, 256, (8, 8, 3)), icc_profile=profile))
+    drawn = draw(Request(loaded, target, standard_mask("centre", 6, 6, 0), count=1), lambda *_: None)
+    with unpacked(drawn) as archive:
+        kept = {name: Image.open(archive.open(name)).info.get("icc_profile") for name in ("000.png", "picture.png")}
+    assert kept == {"000.png": profile, "picture.png": profile}
 
 
 # Requests
@@ -274,10 +349,10 @@ def test_the_command_draws_the_same(choice, source, picture, tmp_path, monkeypat
     loaded = LoadedModel(str(tmp_path / "model"), loaded.model, loaded.examples, "made up")
     target, hidden = example(loaded), standard_mask("centre", 6, 6, 0)
     if source == "drawing":
-        target, hidden = Target.blank(loaded).after_painting(from_text("6w6b6.18h", 6, 6), 4)
+        target, hidden = Target.blank(loaded).after_painting(from_text("6w6b6.18h", 6, 6), loaded)
     if source == "upload":
         target = Target.upload(loaded, picture(np.random.default_rng(0).integers(0, 256, (13, 19))))
-        target, hidden = target.after_painting(hidden.to(torch.uint8), 4)
+        target, hidden = target.after_painting(hidden.to(torch.uint8), loaded)
     if source == "nothing":
         target, hidden = Target.blank(loaded), torch.ones(6, 6, dtype=torch.bool)
     drawn = draw(Request(loaded, target, hidden, count=2, seed=5, **choice), lambda *_: None)

@@ -94,10 +94,11 @@ class OwnPicture:
 
     def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
         """Like enlarge(hidden), but of a model pixel that `fine`, a mask at the picture's size, hides in part, only that part
-        is hidden."""
+        is hidden. What `fine` hides outside the crop is hidden too."""
         if fine is None:
             return self.enlarge(hidden)
-        return (fine & self.enlarge(hidden)) | self.enlarge(hidden & ~self.reduce(fine))
+        observed = self.enlarge(~hidden) & ~self.enlarge(hidden)
+        return (fine & ~observed) | self.enlarge(hidden & ~self.reduce(fine))
 
     def paste(self, completed: Tensor, hidden: Tensor) -> Tensor:
         """Replace the hidden pixels, bool at the picture's size, by a completion in the model's levels.
@@ -134,10 +135,16 @@ def from_file(
     file that is no picture, or too large (see files/pictures.py).
     """
     own, hidden = read(path, model.levels, mask, max_pixels)
-    assert own.file
-    file = own.file
     own = replace(own, masks={str(other): own.mask(other, max_pixels) for other in others})
-    masks = [*own.masks.values(), *([] if hidden is None else [hidden])]
+    return frame(own, model, [*own.masks.values(), *([] if hidden is None else [hidden])], fit, invert), hidden
+
+
+def frame(
+    own: OwnPicture, model: Model, masks: Sequence[Tensor], fit: str = "auto", invert: bool | str = "auto"
+) -> OwnPicture:
+    """Make the image that the model sees of a picture that was read, as from_file explains. What the masks hide, bool (height,
+    width) at the picture's own size, has no influence on it."""
+    assert own.file
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool)
     for each in masks:
         visible &= ~each
@@ -152,15 +159,15 @@ def from_file(
     done += ["made full in contrast"] * own_colours + ["framed around its strokes"] * (framed.crop is not None)
     if done:
         grey = ", but for the colour: what is completed stays grey" if turned_grey and not own_colours else ""
-        note(f"for the model, {file.name} is {', '.join(done)}; in the completed picture this is undone{grey}")
+        note(f"for the model, {own.file.name} is {', '.join(done)}; in the completed picture this is undone{grey}")
     seen = framed.image[:, ~framed.reduce(~visible)]
     if seen.numel() and not bool((seen != seen.flatten()[0]).any()):
-        note(f"the model sees a single level in {file.name}, and no strokes: they are hidden, or too faint")
+        note(f"the model sees a single level in {own.file.name}, and no strokes: they are hidden, or too faint")
     if hidden_outside:
         note(
-            f"{hidden_outside:,} hidden pixels of {file.name} lie outside what the model sees: they become plain paper"
+            f"{hidden_outside:,} hidden pixels of {own.file.name} lie outside what the model sees: they become plain paper"
         )
-    return framed, hidden
+    return framed
 
 
 def read(

@@ -1,12 +1,12 @@
 """The first tab: paint the hidden region of an image, or draw one, and watch it being completed."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
+import torch
 
 from pixelrnn.errors import UserError
 from pixelrnn.figures.strips import as_rgb
@@ -127,10 +127,18 @@ class CompleteTab:
             hidden = painted.from_text(text, *target.image.shape[1:]) == painted.STATES.index("h")
             kept = replace(target, model=name, mask=target.at_full_size(hidden))
             return {**self._show_model(loaded, kept), self.painter: text}
+        reason = f"its images are {loaded.form}"
         if target.path:
-            with suppress(UserError):
+            try:
                 return self._show_model(loaded, Target.upload(loaded, target.path))
-        return self._show_model(loaded, first_target(loaded))
+            except (UserError, OSError) as error:  # it may be gone by now
+                reason = str(error)
+        shown = self._show_model(loaded, first_target(loaded))
+        if not target.is_example:
+            shown[self.panel.line] = (
+                f"{loaded.name} cannot take over {target.words}: {reason}. {shown[self.panel.line]}"
+            )
+        return shown
 
     def _show_model(self, loaded: LoadedModel, target: Target) -> dict[Any, Any]:
         return {
@@ -184,9 +192,11 @@ class CompleteTab:
         elif loaded.any_size and target.own:
             grey = "" if len(target.own.picture) == loaded.model.shape[0] else ", in colour, and saved as grey"
             words += f", completed at its own size{grey}"
-        hidden = "" if target.mask is None else f" {int(target.mask.sum()):,} pixels are hidden."
-        if target.mask is not None and target.path:
-            hidden = f" Its transparent part is hidden, {int(target.mask.sum()):,} pixels; a completion is opaque."
+        count = 0 if target.mask is None else int(target.mask.sum())
+        hidden = f" {count:,} pixels are hidden." if count else ""
+        transparent = target.own.transparent if target.own else None
+        if target.mask is not None and transparent is not None and torch.equal(target.mask, transparent):
+            hidden = f" Its transparent part is hidden, {count:,} pixels; a completion is opaque."
         painter = gr.HTML(**painter_props(loaded, target, tool))
         line = f"{words}.{hidden or f' {HINT}'}"
         return {
@@ -195,9 +205,11 @@ class CompleteTab:
         }  # fmt: skip
 
     def choose_mask(self, file: dict[str, Any], drawn: Drawn | None, target: Target, *choices: Any) -> dict[Any, Any]:
-        target = target.with_mask_file(file["path"])
+        loaded = self.models[target.model]
+        target = target.with_mask_file(file["path"], loaded)
         answer = self.forecast(drawn, target, target.painted, *choices)
-        return {**answer, self.target: target, self.painter: target.painted}
+        props = painter_props(loaded, target)  # the model may now see another part of the picture
+        return {**answer, self.target: target, self.painter: gr.HTML(**props)}
 
     def choose_occlusion(
         self, title: str, drawn: Drawn | None, target: Target, text: object, *choices: Any
@@ -226,7 +238,7 @@ class CompleteTab:
         """The request to complete the target under what is painted."""
         loaded = self.models[target.model]
         states = painted.from_text(text, *target.image.shape[1:])
-        target, hidden = target.after_painting(states, loaded.model.levels)
+        target, hidden = target.after_painting(states, loaded)
         return Request(loaded, target, hidden, *choices)
 
 

@@ -71,13 +71,13 @@ class Drawn:
         """Pack a zip file: each answer, what was given, the mask and the maps as PNG files, and a report in JSON."""
         request, settings = self.request, {"model": self.request.loaded.name}
         settings |= {name: getattr(request, name) for name in ("strategy", "order", "count", "temperature", "seed")}
-        pictures = {"picture.png": request.given, "mask.png": request.full_size_mask[None].to(torch.uint8) * 255}
-        pictures |= self.files
+        mask = request.full_size_mask[None].to(torch.uint8) * 255
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as packed:
             for answer in self.answers:  # one at a time: they may be large
-                packed.writestr(answer.file, png(answer.full_size()))
-            for name, picture in pictures.items():
+                packed.writestr(answer.file, png(answer.full_size(), request.profile))
+            packed.writestr("picture.png", png(request.given, request.profile))
+            for name, picture in {"mask.png": mask, **self.files}.items():
                 packed.writestr(name, png(picture))
             report = {"settings": settings, "command": self.command, **self.report}
             packed.writestr("completions.json", json.dumps(report, indent=2) + "\n")
@@ -209,8 +209,9 @@ def draw_picture(request: Request, progress: Progress) -> Drawn:
     )
 
 
-def png(image: Tensor) -> bytes:
-    """8-bit values (channels, height, width) as a PNG file, written quickly rather than small."""
+def png(image: Tensor, profile: bytes | None = None) -> bytes:
+    """8-bit values (channels, height, width) as a PNG file, written quickly rather than small. profile: the ICC profile of its
+    colours."""
     file = io.BytesIO()
-    to_picture(image).save(file, format="PNG", compress_level=1)
+    to_picture(image).save(file, format="PNG", compress_level=1, icc_profile=profile)
     return file.getvalue()

@@ -195,7 +195,7 @@ class DrawPanel:
         return self._show_answer(drawn, number)
 
     def _show_answer(self, drawn: Drawn, number: int, play: bool = False) -> dict[Any, Any]:
-        whole = drawing.png(drawn.answers[number].full_size())
+        whole = drawing.png(drawn.answers[number].full_size(), drawn.request.profile)
         own = drawn.request.target.own if not drawn.request.loaded.any_size else None
         pasted = views.figure(whole, "in your picture", below=True) if own and own.resized else ""
         player = gr.HTML(**views.player_props(drawn, number, play))

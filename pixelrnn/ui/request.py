@@ -11,12 +11,12 @@ from torch import Tensor
 from pixelrnn import occlusion as occlusions
 from pixelrnn.completion.describe import ORDINALS, in_words, manner
 from pixelrnn.completion.parts import Options
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.files.pictures import check_mask_size, read_mask, to_picture, to_tensor, with_channels
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
-from pixelrnn.own_picture.picture import OwnPicture, from_file, read
+from pixelrnn.own_picture.picture import OwnPicture, frame, from_file, read
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import painted
 from pixelrnn.ui.catalog import LoadedModel
@@ -92,13 +92,22 @@ class Target:
         with_channels(own.file.colours, loaded.model.shape[0], own.file.name)  # refuses colour for a grey model
         return replace(cls.at_own_size(loaded, own.picture, own), mask=mask, words="your picture", path=path)
 
-    def with_mask_file(self, path: str) -> "Target":
+    def with_mask_file(self, path: str, loaded: LoadedModel) -> "Target":
         """Return the target with the mask of a file. Raise UserError if their sizes differ."""
         if self.own:
-            return replace(self, mask=self.own.mask(path, MAX_PIXELS))
+            return self.hiding(self.own.mask(path, MAX_PIXELS), loaded)
         mask = read_mask(path, MAX_PIXELS)
         check_mask_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
+
+    def hiding(self, mask: Tensor, loaded: LoadedModel) -> "Target":
+        """Return the target of a visitor's picture with another mask, bool at the picture's own size. What it hides does not
+        influence what the model sees."""
+        assert self.own
+        if loaded.any_size or not self.own.file:
+            return replace(self, mask=mask)
+        own = frame(self.own, loaded.model, [mask])
+        return replace(self, own=own, image=own.image, mask=mask)
 
     def with_image(self, image: Tensor, whole: Tensor, words: str) -> "Target":
         """Return the target with another image in the model's levels, of which nothing is hidden. whole: the same in 8 bits at
@@ -124,7 +133,7 @@ class Target:
             return None
         return painted.to_text(self.own.reduce(self.mask) if self.own else self.mask)
 
-    def after_painting(self, states: Tensor, levels: int) -> tuple["Target", Tensor]:
+    def after_painting(self, states: Tensor, loaded: LoadedModel) -> tuple["Target", Tensor]:
         """Return the target with what was painted on it, see painted.from_text, and the hidden pixels, bool (height, width).
 
         A pixel of which any part is hidden in the visitor's picture is hidden, as for a mask file.
@@ -132,9 +141,12 @@ class Target:
         hidden, ink = states == painted.STATES.index("h"), states > 1
         if self.own and not bool(ink.any()):
             mask = self.own.refine(hidden, self.mask)
-            return replace(self, mask=mask), self.own.reduce(mask)
+            with notes_to(lambda text: None):  # they were said when the picture came
+                target = self.hiding(mask, loaded) if bool(mask.any()) else replace(self, mask=mask)
+            assert target.own
+            return target, target.own.reduce(mask)
         white = states == painted.STATES.index("w")
-        image = self.image.masked_fill(ink, 0).masked_fill(white, levels - 1)
+        image = self.image.masked_fill(ink, 0).masked_fill(white, loaded.model.levels - 1)
         return replace(self, image=image, words="your drawing" if bool(ink.any()) else self.words), hidden
 
     def at_full_size(self, hidden: Tensor) -> Tensor:
@@ -233,6 +245,11 @@ class Request:
         return (
             self.target.own.picture if self.target.own else requantise(self.target.image, self.loaded.model.levels, 256)
         )
+
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile of the colours of the visitor's picture, if it has one."""
+        return self.target.own.profile if self.target.own else None
 
     @property
     def picture(self) -> Tensor:
