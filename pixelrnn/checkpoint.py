@@ -123,7 +123,8 @@ def _build(text: bytes, data: bytes, place: str) -> Model:
         raise UserError(f"{place}: {CONFIG} and {WEIGHTS} do not fit together ({reason})") from None
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
-    model.trained_on, model.train_digests = config["trained_on"], digests
+    model.trained_on = config["trained_on"]
+    model.remember(digests)
     return model
 
 
@@ -250,7 +251,7 @@ def initialise(model: Model, saved: Model) -> Inherited:
     if saved.shape[1:] == model.shape[1:]:
         same_order = torch.equal(saved.orders[0], model.orders[0])
     else:
-        same_order = orderings.describe(saved.arguments["ordering"]) == orderings.describe(model.arguments["ordering"])
+        same_order = _first_ordering(saved) == _first_ordering(model)
     differing += [] if same_order else ["ordering"]
     if differing:
         raise UserError(
@@ -267,6 +268,11 @@ def initialise(model: Model, saved: Model) -> Inherited:
         _modules(own.keys() - kept.keys(), own.keys()),
         _modules(weights.keys() - kept.keys(), weights.keys()),
     )
+
+
+def _first_ordering(model: Model) -> str:
+    """The first order of a model in words, for images of any size."""
+    return orderings.describe(orderings.specs(model.arguments["ordering"], model.arguments["orders"])[0])
 
 
 def _modules(names: Set[str], all_names: Set[str]) -> list[str]:

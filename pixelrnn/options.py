@@ -55,6 +55,8 @@ def check_options(family: str, name: str, options: Mapping[str, Any], defaults: 
             known, key = ", ".join(defaults) or "none", printable(key, LONGEST)
             raise UserError(f"{family} '{name}' has no option '{key}'{nearest(key, defaults)} (options: {known})")
         check_type(f"{family}.{key}", value, defaults[key])
+        if key == "seed":
+            check_rule(f"{family}.seed", value, RULES["seed"])
 
 
 def option_defaults(function: Callable[..., Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def requantise(images: Tensor | np.ndarray, levels: int, new_levels: int) -> Ten
     From few levels to more and back gives the same image, so requantise(x, levels, 256) shows a picture. Raises UserError for
     images that are not uint8 or hold a value above their levels, and for levels that no image has.
     """
-    images = as_tensor("images", images)
+    images = as_tensor("images", images, "a tensor or a NumPy array of levels")
     check_levels(levels)
     check_levels(new_levels)
     _check_dtype(images, levels)

@@ -118,6 +118,7 @@ def test_init_copies_weights_that_fit_and_names_the_others(other, new, left, tmp
         ({"cell": "gru", "residual": True}, "differ in cell, residual;"),
         ({"ordering": "snake"}, "differ in ordering;"),
         ({"ordering": "snake", "shape": (1, 5, 5)}, "differ in ordering;"),
+        ({"orders": ["column", "raster"], "shape": (1, 5, 5)}, "differ in ordering;"),
         ({"model": "PixelCNN"}, "differ in kind"),
         ({"width": 9}, "differ in width;"),
     ],
@@ -138,6 +139,18 @@ def test_a_model_keeps_what_it_was_trained_on(saved):
     model.remember(first)
     pixelrnn.save(model, folder)
     assert torch.equal(pixelrnn.load(folder).train_digests, torch.cat([first, second]).unique(dim=0))
+
+
+def test_training_images_that_are_known_in_part_are_not_known(saved):
+    """A model that began with one that does not record its images, or that learns from images which are drawn anew."""
+    first = digests(random_images(9, (1, 4, 4), 3))
+    began, drawn = tiny_model((1, 4, 4)), tiny_model((1, 4, 4))
+    began.inherit(pixelrnn.load(saved[1]))
+    began.remember(first)
+    drawn.remember(first)
+    drawn.remember(None)
+    drawn.remember(first)
+    assert began.train_digests is None and drawn.train_digests is None
 
 
 def test_the_order_comes_from_the_weights(saved, tmp_path):

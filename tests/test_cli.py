@@ -24,7 +24,7 @@ from pixelrnn.cli import app
 from pixelrnn.cli.compose import check, compose
 from pixelrnn.cli.manual import page
 from pixelrnn.datasets import DATASETS, Options, limited, load
-from pixelrnn.errors import UserError
+from pixelrnn.errors import TrainingDiverged, UserError
 from pixelrnn.likelihood import LIKELIHOODS
 from pixelrnn.model import MODELS
 from pixelrnn.occlusion import OCCLUSIONS
@@ -223,6 +223,49 @@ def test_compare_ranks_runs_and_says_what_differs(call):
     for words, says in ((["none"], "none/metrics.jsonl cannot be read"), ([], "which runs? name their folders")):
         code, _, err = call("compare", *words)
         assert code == 2 and says in err and len(err.splitlines()) == 1
+
+
+def test_a_run_that_was_validated_on_something_else_is_ranked_by_its_last_validations(call):
+    for name, nats in {"a": (10, 20, 19), "b": (18, 17, 16)}.items():
+        Path(name).mkdir()
+        rows = [{"step": k, "seconds": k, "valid_nats": n, "valid_bits_per_dim": n} for k, n in enumerate(nats, 1)]
+        if name == "a":  # the first was on other images
+            rows[1]["validated_from"] = rows[2]["validated_from"] = 1
+        Path(name, "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = call("compare", "a", "b")
+    assert code == 0 and re.findall(r"^(\w) +\d+ +\d\.\d +([\d.]+)", out, re.M) == [("b", "16.00"), ("a", "19.00")], err
+    assert re.search("the validations of .*/a before update 1 are left out, because they were on other images", out)
+
+
+def test_a_sweep_goes_on_after_a_run_that_diverges(call, monkeypatch):
+    train = app.import_module("pixelrnn.cli.train")
+    real = train.train
+
+    def diverges(model, data, settings, *others, **more):
+        if settings.epochs == 1:
+            raise TrainingDiverged("the loss is not finite")
+        return real(model, data, settings, *others, **more)
+
+    monkeypatch.setattr(train, "train", diverges)
+    small = [option for option in SMALL if option != "training.epochs=1"]
+    code, out, err = call("train", "-m", "training.epochs=1,2", "hydra.sweep.dir=sweep", *small)
+    assert code == 1 and re.search(r"sweep/0: the loss is not finite", err) and len(err.splitlines()) == 1
+    assert re.search(r"^1 +\d+ ", out, re.M), "the table has the other run"
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_of_several_processes_runs_a_command_that_is_not_shared(call, monkeypatch, rank):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    code, out, err = call("models")
+    assert (code, err) == (0, "") and ("mnist_binary" in out) == (rank == "0")
+
+
+def test_a_group_may_be_null_where_it_is_by_default(call, checkpoint):
+    code, _, err = call(
+        "evaluate", f"checkpoint={checkpoint}", "data=null", "occlusion=null", "limit=2", "completions=0"
+    )
+    assert code == 0, err
 
 
 def test_a_refused_run_writes_no_log(call):
@@ -800,6 +843,11 @@ def test_bundled_models_complete_and_sample_at_once(call):
         (["complete", "checkpoint=CHECKPOINT", "occlusions=[top]"], "did you mean 'top half'"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=null"], "needs a name, not null"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=hlaf"], "did you mean 'half'"),
+        (["complete", "checkpoint=CHECKPOINT", "~occlusion"], "~occlusion: complete needs this option"),
+        (["sample", "checkpoint=CHECKPOINT", "~count"], "~count: sample needs this option; leave ~count out"),
+        (["train", "-m", "training.resume=never,auto"], "training.resume= has several values: resume one run"),
+        (["train", "ordering=snake", "model.orders=[raster]"], "ordering= has no effect beside model.orders=[…]"),
+        (["train", "ordering=permutation", "ordering.order=null"], "ordering.order is a list of raster indices"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion.side=under"], "occlusion.side=under"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=box", "occlusion.top=7"], "does not lie in an image of 8x8"),
         (["complete", "checkpoint=CHECKPOINT", "occlusion=centre", "occlusion.fraction=big"], "it must be a number"),
@@ -933,7 +981,7 @@ def test_an_environment_of_several_processes_that_lacks_something_gets_one_line(
     whole = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for key, held in {**whole, name: value}.items():
         monkeypatch.delenv(key, raising=False) if held is None else monkeypatch.setenv(key, held)
-    code, _, err = call("models")
+    code, _, err = call("sample", "checkpoint=digits")
     said = "WORLD_SIZE=two" if value == "two" else f"WORLD_SIZE=2 is set but {name} is not"
     assert code == 2 and said in err and "unset WORLD_SIZE" in err and len(err.splitlines()) == 1
     assert files(".") == set()

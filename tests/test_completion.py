@@ -251,6 +251,37 @@ def test_arrays_and_pictures_are_completed_like_tensors():
         assert torch.equal(complete(model, form, shape, 2, generator=generator()), expected)
 
 
+def test_a_mask_may_be_used_again():
+    """The log-probabilities are computed when they are asked for, of the mask as it was."""
+    model, mask = tiny_model((1, 4, 4)).float().eval(), np.zeros((4, 4), bool)
+    mask[2:] = True
+    images = random_images(2, model.shape, model.levels)
+    found = complete_in_detail(model, images, mask, count=2, generator=generator())
+    same = complete_in_detail(model, images, mask.copy(), count=2, generator=generator())
+    mask[:] = False
+    assert torch.equal(found.hidden, same.hidden) and torch.equal(found.log_probs, same.log_probs)
+
+
+@pytest.mark.parametrize("kind", [{}, {"cell": "gru"}, {"model": "PixelCNN"}, {"model": "InpaintingRNN"}], ids=str)
+def test_autocast_changes_nothing(kind):
+    model = tiny_model((1, 6, 6), **kind).float().eval()
+    images, mask = random_images(2, model.shape, model.levels), occlude("half", 6, 6)
+    plain = complete_in_detail(model, images, mask, count=2, generator=generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = complete_in_detail(model, images, mask, count=2, generator=generator())
+        assert torch.equal(inside.images, plain.images) and torch.equal(inside.log_probs, plain.log_probs)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_in_half_precision_draws_rare_values_as_often_as_it_should(dtype):
+    model = tiny_model((1, 8, 8), 2, model="PixelCNN", likelihood="bernoulli").eval()
+    with torch.no_grad():
+        for name, weights in model.likelihood.named_parameters():
+            weights.fill_(-7.0 if name.endswith("bias") else 0.0)
+    share = sample(model.to(dtype), 400, generator=generator()).float().mean()
+    assert abs(float(share) - 0.00091) < 6 * (0.00091 / 25_600) ** 0.5
+
+
 def test_a_chosen_order_is_followed():
     model = tiny_model((1, 4, 4), orders="symmetries")
     images, hidden = random_images(3, model.shape, 2), occlude("half", 4, 4).expand(3, -1, -1)

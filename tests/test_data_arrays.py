@@ -81,6 +81,17 @@ def test_images_of_0_and_1_have_no_greys_to_draw_from(tmp_path):
         read(save(tmp_path / "x.npz", images=noise(30, 4, 4, high=2)), binarization="dynamic")
 
 
+def test_parts_on_different_scales_are_refused(tmp_path):
+    path = save(tmp_path / "x.npz", x_train=noise(30, 4, 4, high=2), x_test=noise(3, 4, 4, high=256))
+    with pytest.raises(UserError, match="give all parts the same levels"):
+        read(path)
+
+
+def test_arrays_have_no_fixed_binarisation(tmp_path):
+    with pytest.raises(UserError, match="fixed needs data=binarized_mnist"):
+        read(save(tmp_path / "x.npz", images=noise(30, 4, 4, high=2)), binarization="fixed")
+
+
 def test_truth_values_are_two_levels(tmp_path):
     data, _ = read(save(tmp_path / "x.npz", images=noise(30, 4, 4, high=2).astype(bool)))
     assert data.levels == 2 and data.train.dtype == torch.uint8

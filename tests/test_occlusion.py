@@ -128,6 +128,7 @@ def test_invalid_mask_files_are_refused(tmp_path):
         ({"name": "strokes", "count": 0}, "count=0"),
         ({"name": "mixed", "everything_share": 1.5}, "everything_share=1.5"),
         ({"name": "strokes", "thickness": 0}, "thickness=0"),
+        ({"name": "random_pixels", "seed": 10**20}, "occlusion.seed=10"),
     ],
 )
 def test_mistakes_are_named(spec, message):

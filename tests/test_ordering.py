@@ -131,6 +131,8 @@ def test_an_order_serves_as_it_is():
         ({"name": "raster", "seed": 1}, "'raster' has no option 'seed'.*options: none"),
         ({"name": "raster", "height": 1}, "no option 'height'"),
         ("permutation", "lists 0 pixels.*2x2 has 4"),
+        ({"name": "permutation", "order": None}, "ordering.order is a list of raster indices"),
+        ({"name": "random", "seed": 10**20}, r"ordering.seed=1\d*0: it is a whole number from 0 to"),
         ({"name": "permutation", "order": [0, 1, 2]}, "lists 3 pixels.*2x2 has 4.*ordering.order"),
         ({"name": "permutation", "order": [0, 1, 2, 2]}, "each of the 4 pixels .* once"),
         ({"name": "permutation", "order": [1, 2, 3, 4]}, "each of the 4 pixels .* once"),

@@ -10,8 +10,8 @@ from conftest import INPAINTING, accepts, every_pair, generator, random_images, 
 from PIL import Image
 
 import pixelrnn
-from pixelrnn import UserError
 from pixelrnn.completion.windows import complete_windows, for_few_draws, log_probs, rounds, tiles
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.training.update import Objective
 
 CASES = every_pair(
@@ -222,7 +222,11 @@ def test_even_one_draw_has_intervals_that_hold_its_likes():
         (torch.zeros(3, 5, 5), torch.ones(5, 5).bool(), "torch.float32"),
         (torch.zeros(3, 5, 5).byte(), torch.ones(5, 4).bool(), "must be torch.bool (5, 5)"),
         (torch.zeros(3, 5, 5).byte(), torch.zeros(5, 5).bool(), "hides nothing"),
-        (torch.full((3, 5, 5), 7).byte(), torch.ones(5, 5).bool(), "the value 7; this model has 4 levels"),
+        (
+            torch.full((3, 5, 5), 7).byte(),
+            torch.eye(5).bool(),
+            "the value 7; this model has 4 levels, 0 to 3: for 8-bit",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(picture, hidden, message):
@@ -299,6 +303,32 @@ def test_pil_images_are_understood_as_files_are(photos):
         assert (observed == (stored if stored.ndim == 3 else stored[..., None])[~found.hidden.numpy()].T).all()
 
 
+def test_a_pil_picture_is_brought_to_the_levels_of_a_model_of_few():
+    model = tiny_model((1, 6, 6), 4, model="InpaintingRNN", likelihood="categorical")
+    hidden, said = torch.eye(7, dtype=torch.bool), []
+    with notes_to(said.append):
+        found = pixelrnn.complete_picture(Image.new("L", (7, 7), 200), hidden, model, count=1, generator=generator())
+    assert (found.draw(0)[:, ~hidden] == 2).all() and any("reduced to the 4" in text for text in said)
+    values = torch.full((1, 7, 7), 3, dtype=torch.uint8).masked_fill(hidden, 255)  # which hidden pixels may hold
+    found = pixelrnn.complete_picture(values, hidden, model, count=1, generator=generator())
+    assert (found.draw(0)[:, ~hidden] == 3).all()
+
+
+def test_another_default_dtype_changes_nothing(photos):
+    hidden = torch.zeros(20, 20, dtype=torch.bool)
+    hidden[2:15, 2:15] = True
+    draws, widths = [], []
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            found = pixelrnn.complete_picture(random_rgb(20, 20), hidden, photos, count=1, generator=generator())
+            draws.append(found.draw(0))
+            widths.append(found.interval_widths)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(*draws) and torch.equal(*widths)
+
+
 def random_rgb(height, width):
     return Image.fromarray(random_images(1, (3, height, width), 256)[0].permute(1, 2, 0).numpy())
 
@@ -332,6 +362,12 @@ def test_what_is_no_generator_is_refused(photos):
     [
         ("photo.jpg", torch.ones(5, 5).bool(), "the picture is a str"),
         (Image.new("RGBA", (5, 5)), torch.ones(5, 5).bool(), "partly transparent"),
+        (np.zeros(5, np.uint8), torch.ones(5).bool(), "the picture is uint8 \\(5,\\); give uint8"),
+        (
+            [Image.new("L", (5, 5))],
+            torch.ones(5, 5).bool(),
+            "a list of Image; give a PIL picture, a NumPy array or a tensor",
+        ),
         (np.zeros((5, 5, 4), np.uint8), torch.ones(5, 5).bool(), "the picture is uint8 \\(5, 5, 4\\); give uint8"),
         (np.zeros((5, 5, 3)), torch.ones(5, 5).bool(), "float64 .* \\(255 \\* picture\\).round"),
         (torch.zeros(1, 3, 5, 5).byte(), torch.ones(5, 5).bool(), "torch.uint8 \\(1, 3, 5, 5\\)"),

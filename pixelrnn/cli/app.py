@@ -26,7 +26,11 @@ SMALLER = {  # what takes less memory; a command without an entry has no such op
     "complete": "a smaller count (and for images of one size, a smaller batch_size or limit)",
     "sample": "a smaller batch_size",
 }
-SPREAD = ("train", "evaluate", "sample")  # commands that several processes share; the others are the first one's
+SPREAD = (
+    "train",
+    "evaluate",
+    "sample",
+)  # commands that torchrun's processes share; the first one runs the others alone
 
 
 class Stopped(BaseException):
@@ -35,10 +39,17 @@ class Stopped(BaseException):
 
 def launch(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it, and return the exit code."""
+    code = 0
     try:
         jobs = _jobs(command, words)
         for job in jobs:
-            _run(job)
+            try:
+                _run(job)
+            except (TrainingDiverged, UserError) as error:
+                if isinstance(error, UserError) or len(jobs) == 1:
+                    _compare(job)
+                    raise
+                code = _fail(f"{job.folder}: {error}", 1)
         if len(jobs) > 1:
             _compare(jobs[0])
     except Stopped as signal:
@@ -56,7 +67,7 @@ def launch(command: str, words: list[str]) -> int:
         )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    return 0
+    return code
 
 
 def _compare(job: Job) -> None:
@@ -76,14 +87,15 @@ def _jobs(command: str, words: list[str]) -> list[Job]:
     """The jobs of this process. Only torchrun's processes need torch to find them."""
     if os.environ.get("WORLD_SIZE") in (None, "", "1"):
         return compose(command, words, _run_by_plugin)
+    if command not in SPREAD:
+        return compose(command, words) if os.environ.get("RANK") in (None, "", "0") else []
     from pixelrnn import distributed
 
     distributed.begin()
     jobs = distributed.by_main(lambda: compose(command, words))
-    if distributed.is_main():
-        return jobs
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # the first process prints for all
-    return jobs if command in SPREAD else []
+    if not distributed.is_main():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # the first process prints for all
+    return jobs
 
 
 def _run_by_plugin(job: Job, multirun: Multirun) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -70,7 +70,10 @@ def compose(command: str, words: list[str], by_plugin: Callable[[Job, Multirun],
     multirun(task), which has the plugin call task(cfg) for each of them.
     """
     given = parse(words, command)
-    overrides = given.overrides
+    unset = {
+        f"{name}=null" for name, group in page(command).groups.items() if group.value is None
+    }  # as they are anyway
+    overrides = [override for override in given.overrides if override not in unset]
     if given.config_dir:
         folder = expanded(given.config_dir).absolute()
         if not folder.is_dir():
@@ -81,6 +84,8 @@ def compose(command: str, words: list[str], by_plugin: Callable[[Job, Multirun],
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
             resume = next((override.value() for override in parsed if override.key_or_group == "training.resume"), None)
+            if isinstance(resume, Sweep):
+                raise UserError("training.resume= has several values: resume one run at a time")
             if command == "train" and resume not in ("auto", "never", None):
                 refused = {*page(command).groups, "hydra.run.dir", "hydra.sweep.dir"}
                 jobs = [resumed(str(resume), parsed, {"-m", *refused} if given.sweep else refused)]
@@ -166,6 +171,9 @@ def check(command: str, options: Mapping[str, Any]) -> None:
             check_rule(path, value, rule)
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
+    groups = {name for name, group in page(command).groups.items() if group.value is not None}
+    if gone := sorted(({name for name in page(command).options if "." not in name} | groups) - options.keys()):
+        raise UserError(f"~{gone[0]}: {command} needs this option; leave ~{gone[0]} out")
     for name in ("image", "mask"):
         path = expanduser(options.get(name) or "")
         if path and not exists(path) and not (name == "image" and any(map(exists, matching(path)))):
@@ -291,6 +299,8 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
             OmegaConf.update(cfg, name, option.value)
     OmegaConf.set_struct(cfg, True)
     for name, override in given.items():
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line} has several values: a run goes on with one of them")
         if name not in HYDRA:
             OmegaConf.update(cfg, name, override.value())
     cfg.training.resume = "auto"

@@ -41,6 +41,8 @@ def run(job: Job) -> None:
     cfg.completions = 4 if cfg.completions is None else cfg.completions
     if fills and not cfg.completions:
         raise UserError("baselines=true is compared with completions, and completions=0: leave one of them out")
+    if cfg.ensemble:
+        likelihoods.check_orders(model)
     hidden = _masks(plain(cfg.get("occlusion")), *model.shape[1:])
     images = limited(images, cfg.limit)
     generator = Generator(model.order.device).manual_seed(cfg.seed)

@@ -16,7 +16,8 @@ from pixelrnn.cli.manual import page
 from pixelrnn.completion.describe import describe, note_repeats, note_seen
 from pixelrnn.completion.fill import Progress
 from pixelrnn.datasets import Dataset, load
-from pixelrnn.errors import DataMissing, UserError, note
+from pixelrnn.errors import DataMissing, UserError, note, printable
+from pixelrnn.files.atomic import expanded
 from pixelrnn.model import Model
 
 
@@ -76,9 +77,10 @@ def refuse_others(cfg: DictConfig, command: str, names: Iterable[str], why: str)
 def count_repeats(cfg: DictConfig, model: Model, data: Dataset, images: Tensor) -> int | None:
     """How many of the images the model was trained on, with a note; None, also with a note, if nobody knows.
 
-    A model that does not record its training images was trained on those of its own data.
+    A model that does not record its training images was trained on those of its own data, if it has seen no other before.
     """
-    known = data.train_digests if model.train_digests is None and "data" not in cfg else model.train_digests
+    is_own = "data" not in cfg and not model.trained_on.get("before")
+    known = data.train_digests if model.train_digests is None and is_own else model.train_digests
     repeats = note_repeats(known, images, cfg.part)
     if repeats is None:
         note(f"checkpoint {checkpoint_name(cfg)} does not record its training images, so repeats cannot be counted")
@@ -130,6 +132,11 @@ def _own_data(cfg: DictConfig, model: Model) -> dict[str, Any]:
     if own and not spec["root"]:
         raise DataMissing(
             f"checkpoint {checkpoint_name(cfg)} was trained on a {own}: give root=<such a {own.split()[0]}>, or data=…"
+        )
+    if own and not expanded(spec["root"]).exists():
+        raise DataMissing(
+            f"checkpoint {checkpoint_name(cfg)} was trained on a {own}, {printable(spec['root'])}, which is not there; give "
+            f"root=<such a {own.split()[0]}>, or data=…"
         )
     return spec
 

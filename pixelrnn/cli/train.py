@@ -73,6 +73,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     teacher = checkpoint.load(given, device) if (given := training.pop("teacher")) else None
     settings = Settings(**training)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
+    _check_orders(specs["model"].get("orders"), job.chosen)
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if isinstance(saved, Ensemble):
         raise UserError(
@@ -140,6 +141,14 @@ def _report(at: Progress, settings: Settings, model: Model, folder: Path, images
         print(f"pictures   {', '.join(there)}")
 
 
+def _check_orders(orders: Any, chosen: set[str]) -> None:
+    """UserError for an ordering= beside a list of orders, which takes its place."""
+    if isinstance(orders, list) and (given := [name for name in chosen if name.split(".")[0] == "ordering"]):
+        raise UserError(
+            f"{given[0]}= has no effect beside model.orders=[…]: put the ordering into the list, or leave one out"
+        )
+
+
 def _inherit(model: Model, other: Model, source: str) -> None:
     """Count as seen what another model was trained on; a note if it does not know its images."""
     if other.train_digests is None:
@@ -167,6 +176,8 @@ def _as_saved(specs: dict[str, Any], saved: Model, chosen: set[str]) -> dict[str
     form = {"size": height if height == width else None, "channels": channels, "levels": saved.levels}
     data = {**specs["data"], **{key: value for key, value in form.items() if f"data.{key}" not in chosen}}
     saved_specs = {key: saved.arguments[key] for key in ("ordering", "likelihood")}
+    if saved_specs["ordering"] == {"name": "custom"}:
+        saved_specs["ordering"] = saved.orders.cpu()
     kept = {key: saved_specs[key] for key in saved_specs if not any(name.split(".")[0] == key for name in chosen)}
     if "model" in chosen:
         return {**specs, **kept, "data": data}

@@ -45,7 +45,8 @@ def describe_model(model: Model) -> str:
     if spec.get("bidirectional"):
         directions = "2 x " if spec["encoder"] == "recurrent" else ""
         encoder = f", {spec['encoder']} encoder {spec['encoder_depth']} x {directions}{spec['encoder_width']}"
-    orders = orderings.describe(spec["ordering"]) if len(model.orders) == 1 else f"{len(model.orders)} orders"
+    first = orderings.describe(orderings.specs(spec["ordering"], spec["orders"])[0])
+    orders = first if len(model.orders) == 1 else f"{len(model.orders)} orders"
     return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
 
 

@@ -98,7 +98,8 @@ def complete_in_detail(
     images = check_images(images, model.shape, model.levels, hidden)
     device = model.order.device
     check_generator(generator, device)
-    images, hidden = images.to(device), check_hidden(hidden, images).to(device)
+    # A copy, because the caller may use their mask again, and log_probs are computed later.
+    images, hidden = images.to(device), check_hidden(hidden, images).to(device).clone()
     if asked.order is not None and not 0 <= asked.order < len(model.orders):
         raise UserError(f"order={asked.order}: this model has {len(model.orders)}, counted from 0")
     few, most = AUTO if isinstance(asked.particles, str) else (asked.particles, asked.particles)

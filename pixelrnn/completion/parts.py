@@ -193,5 +193,6 @@ def noises(model: Model, batch: int, steps: int, generator: Generator | None = N
     """The random numbers of each step that draws, (batch, noise_size); those of many steps are drawn in one call."""
     size = model.likelihood.noise_size
     like = next(model.parameters())
+    dtype = torch.promote_types(like.dtype, torch.float32)  # half precision has too few numbers near 0
     for part in torch.arange(steps).split(max(1, NOISE // (batch * size))):
-        yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size), generator)
+        yield from model.likelihood.fill_noise(like.new_empty(len(part), batch, size, dtype=dtype), generator)

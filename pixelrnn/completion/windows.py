@@ -73,7 +73,7 @@ class PictureCompletions:
     @property
     def interval_widths(self) -> Tensor:
         """The widths of the intervals, averaged over the channels: float (height, width), 0 where the picture is observed."""
-        widths = torch.zeros(self.hidden.shape)
+        widths = torch.zeros(self.hidden.shape, dtype=torch.float32)
         widths[self.hidden] = (self.high.float() - self.low).mean(0)
         return widths
 
@@ -186,8 +186,12 @@ def check_picture(model: InpaintingRNN, picture: Tensor, hidden: Tensor) -> None
         )
     if not bool(hidden.any()):
         raise UserError("a mask hides nothing; it must be True (white, in a mask file) on at least one pixel")
-    if int(picture.max()) >= model.levels:
-        raise UserError(f"the picture holds the value {int(picture.max())}; this model has {model.levels} levels")
+    most = int(picture.masked_fill(hidden, 0).max())
+    if most >= model.levels:
+        raise UserError(
+            f"the picture holds the value {most}; this model has {model.levels} levels, 0 to {model.levels - 1}: for 8-bit "
+            f"values, pixelrnn.requantise(picture, 256, {model.levels})"
+        )
 
 
 @dataclass(frozen=True)
@@ -348,7 +352,7 @@ def rounds(known: Tensor, corners: Tensor, tile: tuple[int, int], edge: tuple[in
     height, width = tile
     grid = (corners - corners.amin(0)) // torch.tensor([height, width])
     parity = (grid[:, 0] % 2) * 2 + grid[:, 1] % 2  # neighbours that know as much take turns
-    keys = torch.full((int(grid[:, 0].max()) + 3, int(grid[:, 1].max()) + 3), -1.0)
+    keys = torch.full((int(grid[:, 0].max()) + 3, int(grid[:, 1].max()) + 3), -1.0, dtype=torch.float32)
     left = torch.arange(len(corners))
     while len(left):
         shares = [

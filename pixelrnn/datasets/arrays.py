@@ -24,6 +24,8 @@ def array(options: Options) -> Dataset:
     images, always the same. Values are 8-bit greys, or levels already, as a note then says. Raises UserError for a file that
     cannot be read, arrays of another kind or shape, and too few images. Pickled objects are never read.
     """
+    if options.binarization == "fixed":
+        raise UserError("data.binarization=fixed needs data=binarized_mnist; leave it out for images of 0 and 1")
     if not options.root:
         raise UserError("data=array needs data.root: set it to a .npz or .npy file")
     path = data_folder(options.root)
@@ -122,6 +124,10 @@ def _as_images(values: np.ndarray, name: str) -> Tensor:
 def _native_levels(largest: dict[str, int], options: Options, path: Path) -> int:
     """The number of levels that the values stand for."""
     most, what = max(largest.values()), f"the largest value in {printable(path)}"
+    if min(largest.values()) <= 1 and most >= 64:
+        raise UserError(
+            f"{printable(path)}: the largest value of each part is {largest}; give all parts the same levels, 0 and 1 or 0 to 255"
+        )
     if options.binarization == "dynamic" and most <= 1:
         raise UserError(
             f"data.binarization=dynamic draws from 8-bit greys, and {what} is {most}: leave it out for images of 0 and 1"

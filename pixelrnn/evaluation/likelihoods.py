@@ -102,16 +102,20 @@ def evaluate(model: Model, images: Images, hidden: Images | None = None, *, batc
 def evaluate_ensemble(model: Model, images: Images, *, batch_size: int = 100) -> Likelihoods:
     """-log of the mean of p(x) over the model's orders. A mean of distributions is a distribution."""
     check_model(model)
-    count = len(model.orders)
-    if count == 1:
+    check_orders(model)
+    along = []
+    for index in range(len(model.orders)):
+        with model.along(index):
+            along.append(log_probs(model, images, None, batch_size))
+    return Likelihoods.of(torch.stack(along).logsumexp(0) - math.log(len(along)), model.dimensions)
+
+
+def check_orders(model: Model) -> None:
+    """UserError unless the model has several orders, over which p(x) can be averaged."""
+    if len(model.orders) == 1:
         raise UserError(
             "ensemble=true averages p(x) over a model's orders; this one has a single order (model.orders=…)"
         )
-    along = []
-    for index in range(count):
-        with model.along(index):
-            along.append(log_probs(model, images, None, batch_size))
-    return Likelihoods.of(torch.stack(along).logsumexp(0) - math.log(count), model.dimensions)
 
 
 def evaluate_conditional(

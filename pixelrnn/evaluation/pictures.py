@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from pixelrnn import distributed
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.windows import PictureCompletions, complete_windows, log_probs
+from pixelrnn.errors import UserError
 from pixelrnn.evaluation.baselines import Fill
 from pixelrnn.evaluation.likelihoods import Likelihoods, quality
 from pixelrnn.model import InpaintingRNN
@@ -67,6 +68,8 @@ def evaluate_pictures(
     progress is called as in complete_windows, with the hidden pixels of all pictures. keep: for how many pictures the report
     has all answers, in `shown`. Raises UserError for pictures that do not fit the model, and if nothing is hidden in one.
     """
+    if not len(pictures):
+        raise UserError("there are no pictures; give at least one")
     rows, shown, mine = [], list[Shown](), distributed.shard(torch.arange(len(pictures))).tolist()
     names = [f"mean of {count}", "a draw", *(fills or {})]
     done, total = 0, int(hidden[mine].sum())

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pixelrnn.completion.windows import PictureCompletions
 from pixelrnn.errors import UserError, printable
+from pixelrnn.files.arrays import as_masks
 from pixelrnn.pixels import requantise
 
 TINT = np.array([0.93, 0.55, 0.20])  # of hidden pixels
@@ -34,9 +35,10 @@ def as_rgb(images: Tensor, levels: int) -> np.ndarray:
 
 
 def occluded(images: Tensor, hidden: Tensor, levels: int) -> np.ndarray:
-    """Like as_rgb, with hidden pixels tinted. hidden is bool (..., height, width), or (height, width) for all images."""
+    """Like as_rgb, with hidden pixels tinted. hidden is bool (..., height, width), or (height, width) for all images, as a tensor,
+    a NumPy array or PIL pictures."""
     tinted = as_rgb(images, levels).copy()
-    tinted[np.broadcast_to(hidden.cpu().numpy(), tinted.shape[:-1])] = TINT
+    tinted[np.broadcast_to(as_masks(hidden).cpu().numpy(), tinted.shape[:-1])] = TINT
     return tinted
 
 

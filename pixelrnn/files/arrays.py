@@ -25,8 +25,9 @@ def are_pictures(values: Any) -> bool:
     return bool(listed) and all(isinstance(value, Image.Image) for value in listed)
 
 
-def as_tensor(name: str, values: Any) -> Tensor:
-    """The tensor itself, or one of a NumPy array's values, which may share its memory. Raise UserError for anything else."""
+def as_tensor(name: str, values: Any, forms: str = FORMS) -> Tensor:
+    """The tensor itself, or one of a NumPy array's values, which may share its memory. Raise UserError for anything else, with
+    the forms that the caller takes."""
     if isinstance(values, Tensor):
         if values.layout != torch.strided or values.is_meta:
             kind = "holds no values" if values.is_meta else f"is {str(values.layout).removeprefix('torch.')}"
@@ -34,7 +35,7 @@ def as_tensor(name: str, values: Any) -> Tensor:
         return values
     if not isinstance(values, np.ndarray):
         of = f" of {type(values[0]).__name__}" if isinstance(values, list | tuple) and values else ""
-        raise UserError(f"{name} is a {type(values).__name__}{of}; give {FORMS}")
+        raise UserError(f"{name} is a {type(values).__name__}{of}; give {forms}")
     try:
         return torch.from_numpy(np.require(values, requirements=["C", "W"]))
     except (TypeError, ValueError):

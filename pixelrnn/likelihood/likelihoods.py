@@ -97,7 +97,8 @@ class Likelihood(Packable):
 
     def sample(self, parameters: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
         """One draw: parameters (..., parameters) -> int64 (..., channels)."""
-        noise = parameters.new_empty((*parameters.shape[:-1], self.noise_size))
+        dtype = torch.promote_types(parameters.dtype, torch.float32)  # half precision has too few numbers near 0
+        noise = parameters.new_empty((*parameters.shape[:-1], self.noise_size), dtype=dtype)
         return self.draw(parameters, self.fill_noise(noise, generator), temperature)
 
 

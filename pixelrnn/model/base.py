@@ -106,7 +106,8 @@ class Model(nn.Module, ABC):
         self.arguments = {"shape": list(shape), "levels": levels, **vars(options), "ordering": ordering}
         # If it was trained, the configuration of its training data, and in "before" that of all data it has seen before.
         self.trained_on: dict[str, Any] = {}
-        self.train_digests: Tensor | None = None  # of its training images, if known: uint8 (images, 16)
+        self.train_digests: Tensor | None = None  # of all its training images, if they are known: uint8 (images, 16)
+        self._knows_images = True  # whether train_digests leave none out
         self.cursor = OrderCursor(paths)
         self.register_buffer("orders", torch.stack([path.order for path in paths]))
 
@@ -127,7 +128,7 @@ class Model(nn.Module, ABC):
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Context manager: the model is in evaluation mode without gradients, in full float32, and other threads wait."""
-        with self.cursor.alone():
+        with self.cursor.alone(), torch.autocast(self.orders.device.type, enabled=False):
             was_training = self.training
             self.eval()
             try:
@@ -164,8 +165,11 @@ class Model(nn.Module, ABC):
         return [*self.trained_on.get("before", []), *([own] if own else [])]
 
     def remember(self, digests: Tensor | None) -> None:
-        """Add digests of training images, uint8 (images, 16), to train_digests."""
-        if digests is not None:
+        """Add digests of training images, uint8 (images, 16), to train_digests. None stands for images that are not known, with
+        which train_digests are None for good."""
+        if digests is None:
+            self.train_digests, self._knows_images = None, False
+        elif self._knows_images:
             known = digests if self.train_digests is None else torch.cat([self.train_digests, digests])
             self.train_digests = known.unique(dim=0)
 
@@ -235,7 +239,7 @@ class Model(nn.Module, ABC):
         Images and masks of this and the next two methods may be on another device than the model.
         """
         images = check_images(images, self.shape, self.levels)
-        return self._pixel_log_probs(*self._here(images, hidden))
+        return self._pixel_log_probs(*self._here(images, None if hidden is None else check_hidden(hidden, images)))
 
     def _pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """pixel_log_probs of images and masks that were checked and are on the model's device: it never waits for a GPU."""

@@ -43,7 +43,7 @@ def build(ordering: str | Mapping[str, Any] | Tensor, height: int, width: int) -
     check_size(height, width)
     if isinstance(ordering, Tensor):
         check_order(ordering, height * width)
-        return ordering
+        return ordering.cpu()
     spec = _as_spec(ordering)
     transforms = spec.pop("transforms", ())
     if not isinstance(transforms, list | tuple):
@@ -87,6 +87,10 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     if orders != "symmetries":
         if isinstance(orders, str) or not isinstance(orders, Sequence) or not orders:
             raise UserError(f"orders={orders}: it is symmetries, or a list of orderings such as [raster, column]")
+        if any(isinstance(one, Tensor) for one in orders):
+            raise UserError(
+                "orders holds a tensor; give all orders as one tensor, ordering=torch.stack([…]), without orders"
+            )
         return list(orders)
     if isinstance(ordering, Tensor):
         raise UserError(

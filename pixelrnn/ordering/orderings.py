@@ -107,12 +107,12 @@ def random(height: int, width: int, seed: int = 0) -> Tensor:
 
 def permutation(height: int, width: int, order: Sequence[int] = ()) -> Tensor:
     """The user's own order: raster indices, row · width + column, in the order of the visit, for one size of image."""
-    if len(order) != height * width:
+    if isinstance(order, Sequence) and len(order) != height * width:
         raise UserError(
             f"ordering 'permutation' lists {len(order)} pixels; an image of {height}x{width} has {height * width}: "
             "list each once in ordering.order, or set data.size to the size it was made for"
         )
-    if not all(isinstance(index, int) for index in order):
+    if not isinstance(order, Sequence) or not all(isinstance(index, int) for index in order):
         raise UserError("ordering 'permutation': ordering.order is a list of raster indices, whole numbers")
     listed = torch.tensor(list(order), device="cpu")
     check_order(listed, height * width)  # before a transform looks its indices up

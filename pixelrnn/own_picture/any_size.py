@@ -11,10 +11,11 @@ from torch import Generator, Tensor
 from pixelrnn import checkpoint
 from pixelrnn.completion.fill import Progress
 from pixelrnn.completion.windows import PictureCompletions, complete_windows, note_intervals
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, note
 from pixelrnn.files.arrays import as_masks, as_tensor, opaque
 from pixelrnn.files.pictures import to_tensor
 from pixelrnn.model import InpaintingRNN, Model, check_model
+from pixelrnn.pixels import MAX_LEVELS, requantise
 
 
 def complete_picture(
@@ -45,6 +46,9 @@ def complete_picture(
             f"{type(made).__name__} completes images of one size; give an InpaintingRNN, or use pixelrnn.complete"
         )
     image = with_channels_of(made, _picture(picture))
+    if isinstance(picture, Image.Image) and made.levels < MAX_LEVELS:
+        note(f"the picture has 256 levels; it is reduced to the {made.levels} of this model")
+        image = requantise(image, MAX_LEVELS, made.levels)
     note_intervals(count, temperature)
     return complete_windows(made, image, as_masks(hidden).cpu().clone(), count, temperature, generator, progress)
 
@@ -72,9 +76,9 @@ def _picture(picture: Any) -> Tensor:
     """uint8 (channels, height, width) of a picture in any of the forms that complete_picture takes."""
     if isinstance(picture, Image.Image):
         return to_tensor(opaque("the picture", picture))
-    tensor = as_tensor("the picture", picture)
+    tensor = as_tensor("the picture", picture, "a PIL picture, a NumPy array or a tensor")
     if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (1,), (3,)):
+        if picture.dtype != np.uint8 or picture.ndim < 2 or picture.shape[2:] not in ((), (1,), (3,)):
             raise UserError(
                 f"the picture is {picture.dtype} {picture.shape}; give uint8 (height, width) or (height, width, 1 or 3): for "
                 "values from 0 to 1, (255 * picture).round().astype(np.uint8)"

@@ -247,8 +247,9 @@ class Run:
         """Evaluate the averaged model, keep it in best/ if it is the best so far, save the state, and draw the figures."""
         self._check_weights()
         at = self.progress
+        since = {"validated_from": at.validated_from} if at.validated_from else {}
         found = _finite(_validate(self.average, self.valid, self.settings.batch_size))
-        self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats)
+        self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats, **since)
         if self.occlusion:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)

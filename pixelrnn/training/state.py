@@ -77,6 +77,7 @@ class Progress:
     best_nats: float = math.inf  # of the hidden pixels, if training hides some
     best_bits_per_dim: float = math.inf
     validations_without_gain: int = 0
+    validated_from: int = 0  # the update since which all validations are on the same images and masks
     recoveries: int = 0  # how often the run went back to its last saved state
     records: int = field(default=0, repr=False)  # lines of metrics.jsonl
     losses: list = field(default_factory=list, repr=False)  # of the updates since the last record, in bits/dim
@@ -211,6 +212,7 @@ def note_resumption(folder: Path, progress: Progress, run: dict[str, Any], batch
     on = [validated_on(dict(leaves(description)), hides) for description in (progress.run, run)]
     if not over and on[0] != on[1] and progress.best_nats < math.inf:
         progress.best_nats, progress.best_bits_per_dim, progress.validations_without_gain = math.inf, math.inf, 0
+        progress.validated_from = progress.step
         notes.append(
             "the validation is on other images or masks than before: the best is looked for anew, from here on"
         )

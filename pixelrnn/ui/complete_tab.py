@@ -216,6 +216,7 @@ class CompleteTab:
     ) -> dict[Any, Any]:
         """Hide what an occlusion hides; what was drawn in white and black outside of it stays."""
         states = painted.from_text(text, *target.image.shape[1:])
+        check_number("seed", choices[-1], 0, 2**31 - 1)
         hidden = standard_mask(title, states.shape[0], states.shape[1], choices[-1])
         text = painted.to_text(states.where(states > 1, 0).masked_fill(hidden, painted.STATES.index("h")))
         target = replace(target, mask=None)  # of which parts of pixels a mask file had hidden
