@@ -271,6 +271,7 @@ def test_processes_without_a_shared_folder_go_on_from_the_state_of_the_first(tmp
         assert not (place / "1" / "last").exists()
 
 
+@pytest.mark.slow
 def test_processes_are_refused_alike(tmp_path):
     says = {"other data": "the processes have different images", "other model": "width 16 in the run, 8 now"}
     places = [tmp_path / case for case in says]

@@ -89,6 +89,7 @@ for case, backend in {**unknown, "left": "pdf", "chosen": "pdf"}.items():
 """
 
 
+@pytest.mark.slow
 def test_a_backend_that_a_notebook_left_in_the_environment_is_not_needed(tmp_path):
     """matplotlib itself refuses to be imported where the backend is unknown. One that works stays the user's.
 
@@ -284,6 +285,7 @@ assert codes == [0] * 4, codes
 """
 
 
+@pytest.mark.slow
 def test_runs_that_start_in_the_same_second_have_their_own_folders(tmp_path):
     """Four processes, forked when everything has been imported, so that they come to their folders together."""
     line = [sys.executable, "-c", TOGETHER, "sample", "checkpoint=digits", "count=1", "threads=1"]
