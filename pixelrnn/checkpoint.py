@@ -124,7 +124,8 @@ def _build(text: bytes, data: bytes, place: str) -> Model:
     if broken := model.broken_weight():
         raise UserError(f"{place}: the weight {broken} holds a value that is not finite; copy it again, or train again")
     model.trained_on = config["trained_on"]
-    model.remember(digests)
+    if digests is not None or model.trained_on:
+        model.remember(digests)
     return model
 
 

@@ -234,7 +234,7 @@ def test_a_run_that_was_validated_on_something_else_is_ranked_by_its_last_valida
         Path(name, "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, out, err = call("compare", "a", "b")
     assert code == 0 and re.findall(r"^(\w) +\d+ +\d\.\d +([\d.]+)", out, re.M) == [("b", "16.00"), ("a", "19.00")], err
-    assert re.search("the validations of .*/a before update 1 are left out, because they were on other images", out)
+    assert re.search("the validations of .*/a up to update 1 are left out, because they were on other images", out)
 
 
 def test_a_sweep_goes_on_after_a_run_that_diverges(call, monkeypatch):

@@ -191,7 +191,7 @@ def test_an_ensemble_teaches_from_the_command_line_and_the_run_goes_on(call, tmp
     assert code == 0 and "goes on from update" in out, err
     (tmp_path / "member1").rename(tmp_path / "elsewhere" / "member1")
     code, out, err = call("train", f"training.resume={tmp_path / 'student'}", "training.epochs=4")
-    gone = f"needs training.teacher={tmp_path / 'member1'}, which is no longer there; put it back to go on"
+    gone = f"needs training.teacher={tmp_path / 'member1'}, which is not there"
     assert (code, out) == (2, "") and err == f"pixelrnn: the run in {tmp_path / 'student'} {gone}\n"
 
 

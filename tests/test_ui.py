@@ -12,7 +12,6 @@ import threading
 import time
 import warnings
 import zipfile
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -233,28 +232,30 @@ def strokes_on_paper():
     return loaded, seven
 
 
-@pytest.mark.parametrize("how", ["file", "painted"])
-def test_what_is_hidden_does_not_change_what_the_model_sees_of_a_picture(how, picture):
+def test_what_a_mask_file_hides_does_not_change_what_the_model_sees_of_a_picture(picture):
     """Also if it hides the lower part of the strokes, from which the frame and the tone would be found."""
     loaded, seven = strokes_on_paper()
     mask = np.zeros((400, 300))
     mask[250:] = 255
     seen = []
     for scribble in (False, True):
-        target = Target.upload(loaded, picture(seven(scribble)))
-        if how == "file":
-            target = target.with_mask_file(picture(mask, "mask.png"), loaded)
-            states = from_text(target.painted, 14, 14)
-        else:
-            target = replace(target, mask=torch.from_numpy(mask > 0))  # painted to the pixel
-            states = from_text(target.painted, 14, 14)
-        changed, hidden = target.after_painting(states, loaded)
+        target = Target.upload(loaded, picture(seven(scribble))).with_mask_file(picture(mask, "mask.png"), loaded)
+        changed, hidden = target.after_painting(from_text(target.painted, 14, 14), loaded)
         request = Request(loaded, changed, hidden)
         seen.append((changed.own.crop, changed.own.tone, changed.image[:, ~hidden], hidden, request.full_size_mask))
     (crop, tone, *tensors), (crop2, tone2, *tensors2) = seen
     assert crop and (crop, tone) == (crop2, tone2)
     assert all(torch.equal(one, two) for one, two in zip(tensors, tensors2, strict=True))
     assert torch.equal(tensors[-1], torch.from_numpy(mask > 0))  # also outside of the frame
+    with pytest.raises(NothingHidden):  # all of it is gone once it is cleared
+        Request(loaded, *target.after_painting(from_text("196.", 14, 14), loaded))
+
+
+def test_paper_whose_strokes_are_all_hidden_is_still_inverted(picture):
+    loaded, seven = strokes_on_paper()
+    target = Target.upload(loaded, picture(seven()))
+    changed, hidden = target.after_painting(from_text("196h", 14, 14), loaded)
+    assert changed.own.tone.inverted and not changed.image[:, ~hidden].any() and 0 < hidden.sum() < 196
 
 
 @pytest.mark.parametrize("painted", ["98.98h", "6.4h186.", "28h168."])
@@ -700,12 +701,12 @@ def test_a_hole_is_seen_as_it_fills_and_is_replayed_in_this_order():
     target = Target.at_own_size(loaded, random_images(1, (3, 8, 8), 256)[0])
     request = Request(loaded, target, hidden, count=2)
     drawn = draw(request, lambda *news: told.append(sessions.Snapshot(*news)))
-    assert [frame.total for frame in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
-    view = views.view_frame(request, told[0])
+    assert [news.total for news in told] == [32] * len(told) and told[-1].done == 32 and len(told) > 1
+    view = views.view_snapshot(request, told[0])
     assert f"Drawing, {100 * told[0].done / 32:.0f} %" in view.line
     assert view.pictures.count("<img") == 2  # given, the draw so far
     steps = drawn.answers[1].steps
-    assert set(steps[hidden].tolist()) <= {frame.done for frame in told} | {1} and not steps[~hidden].any()
+    assert set(steps[hidden].tolist()) <= {news.done for news in told} | {1} and not steps[~hidden].any()
     first = (told[0].images[0] != 0).any(0) & hidden
     assert (steps[first] == told[0].done).all() and (steps[hidden & ~first] != told[0].done).any()
 

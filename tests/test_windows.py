@@ -317,16 +317,17 @@ def test_a_pil_picture_is_brought_to_the_levels_of_a_model_of_few():
 def test_another_default_dtype_changes_nothing(photos):
     hidden = torch.zeros(20, 20, dtype=torch.bool)
     hidden[2:15, 2:15] = True
-    draws, widths = [], []
+    draws, widths, means = [], [], []
     for dtype in (torch.float32, torch.float64):
         torch.set_default_dtype(dtype)
         try:
             found = pixelrnn.complete_picture(random_rgb(20, 20), hidden, photos, count=1, generator=generator())
             draws.append(found.draw(0))
             widths.append(found.interval_widths)
+            means.append(found.means)
         finally:
             torch.set_default_dtype(torch.float32)
-    assert torch.equal(*draws) and torch.equal(*widths)
+    assert torch.equal(*draws) and torch.equal(*widths) and torch.equal(*means)
 
 
 def random_rgb(height, width):

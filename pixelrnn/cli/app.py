@@ -26,11 +26,7 @@ SMALLER = {  # what takes less memory; a command without an entry has no such op
     "complete": "a smaller count (and for images of one size, a smaller batch_size or limit)",
     "sample": "a smaller batch_size",
 }
-SPREAD = (
-    "train",
-    "evaluate",
-    "sample",
-)  # commands that torchrun's processes share; the first one runs the others alone
+SPREAD = ("train", "evaluate", "sample")  # those that torchrun's processes share; the first one runs others alone
 
 
 class Stopped(BaseException):
@@ -45,9 +41,12 @@ def launch(command: str, words: list[str]) -> int:
         for job in jobs:
             try:
                 _run(job)
-            except (TrainingDiverged, UserError) as error:
-                if isinstance(error, UserError) or len(jobs) == 1:
+            except UserError:
+                with contextlib.suppress(UserError):  # about the table
                     _compare(job)
+                raise
+            except TrainingDiverged as error:
+                if len(jobs) == 1:
                     raise
                 code = _fail(f"{job.folder}: {error}", 1)
         if len(jobs) > 1:

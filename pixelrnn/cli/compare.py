@@ -38,11 +38,11 @@ def show(folders: Sequence[Path], picture: Path) -> bool:
         has_begun = (folder / records.RECORDS).exists() or not (folder / ".hydra").is_dir()
         rows = records.by_update(records.read(folder)) if has_begun else []
         if validations := [row for row in rows if _is_validation(row)]:
-            since = validations[-1].get("validated_from", 0)
-            runs[folder] = [row for row in validations if row.get("validated_from", 0) == since]
-            if since:
+            runs[folder] = records.comparable(validations)
+            if len(runs[folder]) < len(validations):
+                since = validations[-1]["validated_from"]
                 note(
-                    f"the validations of {printable(folder)} before update {since:,} are left out, because they were on other "
+                    f"the validations of {printable(folder)} up to update {since:,} are left out, because they were on other "
                     "images or masks"
                 )
         else:

@@ -172,7 +172,7 @@ def check(command: str, options: Mapping[str, Any]) -> None:
         elif path in defaults:
             check_options(section, section, {name: value}, {name: defaults[path]})
     groups = {name for name, group in page(command).groups.items() if group.value is not None}
-    if gone := sorted(({name for name in page(command).options if "." not in name} | groups) - options.keys()):
+    if gone := sorted(({name.partition(".")[0] for name in page(command).options} | groups) - options.keys()):
         raise UserError(f"~{gone[0]}: {command} needs this option; leave ~{gone[0]} out")
     for name in ("image", "mask"):
         path = expanduser(options.get(name) or "")
@@ -295,7 +295,8 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
             f"hydra.run.dir={folder} in place of training.resume="
         ) from None
     for name, option in page("train").options.items():
-        if name.startswith("training.") and name.removeprefix("training.") not in cfg.training:  # newer than the run
+        section, _, key = name.rpartition(".")
+        if key not in (cfg[section] if section else cfg):  # newer than the run
             OmegaConf.update(cfg, name, option.value)
     OmegaConf.set_struct(cfg, True)
     for name, override in given.items():
@@ -309,9 +310,7 @@ def resumed(resume: str, overrides: list[Override], refused: Collection[str]) ->
             pretrained.find(one)
         except UserError:
             what = f"{name}={printable(one)}"
-            raise UserError(
-                f"the run in {folder} needs {what}, which is no longer there; put it back to go on"
-            ) from None
+            raise UserError(f"the run in {folder} needs {what}, which is not there") from None
     job.cfg, job.overrides = cfg, [*map(str, recorded), *(str(override.input_line) for override in overrides)]
     return job
 

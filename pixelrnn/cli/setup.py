@@ -77,11 +77,13 @@ def refuse_others(cfg: DictConfig, command: str, names: Iterable[str], why: str)
 def count_repeats(cfg: DictConfig, model: Model, data: Dataset, images: Tensor) -> int | None:
     """How many of the images the model was trained on, with a note; None, also with a note, if nobody knows.
 
-    A model that does not record its training images was trained on those of its own data, if it has seen no other before.
+    A model that does not record its training images was trained on those of its own data, and perhaps on others before.
     """
-    is_own = "data" not in cfg and not model.trained_on.get("before")
-    known = data.train_digests if model.train_digests is None and is_own else model.train_digests
+    is_own, before = model.train_digests is None and "data" not in cfg, model.trained_on.get("before")
+    known = data.train_digests if is_own else model.train_digests
     repeats = note_repeats(known, images, cfg.part)
+    if is_own and before and not repeats:  # nobody knows about the others
+        repeats = None
     if repeats is None:
         note(f"checkpoint {checkpoint_name(cfg)} does not record its training images, so repeats cannot be counted")
     return repeats

@@ -20,7 +20,7 @@ from pixelrnn.files.atomic import append
 from pixelrnn.model import MODELS, Ensemble, Model
 from pixelrnn.options import configure
 from pixelrnn.training.loop import train
-from pixelrnn.training.state import Progress, Settings, way_on
+from pixelrnn.training.state import STATE, Progress, Settings, way_on
 from pixelrnn.training.update import occlusion_of
 
 
@@ -70,10 +70,9 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     """begins() is called before anything in the folder changes, and only if something is left to do."""
     cfg, folder = job.cfg, job.folder
     training, device = plain(cfg.training), choose_device(cfg)
-    teacher = checkpoint.load(given, device) if (given := training.pop("teacher")) else None
+    teacher = checkpoint.load(given, device) if (given := training.pop("teacher", None)) else None
     settings = Settings(**training)
     specs = {name: plain(cfg[name]) for name in ("data", "model", "ordering", "likelihood")}
-    _check_orders(specs["model"].get("orders"), job.chosen)
     saved = checkpoint.load(cfg.init, device) if cfg.init else None
     if isinstance(saved, Ensemble):
         raise UserError(
@@ -81,6 +80,8 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
         )
     if saved:
         specs = _as_saved(specs, saved, job.chosen)
+    if not (folder / "last" / STATE).exists():  # a run of an earlier version may go on
+        _check_orders(specs["model"].get("orders"), job.chosen)
     data = datasets.load(specs["data"])
     torch.manual_seed(cfg.seed)
     make = configure("model", specs["model"], MODELS)
@@ -97,7 +98,9 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
         _inherit(model, teacher, f"training.teacher={as_given(given)}")
     model.remember(data.train_digests)
     for part in ("valid", "test"):
-        note_repeats(model.train_digests, getattr(data, part), part)
+        note_repeats(
+            model.train_digests if model.train_digests is not None else data.train_digests, getattr(data, part), part
+        )
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         _begin_with(model, saved, cfg.init)

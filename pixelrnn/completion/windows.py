@@ -113,7 +113,10 @@ def complete_windows(
     check_picture(model, picture, hidden)
     pixels, device = int(hidden.sum()), model.order.device
     check_generator(generator, device)
-    draws, means = torch.zeros(count, len(picture), pixels, dtype=torch.uint8), torch.zeros(len(picture), pixels)
+    draws, means = (
+        torch.zeros(count, len(picture), pixels, dtype=torch.uint8),
+        torch.zeros(len(picture), pixels, dtype=torch.float32),
+    )
     low, high = torch.zeros_like(draws[0]), torch.zeros_like(draws[0])
     nats, done = torch.zeros(count, dtype=torch.float64), 0
     found = PictureCompletions(
@@ -361,7 +364,7 @@ def rounds(known: Tensor, corners: Tensor, tile: tuple[int, int], edge: tuple[in
         ]
         places = grid[left, 0] + 1, grid[left, 1] + 1
         keys.fill_(-1)
-        more = (torch.tensor(shares)[:, None] > torch.tensor(SHARES)).sum(1)
+        more = (torch.tensor(shares, dtype=torch.float32)[:, None] > torch.tensor(SHARES, dtype=torch.float32)).sum(1)
         keys[places] = (more * 4 + 3 - parity[left]).float()
         chosen = (keys[places] >= F.max_pool2d(keys[None], 3, 1, 1)[0][places]) & ((more > 0) | (more.max() == 0))
         yield corners[left[chosen]]

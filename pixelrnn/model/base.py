@@ -165,8 +165,8 @@ class Model(nn.Module, ABC):
         return [*self.trained_on.get("before", []), *([own] if own else [])]
 
     def remember(self, digests: Tensor | None) -> None:
-        """Add digests of training images, uint8 (images, 16), to train_digests. None stands for images that are not known, with
-        which train_digests are None for good."""
+        """Add digests of training images, uint8 (images, 16), to train_digests. None stands for images that are not known:
+        train_digests are then None, and stay None."""
         if digests is None:
             self.train_digests, self._knows_images = None, False
         elif self._knows_images:

@@ -25,7 +25,7 @@ from pixelrnn.model.inputs import causal_windows, which_order
 from pixelrnn.model.orders import paths_of
 from pixelrnn.model.smooth import smooth_fills
 from pixelrnn.options import lookup
-from pixelrnn.pixels import check_images, to_sequence
+from pixelrnn.pixels import check_hidden, check_images, to_sequence
 from pixelrnn.products import Packable, Product
 
 AT_ONCE = 2**16  # pixels that are encoded at a time on a CPU: more do not fit in its caches, and take a third longer
@@ -105,6 +105,7 @@ class InpaintingRNN(Model, Packable):
     def pixel_log_probs(self, images: Tensor, hidden: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """As in all models; 0 at observed pixels, which are not computed. target: see begin."""
         images = check_images(images, self.shape, self.levels)
+        hidden = None if hidden is None else check_hidden(hidden, images)
         steps, log_probs, _ = self._score(*self._here(images, hidden, target))
         return log_probs.new_zeros(len(images), self.pixels).scatter(1, steps, log_probs)
 

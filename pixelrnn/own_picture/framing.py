@@ -71,12 +71,13 @@ INVERTED = Tone((255.0,), (0.0,))
 
 
 def find_ink(grey: Tensor, visible: Tensor) -> Tensor | None:
-    """Find the ink of a picture, uint8 (height, width): bool (height, width); None if it is not strokes on plain paper."""
+    """Find the ink of a picture, uint8 (height, width): bool (height, width), all False if no stroke is visible; None if it is
+    not strokes on plain paper."""
     if not visible.any():
         return None
     distance = (grey.int() - int(grey[visible].median())).abs()
     ink, paper = (distance >= INK) & visible, (distance < PAPER) & visible
-    return ink if ink.any() and int(paper.sum()) >= PLAIN * int(visible.sum()) else None
+    return ink if int(paper.sum()) >= PLAIN * int(visible.sum()) else None
 
 
 def find_tone(
@@ -87,7 +88,10 @@ def find_tone(
     picture uint8 (channels, height, width). invert "auto" inverts a picture whose paper is light if the model's ground is
     dark, or the other way round. With contrast, faint strokes on grey paper become full strokes on a plain ground.
     """
-    paper, strokes = picture[:, visible & ~ink].float().median(1).values, picture[:, ink].float().median(1).values
+    paper = picture[:, visible & ~ink].float().median(1).values
+    strokes = torch.full_like(paper, 255.0 * bool(paper.mean() < 128))  # the likely ones, if all of them are hidden
+    if ink.any():
+        strokes = picture[:, ink].float().median(1).values
     swapped = bool(paper.mean() < strokes.mean()) != dark_ground
     inverts = swapped if invert == "auto" else bool(invert)
     ground = 255.0 * (dark_ground == inverts)

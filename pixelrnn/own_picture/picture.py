@@ -142,8 +142,8 @@ def from_file(
 def frame(
     own: OwnPicture, model: Model, masks: Sequence[Tensor], fit: str = "auto", invert: bool | str = "auto"
 ) -> OwnPicture:
-    """Make the image that the model sees of a picture that was read, as from_file explains. What the masks hide, bool (height,
-    width) at the picture's own size, has no influence on it."""
+    """Make the model's image of a picture that was read; from_file explains how. What the masks hide, bool (height, width) at the
+    picture's own size, has no influence on it."""
     assert own.file
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool)
     for each in masks:
@@ -213,7 +213,7 @@ def _framed(own: OwnPicture, model: Model, visible: Tensor, fit: str, invert: bo
         tone = find_tone(own.picture, ink, visible, own.ground < 128, invert, contrast=fit == "auto")
         tolerance = SAME_SIZE if size == (height, width) else OTHER_SIZE
         fits = fit == "auto" and height == width
-        crop = find_crop(ink, ~visible, typical.extent, tolerance) if fits else None
+        crop = find_crop(ink, ~visible, typical.extent, tolerance) if fits and ink.any() else None
         own = replace(own, picture=own.picture.expand(max(channels, len(own.picture)), -1, -1))
     own, seen = replace(own, crop=crop, tone=tone), own.picture
     if crop:

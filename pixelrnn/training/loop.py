@@ -254,7 +254,7 @@ class Run:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
             found = _finite(evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size))
-            self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
+            self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats, **since)
         at.validations_without_gain += 1
         if found.nats < at.best_nats:
             at.best_nats, at.best_bits_per_dim, at.validations_without_gain = found.nats, found.bits_per_dim, 0
@@ -315,7 +315,8 @@ class Run:
             record = {"step": at.step, "epoch": at.step / self.batches, "seconds": at.seconds, **values}
             append(self.folder / records.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
-                self.tensorboard.add_scalar(name, value, at.step)
+                if name != "validated_from":
+                    self.tensorboard.add_scalar(name, value, at.step)
 
 
 def _finite(found: Likelihoods) -> Likelihoods:

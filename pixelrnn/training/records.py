@@ -15,6 +15,7 @@ from pixelrnn.model import Model
 from pixelrnn.training.state import Settings
 
 RUN, RECORDS, TABLE = "run.json", "metrics.jsonl", "metrics.csv"  # RUN: what the run depends on, from describe_run()
+VALIDATED = {"valid_nats", "valid_hidden_nats"}
 
 
 def keep(folder: Path, count: int) -> None:
@@ -47,6 +48,12 @@ def by_update(records: list[dict[str, float]]) -> list[dict[str, float]]:
     return list(rows.values())
 
 
+def comparable(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Leave out validations on other images or masks than the last one's."""
+    since = max((row.get("validated_from", 0) for row in rows), default=0)
+    return [row for row in rows if not row.keys() & VALIDATED or row.get("validated_from", 0) == since]
+
+
 def write_table(folder: Path) -> None:
     """Write the records as metrics.csv, for spreadsheets, if there are any."""
     if not (folder / RECORDS).exists() or not (records := read(folder)):
@@ -64,7 +71,7 @@ def show(folder: Path, model: Model, settings: Settings, seed: int, name: str) -
     """Draw the learning curve and samples, into the folder."""
     from pixelrnn import figures  # matplotlib is slow to import
 
-    curves = figures.curves(read(folder), name)
+    curves = figures.curves(comparable(read(folder)), name)
     figures.save_figure(curves, folder / f"curves.{settings.figures}")
     if settings.samples:
         generator = torch.Generator(model.order.device).manual_seed(seed)

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 import torch
 
-from pixelrnn.errors import UserError
+from pixelrnn import occlusion as occlusions
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.figures.strips import as_rgb
 from pixelrnn.files.pictures import open_picture, to_tensor
 from pixelrnn.own_picture.picture import TINT, tint_of
@@ -125,13 +126,14 @@ class CompleteTab:
             return {}
         if loaded.form == before.form and not loaded.any_size:
             hidden = painted.from_text(text, *target.image.shape[1:]) == painted.STATES.index("h")
-            kept = replace(target, model=name, mask=target.at_full_size(hidden))
-            return {**self._show_model(loaded, kept), self.painter: text}
-        reason = f"its images are {loaded.form}"
+            kept = target.hiding(target.at_full_size(hidden), loaded)
+            shown = self._show_model(loaded, kept)
+            return shown if kept.own else {**shown, self.painter: text}
+        reason = "only a picture that you sent can go to a model of another form"
         if target.path:
             try:
                 return self._show_model(loaded, Target.upload(loaded, target.path))
-            except (UserError, OSError) as error:  # it may be gone by now
+            except UserError as error:  # it may be gone by now, or not fit
                 reason = str(error)
         shown = self._show_model(loaded, first_target(loaded))
         if not target.is_example:
@@ -205,22 +207,28 @@ class CompleteTab:
         }  # fmt: skip
 
     def choose_mask(self, file: dict[str, Any], drawn: Drawn | None, target: Target, *choices: Any) -> dict[Any, Any]:
-        loaded = self.models[target.model]
-        target = target.with_mask_file(file["path"], loaded)
-        answer = self.forecast(drawn, target, target.painted, *choices)
-        props = painter_props(loaded, target)  # the model may now see another part of the picture
-        return {**answer, self.target: target, self.painter: gr.HTML(**props)}
+        masked = target.with_mask_file(file["path"], self.models[target.model])
+        answer = self.forecast(drawn, masked, masked.painted, *choices)
+        return {**answer, self.target: masked, self.painter: self._painter(target, masked, masked.painted)}
+
+    def _painter(self, before: Target, target: Target, text: object) -> object:
+        """The painter's new value, and its picture if the model now sees another part of it."""
+        if torch.equal(before.image, target.image):
+            return text
+        return gr.HTML(**{**painter_props(self.models[target.model], target), "value": text})
 
     def choose_occlusion(
         self, title: str, drawn: Drawn | None, target: Target, text: object, *choices: Any
     ) -> dict[Any, Any]:
         """Hide what an occlusion hides; what was drawn in white and black outside of it stays."""
         states = painted.from_text(text, *target.image.shape[1:])
-        check_number("seed", choices[-1], 0, 2**31 - 1)
+        if occlusions.takes_seed(STANDARD[title]["name"]):
+            check_number("seed", choices[-1], 0, 2**31 - 1)
         hidden = standard_mask(title, states.shape[0], states.shape[1], choices[-1])
         text = painted.to_text(states.where(states > 1, 0).masked_fill(hidden, painted.STATES.index("h")))
-        target = replace(target, mask=None)  # of which parts of pixels a mask file had hidden
-        return {self.target: target, self.painter: text, **self.forecast(drawn, target, text, *choices)}
+        whole = target.hiding(None, self.models[target.model])  # without what a mask file had hidden
+        answer = self.forecast(drawn, whole, text, *choices)
+        return {**answer, self.target: whole, self.painter: self._painter(target, whole, text)}
 
     def forecast(self, drawn: Drawn | None, *asked: Any) -> dict[Any, Any]:
         """Say how what is painted will be completed, or why not, and whether what was drawn is of an earlier choice."""
@@ -239,8 +247,11 @@ class CompleteTab:
         """The request to complete the target under what is painted."""
         loaded = self.models[target.model]
         states = painted.from_text(text, *target.image.shape[1:])
-        target, hidden = target.after_painting(states, loaded)
-        return Request(loaded, target, hidden, *choices)
+        notes = list[str]()
+        with notes_to(notes.append):
+            target, hidden = target.after_painting(states, loaded)
+        request = Request(loaded, target, hidden, *choices)
+        return replace(request, notes=[text for text in notes if text not in target.said])
 
 
 def first_target(loaded: LoadedModel) -> Target:

@@ -1,6 +1,7 @@
 """A visitor's request: a model, a target image, what is painted on it, and the choices for a draw."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,13 @@ from torch import Tensor
 from pixelrnn import occlusion as occlusions
 from pixelrnn.completion.describe import ORDINALS, in_words, manner
 from pixelrnn.completion.parts import Options
-from pixelrnn.errors import UserError, notes_to
+from pixelrnn.errors import UserError, note, notes_to
 from pixelrnn.files.pictures import check_mask_size, read_mask, to_picture, to_tensor, with_channels
 from pixelrnn.model import InpaintingRNN
 from pixelrnn.model.orders import observed_ahead
 from pixelrnn.own_picture.any_size import with_channels_as, with_channels_of
 from pixelrnn.own_picture.picture import OwnPicture, frame, from_file, read
+from pixelrnn.own_picture.typical import Typical
 from pixelrnn.pixels import requantise
 from pixelrnn.ui import painted
 from pixelrnn.ui.catalog import LoadedModel
@@ -61,6 +63,7 @@ class Target:
     mask: Tensor | None = None  # bool, at the picture's own size: the pixels that the target came with as hidden
     words: str = EXAMPLE  # what it is
     path: str = ""  # the file that a visitor sent
+    said: tuple[str, ...] = ()  # the notes on how it is shown to the model
 
     @classmethod
     def example(cls, loaded: LoadedModel, number: int) -> "Target":
@@ -85,8 +88,12 @@ class Target:
     def upload(cls, loaded: LoadedModel, path: str) -> "Target":
         """Read a visitor's picture for this model; its transparent part is hidden. Raise UserError if that is impossible."""
         if not loaded.any_size:
-            own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
-            return cls(loaded.name, own.image, own, mask, "your picture", path)
+            said = list[str]()
+            with notes_to(said.append):
+                own, mask = from_file(path, loaded.model, max_pixels=MAX_PIXELS)
+            for text in said:
+                note(text)
+            return cls(loaded.name, own.image, own, mask, "your picture", path, tuple(said))
         own, mask = read(path, loaded.model.levels, max_pixels=MAX_PIXELS)
         assert own.file
         with_channels(own.file.colours, loaded.model.shape[0], own.file.name)  # refuses colour for a grey model
@@ -100,14 +107,14 @@ class Target:
         check_mask_size(mask, path, *self.image.shape[1:])
         return replace(self, mask=mask)
 
-    def hiding(self, mask: Tensor, loaded: LoadedModel) -> "Target":
-        """Return the target of a visitor's picture with another mask, bool at the picture's own size. What it hides does not
-        influence what the model sees."""
-        assert self.own
-        if loaded.any_size or not self.own.file:
-            return replace(self, mask=mask)
-        own = frame(self.own, loaded.model, [mask])
-        return replace(self, own=own, image=own.image, mask=mask)
+    def hiding(self, mask: Tensor | None, loaded: LoadedModel) -> "Target":
+        """Return the target for this model with another mask, bool at the picture's own size. What it hides does not influence
+        what the model sees of a visitor's picture. Notes say how this is brought to the model's form."""
+        target, typical = replace(self, model=loaded.name, mask=mask), Typical.of_model(loaded.model)
+        if loaded.any_size or not self.own or not self.own.file or not typical or typical.ground is None:
+            return target
+        own = frame(self.own, loaded.model, [mask] if mask is not None and bool(mask.any()) else [])
+        return replace(target, own=own, image=own.image)
 
     def with_image(self, image: Tensor, whole: Tensor, words: str) -> "Target":
         """Return the target with another image in the model's levels, of which nothing is hidden. whole: the same in 8 bits at
@@ -140,9 +147,10 @@ class Target:
         """
         hidden, ink = states == painted.STATES.index("h"), states > 1
         if self.own and not bool(ink.any()):
+            if not bool(hidden.any()):
+                return replace(self, mask=None), hidden
             mask = self.own.refine(hidden, self.mask)
-            with notes_to(lambda text: None):  # they were said when the picture came
-                target = self.hiding(mask, loaded) if bool(mask.any()) else replace(self, mask=mask)
+            target = self.hiding(mask, loaded)
             assert target.own
             return target, target.own.reduce(mask)
         white = states == painted.STATES.index("w")
@@ -178,6 +186,7 @@ class Request:
     count: int = 6
     temperature: float = 1.0
     seed: int = 0
+    notes: Sequence[str] = ()  # on how the target is shown to the model, as far as the hidden region decides it
 
     def __post_init__(self) -> None:
         Options(strategy=self.strategy)  # raises UserError for an unknown one
@@ -232,7 +241,7 @@ class Request:
             along = f"along the {ORDINALS[number] if number < len(ORDINALS) else f'{number + 1}th'} of {of} orders, "
         if self.from_scratch:
             return f"Everything is drawn: {along}{how.replace('p(hidden | observed)', 'p(x)')}."
-        return f"{hidden}: {along}{how}."
+        return " ".join([f"{hidden}: {along}{how}.", *(f"{text[0].upper()}{text[1:]}." for text in self.notes)])
 
     @cached_property
     def full_size_mask(self) -> Tensor:

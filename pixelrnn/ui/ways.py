@@ -45,6 +45,7 @@ def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn
     for number, (title, row) in enumerate(rows.items()):  # the same names come in each row
         rows[title] = [replace(answer, file=f"{number:02d}-{answer.file}") for answer in row]
     words = [f"{int(request.full_size_mask.sum()):,} pixels are hidden. Each row completes them in another way."]
+    words += [f"{text[0].upper()}{text[1:]}." for text in request.notes]
     report = [{"way": title, "files": [answer.file for answer in row]} for title, row in rows.items()]
     return Drawn(request, rows, words, NOTE if not request.loaded.any_size else "", report={"ways": report})
 
@@ -54,9 +55,10 @@ def ways(request: Request, models: ModelCatalog) -> Iterator[tuple[str, Request]
     first = request.loaded
     others = (models[name] for name in models.names if name != first.name)
     for loaded in (first, *(other for other in others if not other.any_size and other.form == first.form)):
-        way = replace(
-            request, loaded=loaded, strategy="auto", order="best", target=replace(request.target, model=loaded.name)
-        )
+        target, hidden = request.target.hiding(request.full_size_mask, loaded), request.hidden
+        if target.own:
+            hidden = target.own.reduce(request.full_size_mask)
+        way = replace(request, loaded=loaded, strategy="auto", order="best", target=target, hidden=hidden)
         ahead = 0 if loaded.any_size else int(observed_ahead(way.hidden[None], way.visits))
         if loaded.model.sees_ahead:
             yield f"{loaded.name}: exact; its encoder sees every observed pixel", way
