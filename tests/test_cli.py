@@ -971,7 +971,12 @@ def test_every_option_has_a_rule_that_its_default_keeps(command):
     config = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     del config["hydra"], config["defaults"]
     assert set(config) <= set(RULES)
-    check(command, {**config, "checkpoint": "digits"} if "checkpoint" in config else config)
+    groups = {
+        name: OmegaConf.to_container(OmegaConf.load(CONF / name / f"{group.value}.yaml"))
+        for name, group in page(command).groups.items()
+        if group.value
+    }
+    check(command, {**config, **groups, **({"checkpoint": "digits"} if "checkpoint" in config else {})})
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ def launch(command: str, words: list[str]) -> int:
             try:
                 _run(job)
             except UserError:
-                with contextlib.suppress(UserError):  # about the table
-                    _compare(job)
+                if job is not jobs[0]:
+                    with contextlib.suppress(UserError):  # about the table
+                        _compare(job)
                 raise
             except TrainingDiverged as error:
                 if len(jobs) == 1:
