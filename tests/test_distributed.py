@@ -188,9 +188,9 @@ def assert_close(one, two, path=""):
         assert one == (pytest.approx(two, rel=1e-5, nan_ok=True) if isinstance(one, float) else two), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("first", "then"),
-    [pytest.param(TWO, ONE, id="two then one"), pytest.param(ONE, TWO, id="one then two", marks=pytest.mark.slow)],
+    ("first", "then"), [pytest.param(TWO, ONE, id="two then one"), pytest.param(ONE, TWO, id="one then two")]
 )
 def test_a_run_goes_on_with_another_number_of_processes(first, then, call, tmp_path):
     dropout = ["model.dropout=0", "seed=5"]
