@@ -252,7 +252,10 @@ def initialise(model: Model, saved: Model) -> Inherited:
     if saved.shape[1:] == model.shape[1:]:
         same_order = torch.equal(saved.orders[0], model.orders[0])
     else:
-        same_order = _first_ordering(saved) == _first_ordering(model)
+        theirs, ours = (
+            orderings.describe_first(each.arguments["ordering"], each.arguments["orders"]) for each in (saved, model)
+        )
+        same_order = theirs == ours
     differing += [] if same_order else ["ordering"]
     if differing:
         raise UserError(
@@ -269,11 +272,6 @@ def initialise(model: Model, saved: Model) -> Inherited:
         _modules(own.keys() - kept.keys(), own.keys()),
         _modules(weights.keys() - kept.keys(), weights.keys()),
     )
-
-
-def _first_ordering(model: Model) -> str:
-    """The first order of a model in words, for images of any size."""
-    return orderings.describe(orderings.specs(model.arguments["ordering"], model.arguments["orders"])[0])
 
 
 def _modules(names: Set[str], all_names: Set[str]) -> list[str]:

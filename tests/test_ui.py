@@ -33,6 +33,7 @@ from pixelrnn.ui.page import step_view
 from pixelrnn.ui.painted import from_text, to_text
 from pixelrnn.ui.request import STANDARD, NothingHidden, Request, Target, standard_mask
 from pixelrnn.ui.session import Cancelled, DrawSession, drawing
+from pixelrnn.ui.ways import ways
 
 
 def load(shape=(1, 6, 6), levels=4, name="tiny", **options):
@@ -269,6 +270,23 @@ def test_the_command_sees_the_same_part_of_a_picture(painted, picture, tmp_path)
     own, mask = from_file(tmp_path / "given.png", loaded.model, mask=tmp_path / "mask.png")
     assert torch.equal(mask, request.full_size_mask) and torch.equal(own.image, changed.image)
     assert torch.equal(own.reduce(mask), hidden) and own.crop == changed.own.crop
+
+
+def test_each_model_that_is_compared_sees_the_picture_framed_for_itself(picture):
+    loaded, seven = strokes_on_paper()
+    wider = load((1, 14, 14), 2, name="wider")
+    wider.model.trained_on["typical"] = {**loaded.model.trained_on["typical"], "extent": 1.0}
+    text = from_text("98.98h", 14, 14)
+    request = Request(loaded, *Target.upload(loaded, picture(seven())).after_painting(text, loaded))
+    models = {"tiny": loaded, "wider": wider}
+    catalog = type("Catalog", (dict,), {"names": list(models)})(models)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # notes that nobody would read
+        found = {way.loaded.name: way for _, way in ways(request, catalog)}
+    assert found["tiny"].target is request.target
+    other = found["wider"].target.own
+    assert other.crop.height < request.target.own.crop.height
+    assert torch.equal(found["wider"].hidden, other.reduce(request.full_size_mask))
 
 
 def test_a_mask_file_away_from_the_strokes_is_shown(picture):

@@ -35,23 +35,12 @@ class Stopped(BaseException):
 
 def launch(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it, and return the exit code."""
-    code = 0
     try:
         jobs = _jobs(command, words)
-        for job in jobs:
-            try:
-                _run(job)
-            except UserError:
-                if job is not jobs[0]:
-                    with contextlib.suppress(UserError):  # about the table
-                        _compare(job)
-                raise
-            except TrainingDiverged as error:
-                if len(jobs) == 1:
-                    raise
-                code = _fail(f"{job.folder}: {error}", 1)
         if len(jobs) > 1:
-            _compare(jobs[0])
+            return _sweep(jobs)
+        for job in jobs:
+            _run(job)
     except Stopped as signal:
         return SIGNALS[str(signal)]
     except UserError as error:
@@ -67,6 +56,23 @@ def launch(command: str, words: list[str]) -> int:
         )
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    return 0
+
+
+def _sweep(jobs: list[Job]) -> int:
+    """Run all jobs, also after one that diverges, and print the table; return the exit code. A UserError ends the sweep."""
+    code = 0
+    for job in jobs:
+        try:
+            _run(job)
+        except TrainingDiverged as error:
+            code = _fail(f"{job.folder}: {error}", 1)
+        except UserError:
+            if job is not jobs[0]:
+                with contextlib.suppress(UserError):  # about the table
+                    _compare(job)
+            raise
+    _compare(jobs[0])
     return code
 
 

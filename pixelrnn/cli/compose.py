@@ -70,9 +70,8 @@ def compose(command: str, words: list[str], by_plugin: Callable[[Job, Multirun],
     multirun(task), which has the plugin call task(cfg) for each of them.
     """
     given = parse(words, command)
-    unset = {
-        f"{name}=null" for name, group in page(command).groups.items() if group.value is None
-    }  # as they are anyway
+    # Hydra takes no null for a group, which these groups are by default.
+    unset = {f"{name}=null" for name, group in page(command).groups.items() if group.value is None}
     overrides = [override for override in given.overrides if override not in unset]
     if given.config_dir:
         folder = expanded(given.config_dir).absolute()

@@ -81,7 +81,7 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     if saved:
         specs = _as_saved(specs, saved, job.chosen)
     if not (folder / "last" / STATE).exists():  # a run of an earlier version may go on
-        _check_orders(specs["model"].get("orders"), job.chosen)
+        _check_ordering(specs["model"].get("orders"), job.chosen)
     data = datasets.load(specs["data"])
     torch.manual_seed(cfg.seed)
     make = configure("model", specs["model"], MODELS)
@@ -97,10 +97,9 @@ def _train(job: Job, begins: Callable[[], None]) -> float:
     if teacher:
         _inherit(model, teacher, f"training.teacher={as_given(given)}")
     model.remember(data.train_digests)
+    known = data.train_digests if model.train_digests is None else model.train_digests
     for part in ("valid", "test"):
-        note_repeats(
-            model.train_digests if model.train_digests is not None else data.train_digests, getattr(data, part), part
-        )
+        note_repeats(known, getattr(data, part), part)
     print(f"model      {describe_model(model)}, {parameters:,} parameters, on {device}")
     if saved:
         _begin_with(model, saved, cfg.init)
@@ -144,7 +143,7 @@ def _report(at: Progress, settings: Settings, model: Model, folder: Path, images
         print(f"pictures   {', '.join(there)}")
 
 
-def _check_orders(orders: Any, chosen: set[str]) -> None:
+def _check_ordering(orders: Any, chosen: set[str]) -> None:
     """UserError for an ordering= beside a list of orders, which takes its place."""
     if isinstance(orders, list) and (given := [name for name in chosen if name.split(".")[0] == "ordering"]):
         raise UserError(

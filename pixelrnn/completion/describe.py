@@ -45,7 +45,7 @@ def describe_model(model: Model) -> str:
     if spec.get("bidirectional"):
         directions = "2 x " if spec["encoder"] == "recurrent" else ""
         encoder = f", {spec['encoder']} encoder {spec['encoder_depth']} x {directions}{spec['encoder_width']}"
-    first = orderings.describe(orderings.specs(spec["ordering"], spec["orders"])[0])
+    first = orderings.describe_first(spec["ordering"], spec["orders"])
     orders = first if len(model.orders) == 1 else f"{len(model.orders)} orders"
     return f"{kind}{layers}, {spec['depth']} x {spec['width']}{encoder}, {orders}"
 

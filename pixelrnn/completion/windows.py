@@ -113,15 +113,12 @@ def complete_windows(
     check_picture(model, picture, hidden)
     pixels, device = int(hidden.sum()), model.order.device
     check_generator(generator, device)
-    draws, means = (
-        torch.zeros(count, len(picture), pixels, dtype=torch.uint8),
-        torch.zeros(len(picture), pixels, dtype=torch.float32),
-    )
+    draws = torch.zeros(count, len(picture), pixels, dtype=torch.uint8)
+    means = torch.zeros(len(picture), pixels, dtype=torch.float32)
     low, high = torch.zeros_like(draws[0]), torch.zeros_like(draws[0])
     nats, done = torch.zeros(count, dtype=torch.float64), 0
-    found = PictureCompletions(
-        picture, hidden, draws, means, low, high, nats, model.levels
-    )  # its tensors are filled below
+    # Its tensors are filled below.
+    found = PictureCompletions(picture, hidden, draws, means, low, high, nats, model.levels)
     with model.evaluating(), packed(model):
         for some in windows(model, picture, hidden, draws):
             each = torch.arange(len(some.unknown), device=device).repeat(count)

@@ -106,6 +106,11 @@ def specs(ordering: Any, orders: str | Sequence[Any] | None) -> list[Any]:
     return [{**spec, "transforms": [*before, *turn]} for turn in turns]
 
 
+def describe_first(ordering: Any, orders: str | Sequence[Any] | None) -> str:
+    """Describe the first of the orderings that build_all builds."""
+    return describe(specs(ordering, orders)[0])
+
+
 def describe(ordering: Any) -> str:
     """Describe an ordering of a configuration in words, such as "raster, flip_rows"."""
     spec = _as_spec(ordering)

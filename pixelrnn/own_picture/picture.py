@@ -94,7 +94,7 @@ class OwnPicture:
 
     def refine(self, hidden: Tensor, fine: Tensor | None) -> Tensor:
         """Like enlarge(hidden), but of a model pixel that `fine`, a mask at the picture's size, hides in part, only that part
-        is hidden. What `fine` hides outside the crop is hidden too."""
+        is hidden. All that `fine` hides outside the crop stays hidden."""
         if fine is None:
             return self.enlarge(hidden)
         observed = self.enlarge(~hidden) & ~self.enlarge(hidden)
@@ -142,8 +142,8 @@ def from_file(
 def frame(
     own: OwnPicture, model: Model, masks: Sequence[Tensor], fit: str = "auto", invert: bool | str = "auto"
 ) -> OwnPicture:
-    """Make the model's image of a picture that was read; from_file explains how. What the masks hide, bool (height, width) at the
-    picture's own size, has no influence on it."""
+    """Make the model's image of a picture that was read; from_file explains how. The masks are bool (height, width), at the
+    picture's own size; the pixels that they hide have no influence on the image."""
     assert own.file
     visible = torch.ones(own.picture.shape[1:], dtype=torch.bool)
     for each in masks:

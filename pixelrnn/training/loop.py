@@ -247,14 +247,13 @@ class Run:
         """Evaluate the averaged model, keep it in best/ if it is the best so far, save the state, and draw the figures."""
         self._check_weights()
         at = self.progress
-        since = {"validated_from": at.validated_from} if at.validated_from else {}
         found = _finite(_validate(self.average, self.valid, self.settings.batch_size))
-        self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats, **since)
+        self._write(valid_bits_per_dim=found.bits_per_dim, valid_nats=found.nats)
         if self.occlusion:
             generator = torch.Generator().manual_seed(self.seed)
             hidden = draw_occlusions(self.occlusion, len(self.valid), *self.model.shape[1:], generator=generator)
             found = _finite(evaluate(self.average, self.valid, hidden, batch_size=self.settings.batch_size))
-            self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats, **since)
+            self._write(valid_hidden_bits_per_dim=found.bits_per_dim, valid_hidden_nats=found.nats)
         at.validations_without_gain += 1
         if found.nats < at.best_nats:
             at.best_nats, at.best_bits_per_dim, at.validations_without_gain = found.nats, found.bits_per_dim, 0
@@ -313,10 +312,11 @@ class Run:
         at.records += 1
         if self.is_main:
             record = {"step": at.step, "epoch": at.step / self.batches, "seconds": at.seconds, **values}
+            if at.validated_from:
+                record["validated_from"] = at.validated_from
             append(self.folder / records.RECORDS, json.dumps(record) + "\n")
             for name, value in values.items() if self.tensorboard else ():
-                if name != "validated_from":
-                    self.tensorboard.add_scalar(name, value, at.step)
+                self.tensorboard.add_scalar(name, value, at.step)
 
 
 def _finite(found: Likelihoods) -> Likelihoods:

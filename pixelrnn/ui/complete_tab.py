@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 import torch
 
-from pixelrnn import occlusion as occlusions
 from pixelrnn.errors import UserError, notes_to
 from pixelrnn.figures.strips import as_rgb
 from pixelrnn.files.pictures import open_picture, to_tensor
@@ -19,7 +18,7 @@ from pixelrnn.ui.drawn import Drawn
 from pixelrnn.ui.events import DrawPanel, answer_at_once, part
 from pixelrnn.ui.request import MAX_PIXELS, STANDARD, NothingHidden, Request, Target, check_number, standard_mask
 from pixelrnn.ui.session import DrawSession
-from pixelrnn.ui.views import url
+from pixelrnn.ui.views import sentence, url
 from pixelrnn.ui.ways import compare
 
 PHOTOS = "photos"  # the model for pictures that another one cannot complete
@@ -222,8 +221,6 @@ class CompleteTab:
     ) -> dict[Any, Any]:
         """Hide what an occlusion hides; what was drawn in white and black outside of it stays."""
         states = painted.from_text(text, *target.image.shape[1:])
-        if occlusions.takes_seed(STANDARD[title]["name"]):
-            check_number("seed", choices[-1], 0, 2**31 - 1)
         hidden = standard_mask(title, states.shape[0], states.shape[1], choices[-1])
         text = painted.to_text(states.where(states > 1, 0).masked_fill(hidden, painted.STATES.index("h")))
         whole = target.hiding(None, self.models[target.model])  # without what a mask file had hidden
@@ -251,7 +248,7 @@ class CompleteTab:
         with notes_to(notes.append):
             target, hidden = target.after_painting(states, loaded)
         request = Request(loaded, target, hidden, *choices)
-        return replace(request, notes=[text for text in notes if text not in target.said])
+        return replace(request, notes=[f"{sentence(text)}." for text in notes if text not in target.said])
 
 
 def first_target(loaded: LoadedModel) -> Target:

@@ -29,6 +29,7 @@ MAX_IMAGES = 64  # of one draw
 SHOWN = 1280  # pixels of the larger side: a larger picture is painted on, and shown, reduced to this
 
 EXAMPLE = "an example"  # the words of a target that is one
+MAX_SEED = 2**31 - 1
 STANDARD = {**occlusions.STANDARD, "everything": {"name": "all"}}  # on buttons
 NOTHING = "Nothing is hidden yet: paint over what is to be completed, or choose one of the occlusions."
 
@@ -40,7 +41,10 @@ class NothingHidden(UserError):
 def standard_mask(name: str, height: int, width: int, seed: int) -> Tensor:
     """One of STANDARD: bool (height, width)."""
     spec = STANDARD[name]
-    return occlusions.build({**spec, "seed": seed} if occlusions.takes_seed(spec["name"]) else spec, height, width)
+    if occlusions.takes_seed(spec["name"]):
+        check_number("seed", seed, 0, MAX_SEED)
+        spec = {**spec, "seed": seed}
+    return occlusions.build(spec, height, width)
 
 
 def reduced(picture: Tensor) -> Tensor:
@@ -108,8 +112,10 @@ class Target:
         return replace(self, mask=mask)
 
     def hiding(self, mask: Tensor | None, loaded: LoadedModel) -> "Target":
-        """Return the target for this model with another mask, bool at the picture's own size. What it hides does not influence
-        what the model sees of a visitor's picture. Notes say how this is brought to the model's form."""
+        """Return the target for this model with another mask, bool at the picture's own size.
+
+        A visitor's picture is framed again, without the pixels that the mask hides. Notes say how it is changed.
+        """
         target, typical = replace(self, model=loaded.name, mask=mask), Typical.of_model(loaded.model)
         if loaded.any_size or not self.own or not self.own.file or not typical or typical.ground is None:
             return target
@@ -186,7 +192,7 @@ class Request:
     count: int = 6
     temperature: float = 1.0
     seed: int = 0
-    notes: Sequence[str] = ()  # on how the target is shown to the model, as far as the hidden region decides it
+    notes: Sequence[str] = ()  # sentences on how the model sees the target, as far as the hidden region decides it
 
     def __post_init__(self) -> None:
         Options(strategy=self.strategy)  # raises UserError for an unknown one
@@ -194,7 +200,7 @@ class Request:
             check_number("order", self.order, 0, len(self.loaded.model.orders) - 1)
         check_number("number of images", self.count, 1, MAX_IMAGES)
         check_number("temperature", self.temperature, 0.05, 5, int | float)
-        check_number("seed", self.seed, 0, 2**31 - 1)
+        check_number("seed", self.seed, 0, MAX_SEED)
         if not bool(self.hidden.any()):
             raise NothingHidden(NOTHING)
         pixels = int(self.full_size_mask.sum())
@@ -241,7 +247,7 @@ class Request:
             along = f"along the {ORDINALS[number] if number < len(ORDINALS) else f'{number + 1}th'} of {of} orders, "
         if self.from_scratch:
             return f"Everything is drawn: {along}{how.replace('p(hidden | observed)', 'p(x)')}."
-        return " ".join([f"{hidden}: {along}{how}.", *(f"{text[0].upper()}{text[1:]}." for text in self.notes)])
+        return " ".join([f"{hidden}: {along}{how}.", *self.notes])
 
     @cached_property
     def full_size_mask(self) -> Tensor:

@@ -182,10 +182,8 @@ def given(request: Request) -> list[str]:
 
 def view_snapshot(request: Request, snapshot: Snapshot) -> View:
     """The images as they are so far. Pixels to come are tinted."""
-    words, levels = (
-        f"Drawing, {100 * snapshot.done / snapshot.total:.0f} %. {request.forecast}",
-        request.loaded.model.levels,
-    )
+    words = f"Drawing, {100 * snapshot.done / snapshot.total:.0f} %. {request.forecast}"
+    levels = request.loaded.model.levels
     if request.loaded.any_size:
         picture, own = snapshot.images[0], request.target.own
         assert own

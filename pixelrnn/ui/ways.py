@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pixelrnn.completion.fill import Progress
-from pixelrnn.errors import UserError
+from pixelrnn.errors import UserError, notes_to
 from pixelrnn.evaluation.baselines import classical_fills
 from pixelrnn.evaluation.likelihoods import psnr
 from pixelrnn.model.orders import observed_ahead
@@ -45,7 +45,7 @@ def compare(request: Request, models: ModelCatalog, progress: Progress) -> Drawn
     for number, (title, row) in enumerate(rows.items()):  # the same names come in each row
         rows[title] = [replace(answer, file=f"{number:02d}-{answer.file}") for answer in row]
     words = [f"{int(request.full_size_mask.sum()):,} pixels are hidden. Each row completes them in another way."]
-    words += [f"{text[0].upper()}{text[1:]}." for text in request.notes]
+    words += request.notes
     report = [{"way": title, "files": [answer.file for answer in row]} for title, row in rows.items()]
     return Drawn(request, rows, words, NOTE if not request.loaded.any_size else "", report={"ways": report})
 
@@ -55,10 +55,12 @@ def ways(request: Request, models: ModelCatalog) -> Iterator[tuple[str, Request]
     first = request.loaded
     others = (models[name] for name in models.names if name != first.name)
     for loaded in (first, *(other for other in others if not other.any_size and other.form == first.form)):
-        target, hidden = request.target.hiding(request.full_size_mask, loaded), request.hidden
-        if target.own:
-            hidden = target.own.reduce(request.full_size_mask)
-        way = replace(request, loaded=loaded, strategy="auto", order="best", target=target, hidden=hidden)
+        way = replace(request, strategy="auto", order="best")
+        if loaded is not first:
+            with notes_to(lambda text: None):  # the request has those on its own model
+                target = request.target.hiding(request.full_size_mask, loaded)
+            hidden = target.own.reduce(request.full_size_mask) if target.own else request.hidden
+            way = replace(way, loaded=loaded, target=target, hidden=hidden)
         ahead = 0 if loaded.any_size else int(observed_ahead(way.hidden[None], way.visits))
         if loaded.model.sees_ahead:
             yield f"{loaded.name}: exact; its encoder sees every observed pixel", way
